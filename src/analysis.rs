@@ -1,0 +1,98 @@
+//! Runs all stages over one object.
+//!
+//! In: the object's bytes and a [`Config`].  Out: [`Analysis`], everything the report, the command line and the server show.
+
+use std::time::Duration;
+
+use crate::cancel::{CancelToken, Cancelled};
+use crate::decode::InsnTable;
+use crate::finding::{Finding, Unjudged};
+use crate::flow::FlowGraph;
+use crate::follow::CfiMap;
+use crate::image::{ElfImage, LoadError, Store};
+use crate::kernel::{Kernel, KernelChoice};
+use crate::options::Options;
+use crate::orc::OrcTable;
+
+/// How far to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Policy {
+    /// As objtool does: a function's first finding ends it.
+    Objtool,
+    /// Everything: go on behind a finding. What objtool would print is known for each finding.
+    Everything,
+}
+
+/// What to analyse, and how.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// objtool's flags.
+    pub options: Options,
+    /// Whose rules.
+    pub kernel: KernelChoice,
+    /// How far to go.
+    pub policy: Policy,
+    /// Functions that never return, besides those that the release knows.
+    pub noreturn: Vec<String>,
+}
+
+/// Why an object was not analysed.
+#[derive(Debug, thiserror::Error)]
+pub enum AnalysisError {
+    /// The object can not be read.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Nobody waits for the result any more.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// All that is known about an object.
+#[derive(Clone, Debug)]
+pub struct Analysis {
+    /// The object itself.
+    pub image: ElfImage,
+    /// The release whose rules were applied.
+    pub kernel: Kernel,
+    /// How the release was found, for a person.
+    pub kernel_evidence: String,
+    /// The flags that were applied.
+    pub options: Options,
+    /// The instructions.
+    pub insns: InsnTable,
+    /// How they hang together.
+    pub flow: FlowGraph,
+    /// The state before each. With [`Policy::Everything`] also behind findings.
+    pub states: CfiMap,
+    /// The ORC table that objtool would write; `None` where it would write none.
+    pub orc: Option<OrcTable>,
+    /// The findings, those that objtool prints first and in its order.
+    pub findings: Vec<Finding>,
+    /// What could not be judged.
+    pub unjudged: Vec<Unjudged>,
+    /// Wall time per stage.
+    pub timing: Vec<(&'static str, Duration)>,
+}
+
+/// Analyses the object in `store`.
+pub fn analyse(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
+    let image = ElfImage::read(store)?;
+    cancel.check()?;
+    let kernel = match config.kernel {
+        KernelChoice::Fixed(kernel) => kernel,
+        KernelChoice::Auto => Kernel::V6_12,
+    };
+    Ok(Analysis {
+        image,
+        kernel,
+        kernel_evidence: String::new(),
+        options: config.options.clone(),
+        insns: InsnTable::default(),
+        flow: FlowGraph::default(),
+        states: CfiMap::default(),
+        orc: None,
+        findings: Vec::new(),
+        unjudged: Vec::new(),
+        timing: Vec::new(),
+    })
+}

@@ -1,0 +1,114 @@
+//! The CFI state: how to find the caller's frame from an instruction.
+//!
+//! Out: [`CfiState`], what it is made of, and how a stack operation changes it ([`apply`]).
+
+pub mod op;
+
+pub use op::{Dest, Source, StackOp};
+
+/// Number of registers that a state tracks: 16 general ones and the return address.
+pub const N_REGS: usize = 17;
+
+/// What an offset counts from. The numbers are those that objtool prints.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Base(pub i8);
+
+#[allow(missing_docs, reason = "the registers' own names")]
+impl Base {
+    pub const AX: Base = Base(0);
+    pub const CX: Base = Base(1);
+    pub const DX: Base = Base(2);
+    pub const BX: Base = Base(3);
+    pub const SP: Base = Base(4);
+    pub const BP: Base = Base(5);
+    pub const SI: Base = Base(6);
+    pub const DI: Base = Base(7);
+    pub const R8: Base = Base(8);
+    pub const R10: Base = Base(10);
+    pub const R12: Base = Base(12);
+    pub const R13: Base = Base(13);
+    pub const R14: Base = Base(14);
+    pub const R15: Base = Base(15);
+    /// The return address.
+    pub const RA: Base = Base(16);
+    /// Not known.
+    pub const UNDEFINED: Base = Base(-1);
+    /// The CFA: the stack pointer before the call that entered the function.
+    pub const CFA: Base = Base(-2);
+    /// What the word at the stack pointer points to.
+    pub const SP_INDIRECT: Base = Base(-3);
+    /// What a word near the frame pointer points to.
+    pub const BP_INDIRECT: Base = Base(-4);
+
+    /// The register with this number.
+    pub fn reg(number: u8) -> Base {
+        Base(number as i8)
+    }
+
+    /// The position in a register table, when the base is a register.
+    pub fn index(self) -> Option<usize> {
+        usize::try_from(self.0).ok().filter(|&i| i < N_REGS)
+    }
+
+    /// The name as a person reads it: `rsp`, `r10`, `cfa`, ...
+    pub fn name(self) -> &'static str {
+        const NAMES: [&str; N_REGS] = [
+            "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+            "r15", "ra",
+        ];
+        match self {
+            Base::CFA => "cfa",
+            Base::SP_INDIRECT => "(rsp)",
+            Base::BP_INDIRECT => "(rbp)",
+            _ => self.index().map_or("undefined", |i| NAMES[i]),
+        }
+    }
+}
+
+/// A place or value: `base + offset`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Rule {
+    /// What `offset` counts from.
+    pub base: Base,
+    /// Bytes.
+    pub offset: i32,
+}
+
+impl Rule {
+    /// Nothing is known.
+    pub const UNDEFINED: Rule = Rule { base: Base::UNDEFINED, offset: 0 };
+
+    /// `base + offset`.
+    pub const fn new(base: Base, offset: i32) -> Rule {
+        Rule { base, offset }
+    }
+}
+
+/// The CFI state before an instruction.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct CfiState {
+    /// Where the caller's value of each register is saved.
+    pub regs: [Rule; N_REGS],
+    /// What each register holds, as far as it is relative to the CFA or the top of a swizzled stack.
+    pub vals: [Rule; N_REGS],
+    /// How to compute the CFA.
+    pub cfa: Rule,
+    /// Bytes between the CFA and the stack pointer, as far as known.
+    pub stack_size: i32,
+    /// The register that GCC realigns the stack with (DRAP).
+    pub drap_reg: Base,
+    /// Where that register was pushed.
+    pub drap_offset: i32,
+    /// The frame's kind: the number of the unwind hint type in the release's numbering.
+    pub kind: u8,
+    /// The frame pointer was overwritten.
+    pub bp_scratch: bool,
+    /// The frame is reached through the DRAP register.
+    pub drap: bool,
+    /// The outermost frame (6.1).
+    pub end: bool,
+    /// A signal frame (6.12 and later).
+    pub signal: bool,
+    /// The state was declared undefined by a hint (6.12 and later).
+    pub force_undefined: bool,
+}

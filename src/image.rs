@@ -1,0 +1,510 @@
+//! Reads a relocatable ELF object: sections, symbols and relocations, each by its id.
+//!
+//! In: a [`Store`] of bytes.  Out: [`ElfImage`].
+//! Holds afterwards: every table lies within the file, every relocation names a symbol of the table and every symbol a
+//! section of the table; code is in memory, other contents are read when asked for.
+//! Reads like: System V gABI, chapters 4 (sections, symbols, relocations) and its x86-64 supplement §4.4.
+
+pub mod store;
+
+use object::LittleEndian as LE;
+use object::{elf, pod};
+
+use crate::ids::{SectionId, SymbolId};
+pub use store::{FileStore, Store};
+
+/// `SHF_ALLOC` (gABI, "Section Attribute Flags").
+pub const SHF_ALLOC: u64 = 2;
+/// `SHF_EXECINSTR`.
+pub const SHF_EXECINSTR: u64 = 4;
+/// `SHF_COMPRESSED`.
+pub const SHF_COMPRESSED: u64 = 0x800;
+/// `STT_NOTYPE` (gABI, "Symbol Types").
+pub const STT_NOTYPE: u8 = 0;
+/// `STT_OBJECT`.
+pub const STT_OBJECT: u8 = 1;
+/// `STT_FUNC`.
+pub const STT_FUNC: u8 = 2;
+/// `STT_SECTION`.
+pub const STT_SECTION: u8 = 3;
+/// `STT_FILE`.
+pub const STT_FILE: u8 = 4;
+/// `STB_LOCAL` (gABI, "Symbol Binding").
+pub const STB_LOCAL: u8 = 0;
+/// `STB_GLOBAL`.
+pub const STB_GLOBAL: u8 = 1;
+/// `STB_WEAK`.
+pub const STB_WEAK: u8 = 2;
+/// `ET_REL`: what a compiler writes.
+pub const ET_REL: u16 = 1;
+/// `EM_X86_64`.
+pub const EM_X86_64: u16 = 62;
+
+const SHT_SYMTAB: u32 = 2;
+const SHT_RELA: u32 = 4;
+const SHT_NOBITS: u32 = 8;
+const SHT_SYMTAB_SHNDX: u32 = 18;
+const SHN_LORESERVE: u16 = 0xff00;
+const SHN_XINDEX: u16 = 0xffff;
+
+/// Why there is nothing to analyse.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum LoadError {
+    #[error("cannot read: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("not an ELF file")]
+    NotElf,
+    #[error("not a 64-bit little-endian ELF file")]
+    WrongClass,
+    #[error("{0} is outside the file (truncated, or still being written?)")]
+    Truncated(String),
+    #[error("unexpected ELF machine type {0}")]
+    Machine(u16),
+    #[error("{0} is larger than 4 GiB")]
+    TooLarge(String),
+    #[error("broken ELF tables: {0}")]
+    Broken(String),
+}
+
+/// One section header with what belongs to it.
+#[derive(Clone, Debug)]
+pub struct Section {
+    /// The name; bytes that are no UTF-8 are replaced by `?`.
+    pub name: String,
+    /// `sh_type`.
+    pub kind: u32,
+    /// `sh_flags`.
+    pub flags: u64,
+    /// `sh_addr`.
+    pub addr: u64,
+    /// Offset of the contents in the file.
+    pub file_offset: u64,
+    /// Size in bytes.
+    pub size: u64,
+    /// `sh_link`.
+    pub link: u32,
+    /// `sh_info`.
+    pub info: u32,
+    /// `sh_addralign`.
+    pub align: u64,
+    /// `sh_entsize`.
+    pub entsize: u64,
+    /// The contents of an executable section; empty for all others.
+    pub code: Vec<u8>,
+    /// The relocation section whose `sh_info` names this section. The last one wins.
+    pub rela: Option<SectionId>,
+    /// The relocations, in file order.
+    pub relocs: Relocs,
+    /// The section symbol, if there is one.
+    pub symbol: Option<SymbolId>,
+}
+
+impl Section {
+    /// Whether the section holds instructions.
+    pub fn is_code(&self) -> bool {
+        self.flags & SHF_EXECINSTR != 0
+    }
+}
+
+/// One `Elf64_Rela` entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reloc {
+    /// `r_offset`: where in the section.
+    pub offset: u64,
+    /// `r_addend`.
+    pub addend: i64,
+    /// The symbol.
+    pub symbol: SymbolId,
+    /// `R_X86_64_*`.
+    pub kind: u32,
+}
+
+/// The relocations of a section.
+#[derive(Clone, Debug, Default)]
+pub struct Relocs {
+    entries: Vec<Reloc>,
+    /// Positions in `entries` by offset, later entries of an offset first; `None` when `entries` are in that order.
+    order: Option<Vec<u32>>,
+}
+
+impl Relocs {
+    /// Takes the entries in file order.
+    pub fn new(entries: Vec<Reloc>) -> Self {
+        let sorted = entries.windows(2).all(|w| w[0].offset < w[1].offset);
+        let order = (!sorted).then(|| {
+            let mut order: Vec<u32> = (0..entries.len() as u32).rev().collect();
+            order.sort_by_key(|&i| entries[i as usize].offset);
+            order
+        });
+        Relocs { entries, order }
+    }
+
+    /// All, in file order.
+    pub fn as_slice(&self) -> &[Reloc] {
+        &self.entries
+    }
+
+    /// The position in file order of the relocation with the lowest offset in `[start, end)`. Of several at one offset
+    /// the last in file order.
+    pub fn first_index_in(&self, start: u64, end: u64) -> Option<usize> {
+        let index = match &self.order {
+            None => self.entries.partition_point(|r| r.offset < start),
+            Some(order) => {
+                let at = order.partition_point(|&i| self.entries[i as usize].offset < start);
+                *order.get(at)? as usize
+            }
+        };
+        (self.entries.get(index)?.offset < end).then_some(index)
+    }
+
+    /// See [`Relocs::first_index_in`].
+    pub fn first_in(&self, start: u64, end: u64) -> Option<&Reloc> {
+        self.first_index_in(start, end).map(|i| &self.entries[i])
+    }
+
+    /// The relocation exactly at `offset`.
+    pub fn at(&self, offset: u64) -> Option<&Reloc> {
+        self.first_in(offset, offset.checked_add(1)?)
+    }
+}
+
+/// One entry of `.symtab`.
+#[derive(Clone, Copy, Debug)]
+pub struct Symbol {
+    /// Offset of the name in the string table; see [`ElfImage::symbol_name`].
+    name: u32,
+    /// `st_type`.
+    pub kind: u8,
+    /// `st_bind`.
+    pub binding: u8,
+    /// The section; section 0 for undefined symbols and those with a reserved index (`SHN_ABS`, `SHN_COMMON`).
+    pub section: SectionId,
+    /// `st_shndx` as it stands in the table.
+    pub shndx: u16,
+    /// `st_value`.
+    pub value: u64,
+    /// `st_size`.
+    pub size: u64,
+}
+
+impl Symbol {
+    /// `STT_FUNC`.
+    pub fn is_function(&self) -> bool {
+        self.kind == STT_FUNC
+    }
+
+    /// `STT_SECTION`.
+    pub fn is_section(&self) -> bool {
+        self.kind == STT_SECTION
+    }
+
+    /// Whether no section of the object defines it.
+    pub fn is_undefined(&self) -> bool {
+        self.section.0 == 0
+    }
+}
+
+/// An ELF object, read.
+#[derive(Clone, Debug)]
+pub struct ElfImage {
+    /// The section headers; the first is the null section.
+    pub sections: Vec<Section>,
+    /// The symbols; the first is the null symbol. Empty when there is no symbol table.
+    pub symbols: Vec<Symbol>,
+    /// The section that holds the symbols.
+    pub symtab: Option<SectionId>,
+    /// `e_type`.
+    pub kind: u16,
+    names: String,
+}
+
+impl ElfImage {
+    /// Reads headers, symbols, relocations and code of the object in `store`.
+    pub fn read(store: &dyn Store) -> Result<ElfImage, LoadError> {
+        let header_bytes = store.read(0, store.size().min(64))?;
+        if header_bytes.len() < 64 || !header_bytes.starts_with(b"\x7fELF") {
+            return Err(LoadError::NotElf);
+        }
+        if header_bytes[4] != 2 || header_bytes[5] != 1 {
+            return Err(LoadError::WrongClass);
+        }
+        let (header, _) = pod::from_bytes::<elf::FileHeader64<LE>>(&header_bytes).map_err(|()| LoadError::NotElf)?;
+        let machine = header.e_machine.get(LE).0;
+        if machine != EM_X86_64 {
+            return Err(LoadError::Machine(machine));
+        }
+        let headers = read_section_headers(store, header)?;
+        let mut image = ElfImage {
+            sections: Vec::new(),
+            symbols: Vec::new(),
+            symtab: None,
+            kind: header.e_type.get(LE).0,
+            names: String::new(),
+        };
+        image.take_sections(store, header, &headers)?;
+        image.read_symbols(store)?;
+        image.read_relocs(store)?;
+        Ok(image)
+    }
+
+    /// The section with this id; the null section for an id of another object.
+    pub fn section(&self, id: SectionId) -> &Section {
+        self.sections.get(id.index()).unwrap_or(&self.sections[0])
+    }
+
+    /// All sections with their ids, the null section left out.
+    pub fn sections(&self) -> impl DoubleEndedIterator<Item = (SectionId, &Section)> {
+        self.sections.iter().enumerate().skip(1).map(|(i, s)| (SectionId::from_index(i), s))
+    }
+
+    /// The section of this name, the last one if there are several.
+    pub fn section_by_name(&self, name: &str) -> Option<SectionId> {
+        self.sections().rev().find(|(_, s)| s.name == name).map(|(id, _)| id)
+    }
+
+    /// The symbol with this id; the null symbol for an id of another object.
+    pub fn symbol(&self, id: SymbolId) -> &Symbol {
+        static NULL: Symbol =
+            Symbol { name: 0, kind: 0, binding: 0, section: SectionId(0), shndx: 0, value: 0, size: 0 };
+        self.symbols.get(id.index()).unwrap_or(&NULL)
+    }
+
+    /// All symbols with their ids, the null symbol left out.
+    pub fn symbols(&self) -> impl DoubleEndedIterator<Item = (SymbolId, &Symbol)> {
+        self.symbols.iter().enumerate().skip(1).map(|(i, s)| (SymbolId::from_index(i), s))
+    }
+
+    /// The symbol's name. A section symbol has the name of its section.
+    pub fn symbol_name(&self, id: SymbolId) -> &str {
+        let symbol = self.symbol(id);
+        if symbol.is_section() && !symbol.is_undefined() {
+            return &self.section(symbol.section).name;
+        }
+        string_at(&self.names, symbol.name)
+    }
+
+    /// Reads the contents of a section. `SHT_NOBITS` sections have none. Compressed sections come as they are stored.
+    pub fn read_section(&self, store: &dyn Store, id: SectionId) -> Result<Vec<u8>, LoadError> {
+        let section = self.section(id);
+        if section.kind == SHT_NOBITS {
+            return Ok(Vec::new());
+        }
+        if section.is_code() {
+            return Ok(section.code.clone());
+        }
+        read_range(store, section.file_offset, section.size, || format!("section {}", section.name))
+    }
+
+    fn take_sections(
+        &mut self,
+        store: &dyn Store,
+        header: &elf::FileHeader64<LE>,
+        headers: &[elf::SectionHeader64<LE>],
+    ) -> Result<(), LoadError> {
+        let mut names_index = u32::from(header.e_shstrndx.get(LE).0);
+        if names_index == u32::from(SHN_XINDEX) {
+            names_index = headers.first().map_or(0, |h| h.sh_link.get(LE));
+        }
+        let names = match headers.get(names_index as usize) {
+            Some(h) if names_index != 0 => read_strings(store, h)?,
+            _ => String::new(),
+        };
+        for (i, h) in headers.iter().enumerate() {
+            let mut section = Section {
+                name: string_at(&names, h.sh_name.get(LE)).to_owned(),
+                kind: h.sh_type.get(LE).0,
+                flags: h.sh_flags.get(LE).0,
+                addr: h.sh_addr.get(LE),
+                file_offset: h.sh_offset.get(LE),
+                size: h.sh_size.get(LE),
+                link: h.sh_link.get(LE),
+                info: h.sh_info.get(LE),
+                align: h.sh_addralign.get(LE),
+                entsize: h.sh_entsize.get(LE),
+                code: Vec::new(),
+                rela: None,
+                relocs: Relocs::default(),
+                symbol: None,
+            };
+            if i != 0 && section.is_code() && section.kind != SHT_NOBITS {
+                let name = || format!("section {}", section.name);
+                if section.size > u64::from(u32::MAX) {
+                    return Err(LoadError::TooLarge(name()));
+                }
+                section.code = read_range(store, section.file_offset, section.size, name)?;
+            }
+            self.sections.push(section);
+        }
+        if self.sections.is_empty() {
+            return Err(LoadError::Broken("no section headers".to_owned()));
+        }
+        Ok(())
+    }
+
+    fn read_symbols(&mut self, store: &dyn Store) -> Result<(), LoadError> {
+        let Some((id, symtab)) = self.sections().find(|(_, s)| s.kind == SHT_SYMTAB) else {
+            return Ok(());
+        };
+        let bytes = read_range(store, symtab.file_offset, symtab.size, || "the symbol table".to_owned())?;
+        let strings = self
+            .sections
+            .get(symtab.link as usize)
+            .ok_or_else(|| LoadError::Broken("the symbol table has no string table".to_owned()))?;
+        let name_bytes = read_range(store, strings.file_offset, strings.size, || "the string table".to_owned())?;
+        let wide = match self.sections().find(|(_, s)| s.kind == SHT_SYMTAB_SHNDX && s.link == id.0) {
+            Some((_, s)) => read_range(store, s.file_offset, s.size, || "the section index table".to_owned())?,
+            None => Vec::new(),
+        };
+        let count = bytes.len() / size_of::<elf::Sym64<LE>>();
+        let (entries, _) = pod::slice_from_bytes::<elf::Sym64<LE>>(&bytes, count)
+            .map_err(|()| LoadError::Broken("the symbol table".to_owned()))?;
+        let n_sections = self.sections.len();
+        self.symbols = Vec::with_capacity(count);
+        for (i, entry) in entries.iter().enumerate() {
+            let shndx = entry.st_shndx.get(LE).0;
+            let section = match shndx {
+                SHN_XINDEX => wide.get(4 * i..4 * i + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes),
+                SHN_LORESERVE.. => 0,
+                index => u32::from(index),
+            };
+            if section as usize >= n_sections {
+                return Err(LoadError::Broken(format!("symbol {i} is in section {section}, which does not exist")));
+            }
+            self.symbols.push(Symbol {
+                name: entry.st_name.get(LE),
+                kind: entry.st_info.0 & 15,
+                binding: entry.st_info.0 >> 4,
+                section: SectionId(section),
+                shndx,
+                value: entry.st_value.get(LE),
+                size: entry.st_size.get(LE),
+            });
+        }
+        self.names = into_text(name_bytes);
+        self.symtab = Some(id);
+        for (i, symbol) in self.symbols.iter().enumerate().skip(1) {
+            if symbol.is_section() && !symbol.is_undefined() {
+                self.sections[symbol.section.index()].symbol = Some(SymbolId::from_index(i));
+            }
+        }
+        Ok(())
+    }
+
+    /// Relocations of debug sections stay in the file: the source map reads them when a line is asked for.
+    fn read_relocs(&mut self, store: &dyn Store) -> Result<(), LoadError> {
+        for i in 1..self.sections.len() {
+            let (kind, base) = (self.sections[i].kind, self.sections[i].info as usize);
+            if kind != SHT_RELA || base == 0 {
+                continue;
+            }
+            let Some(name) = self.sections.get(base).map(|s| s.name.clone()) else {
+                return Err(LoadError::Broken(format!(
+                    "can't find base section for reloc section {}",
+                    self.sections[i].name
+                )));
+            };
+            self.sections[base].rela = Some(SectionId::from_index(i));
+            if !name.starts_with(".debug_") {
+                let relocs = self.relocs_of(store, SectionId::from_index(i))?;
+                self.sections[base].relocs = Relocs::new(relocs);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the relocation section `id`, in file order.
+    pub fn relocs_of(&self, store: &dyn Store, id: SectionId) -> Result<Vec<Reloc>, LoadError> {
+        const CHUNK: u64 = 24 * 4096;
+        let section = self.section(id);
+        let mut relocs = Vec::new();
+        let (mut offset, mut left) = (section.file_offset, section.size / 24 * 24);
+        if offset.checked_add(left).is_none_or(|end| end > store.size()) {
+            return Err(LoadError::Truncated(format!("section {}", section.name)));
+        }
+        relocs.reserve_exact((left / 24) as usize);
+        while left > 0 {
+            let size = left.min(CHUNK);
+            let bytes = store.read(offset, size)?;
+            let (entries, _) = pod::slice_from_bytes::<elf::Rela64<LE>>(&bytes, (size / 24) as usize)
+                .map_err(|()| LoadError::Broken(section.name.clone()))?;
+            for entry in entries {
+                let info = entry.r_info.get(LE);
+                let symbol = (info >> 32) as u32;
+                if symbol as usize >= self.symbols.len().max(1) {
+                    return Err(LoadError::Broken(format!(
+                        "can't find reloc entry symbol {symbol} for {}",
+                        section.name
+                    )));
+                }
+                relocs.push(Reloc {
+                    offset: entry.r_offset.get(LE),
+                    addend: entry.r_addend.get(LE),
+                    symbol: SymbolId(symbol),
+                    kind: info as u32,
+                });
+            }
+            offset += size;
+            left -= size;
+        }
+        Ok(relocs)
+    }
+}
+
+fn read_section_headers(
+    store: &dyn Store,
+    header: &elf::FileHeader64<LE>,
+) -> Result<Vec<elf::SectionHeader64<LE>>, LoadError> {
+    let start = header.e_shoff.get(LE);
+    let size = size_of::<elf::SectionHeader64<LE>>() as u64;
+    if start == 0 || u64::from(header.e_shentsize.get(LE)) != size {
+        return Err(LoadError::Broken("no section headers".to_owned()));
+    }
+    let what = || "the section header table".to_owned();
+    let parse = |bytes: &[u8], count: u64| {
+        pod::slice_from_bytes::<elf::SectionHeader64<LE>>(bytes, count as usize)
+            .map(|(headers, _)| headers.to_vec())
+            .map_err(|()| LoadError::Broken(what()))
+    };
+    let mut count = u64::from(header.e_shnum.get(LE));
+    if count == 0 {
+        let first = parse(&read_range(store, start, size, what)?, 1)?;
+        count = first[0].sh_size.get(LE);
+    }
+    if count > u64::from(u32::MAX) {
+        return Err(LoadError::Truncated(what()));
+    }
+    parse(&read_range(store, start, count * size, what)?, count)
+}
+
+fn read_range(store: &dyn Store, offset: u64, size: u64, what: impl FnOnce() -> String) -> Result<Vec<u8>, LoadError> {
+    if offset.checked_add(size).is_none_or(|end| end > store.size()) {
+        return Err(LoadError::Truncated(what()));
+    }
+    Ok(store.read(offset, size)?)
+}
+
+fn read_strings(store: &dyn Store, header: &elf::SectionHeader64<LE>) -> Result<String, LoadError> {
+    let what = || "the section name table".to_owned();
+    Ok(into_text(read_range(store, header.sh_offset.get(LE), header.sh_size.get(LE), what)?))
+}
+
+/// Replaces what is no UTF-8 by `?`, byte by byte, so that offsets stay.
+fn into_text(mut bytes: Vec<u8>) -> String {
+    loop {
+        match String::from_utf8(bytes) {
+            Ok(text) => return text,
+            Err(error) => {
+                let start = error.utf8_error().valid_up_to();
+                let end = error.utf8_error().error_len().map_or(error.as_bytes().len(), |n| start + n);
+                bytes = error.into_bytes();
+                bytes[start..end].fill(b'?');
+            }
+        }
+    }
+}
+
+fn string_at(strings: &str, offset: u32) -> &str {
+    let rest = strings.get(offset as usize..).unwrap_or("");
+    rest.split('\0').next().unwrap_or("")
+}

@@ -1,0 +1,2 @@
+//! The orcls program.
+fn main() {}

@@ -1,0 +1,144 @@
+//! objtool's own flags, spelled as objtool spells them.
+//!
+//! In: an argument list, from the command line or from a Kbuild `.cmd` file.  Out: [`Options`].
+
+use clap::Args;
+
+/// What `--hacks` may name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Hacks {
+    /// Jump labels marked so become NOPs.
+    pub jump_label: bool,
+    /// Calls of profiling functions in noinstr code become NOPs.
+    pub noinstr: bool,
+    /// Call sites are collected for call depth tracking.
+    pub skylake: bool,
+}
+
+impl Hacks {
+    /// Adds what one value of `--hacks` names. objtool searches the value for each word.
+    pub fn add(&mut self, value: &str) {
+        self.jump_label |= value.contains("jump_label");
+        self.noinstr |= value.contains("noinstr");
+        self.skylake |= value.contains("skylake");
+    }
+}
+
+/// The flags of one objtool run. All off is what an object without known flags starts from.
+#[derive(Args, Clone, PartialEq, Eq, Debug, Default)]
+#[command(next_help_heading = "objtool's own options")]
+pub struct Options {
+    /// Validate frame pointers and the stack
+    #[arg(long, short = 's')]
+    pub stackval: bool,
+    /// Generate ORC metadata
+    #[arg(long)]
+    pub orc: bool,
+    /// Validate that user access is closed where it must be
+    #[arg(long, short = 'u')]
+    pub uaccess: bool,
+    /// Validate that noinstr code calls no instrumentable code
+    #[arg(long, short = 'n')]
+    pub noinstr: bool,
+    /// Validate that there are no indirect branches without a retpoline
+    #[arg(long, short = 'r')]
+    pub retpoline: bool,
+    /// Validate that there are no naked returns
+    #[arg(long)]
+    pub rethunk: bool,
+    /// Validate straight-line speculation mitigations
+    #[arg(long, short = 'l')]
+    pub sls: bool,
+    /// Validate indirect branch tracking
+    #[arg(long, short = 'i')]
+    pub ibt: bool,
+    /// Validate that entry code untrains before it returns
+    #[arg(long)]
+    pub unret: bool,
+    /// The object is a linked one
+    #[arg(long)]
+    pub link: bool,
+    /// The object is part of a module
+    #[arg(long)]
+    pub module: bool,
+    /// Do not report unreachable instructions
+    #[arg(long)]
+    pub no_unreachable: bool,
+    /// Create prefix symbols of this many bytes
+    #[arg(long, value_name = "N")]
+    pub prefix: Option<u32>,
+    /// Annotate kernel control flow integrity
+    #[arg(long)]
+    pub cfi: bool,
+    /// Annotate FineIBT sites
+    #[arg(long)]
+    pub fineibt: bool,
+    /// Apply hacks: jump_label, noinstr, skylake (all without a value)
+    #[arg(long, short = 'h', value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "jump_label,noinstr,skylake")]
+    pub hacks: Vec<String>,
+    /// Annotate static calls
+    #[arg(long, short = 't')]
+    pub static_call: bool,
+    /// Annotate function entry calls
+    #[arg(long, short = 'm')]
+    pub mcount: bool,
+    /// Turn function entry calls into NOPs
+    #[arg(long)]
+    pub mnop: bool,
+    /// Refuse absolute relocations in allocated sections
+    #[arg(long)]
+    pub noabs: bool,
+    /// Write nothing (orcls never writes but with `orc write`)
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Turn warnings into errors
+    #[arg(long)]
+    pub werror: bool,
+    /// Say more
+    #[arg(long, short = 'v')]
+    pub verbose: bool,
+    /// Print the way to each finding
+    #[arg(long)]
+    pub backtrace: bool,
+    /// Print statistics
+    #[arg(long)]
+    pub stats: bool,
+    /// Print section addresses beside symbols
+    #[arg(long)]
+    pub sec_address: bool,
+    /// Keep a copy of the object (accepted; orcls changes no object)
+    #[arg(long)]
+    pub backup: bool,
+    /// Print how the state changes along a function
+    #[arg(long, value_name = "FUNC")]
+    pub trace: Option<String>,
+}
+
+impl Options {
+    /// The hacks that were asked for, together.
+    pub fn hacks(&self) -> Hacks {
+        let mut hacks = Hacks::default();
+        for value in &self.hacks {
+            hacks.add(value);
+        }
+        hacks
+    }
+
+    /// Whether any flag was given that asks for a check or an output.
+    pub fn any_action(&self) -> bool {
+        self.stackval
+            || self.orc
+            || self.uaccess
+            || self.noinstr
+            || self.retpoline
+            || self.rethunk
+            || self.sls
+            || self.ibt
+            || self.unret
+            || self.static_call
+            || self.mcount
+            || self.noabs
+            || self.cfi
+            || !self.hacks.is_empty()
+    }
+}

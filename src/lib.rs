@@ -1,15 +1,15 @@
 //! orcls: the verdicts of Linux's objtool, on the line that causes them.
 #![forbid(unsafe_code)]
 
-pub mod analysis;
-pub mod cancel;
-pub mod cfi;
-pub mod decode;
-pub mod finding;
-pub mod flow;
-pub mod follow;
 pub mod ids;
-pub mod image;
+pub mod cancel;
 pub mod kernel;
 pub mod options;
+pub mod image;
+pub mod cfi;
+pub mod finding;
+pub mod decode;
+pub mod flow;
+pub mod follow;
 pub mod orc;
+pub mod analysis;

@@ -13,3 +13,5 @@ pub mod flow;
 pub mod follow;
 pub mod orc;
 pub mod analysis;
+pub mod source_map;
+pub mod report;

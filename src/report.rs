@@ -1,0 +1,17 @@
+//! Turns an analysis into what people and scripts read: messages in words, paths, tables, drawings.
+//!
+//! In: [`Analysis`](crate::analysis::Analysis) and [`Lines`](crate::source_map::Lines).  Out: plain data with public
+//! fields, which serialises to the documented JSON.
+//! Holds afterwards: everything is in the order of the object, and no line was looked up that nobody shows.
+
+pub mod place;
+pub mod findings;
+pub mod cfi_rows;
+pub mod alternatives;
+pub mod frame;
+pub mod summary;
+
+pub use alternatives::{AlternativeGroup, Alternatives, alternatives};
+pub use cfi_rows::{CfiListing, CfiRow, Select, cfi_listing, cfi_rows};
+pub use findings::{Report, ReportedFinding, report};
+pub use summary::{FunctionSummary, function_summaries};

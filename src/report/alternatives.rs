@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::analysis::Analysis;
 use crate::report::cfi_rows::Select;
+use crate::report::place::SourceLine;
 use crate::source_map::Lines;
 
 /// All alternatives of an object.
@@ -63,6 +64,8 @@ pub struct Row {
     pub offset: u32,
     /// Per arm: the instruction that starts there, or `None`.
     pub cells: Vec<Option<String>>,
+    /// Per arm: the line of that instruction, for a click in an editor's table; `None` where the cell is empty.
+    pub places: Vec<Option<SourceLine>>,
     /// The state before the offset in words; `None` where no arm's path leads.
     pub state: Option<String>,
     /// The arms disagree here.

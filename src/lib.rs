@@ -5,6 +5,7 @@ pub mod ids;
 pub mod cancel;
 pub mod kernel;
 pub mod options;
+pub mod build;
 pub mod image;
 pub mod cfi;
 pub mod finding;

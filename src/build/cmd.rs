@@ -1,0 +1,227 @@
+//! Reads Kbuild's `.NAME.o.cmd` files: the recipe that made a target, its source and what it depends on.
+//!
+//! In: the file's text.  Out: [`CmdFile`].
+//! Holds afterwards: the recipe is cut into its commands and each into its words, without a shell; nothing in it was
+//! expanded but what make itself escaped.
+//! Reads like: linux scripts/Kbuild.include (`make-cmd`), scripts/basic/fixdep.c (behaviour only).
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+
+/// A target's recipe as make ran it last.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct CmdFile {
+    /// The target as make names it: relative to the build directory, or absolute.
+    pub target: String,
+    /// The commands of the recipe, each as words.
+    pub commands: Vec<Vec<String>>,
+    /// The main source as make names it.
+    pub source: Option<String>,
+    /// Everything that was read to make the target.
+    pub deps: Vec<String>,
+}
+
+impl CmdFile {
+    /// The whole file.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read(path).map_err(|error| said(&error))?;
+        Self::parse(&String::from_utf8_lossy(&text)).ok_or_else(|| "no Kbuild command in it".to_owned())
+    }
+
+    /// The recipe alone, which is the first line: dependencies are many times longer.
+    pub fn read_command(path: &Path) -> Result<Self, String> {
+        let mut line = Vec::new();
+        let file = File::open(path).map_err(|error| said(&error))?;
+        BufReader::new(file).read_until(b'\n', &mut line).map_err(|error| said(&error))?;
+        Self::parse(&String::from_utf8_lossy(&line)).ok_or_else(|| "no Kbuild command in it".to_owned())
+    }
+
+    /// Reads the text of a `.cmd` file.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.replace("\\\n", " ");
+        let mut lines = text.lines();
+        let (target, recipe) = lines.find_map(|line| {
+            // `savedcmd_` since 6.3 (92215e7a801d "kbuild: rename cmd_$@ to savedcmd_$@ in *.cmd files").
+            assignment(line, "savedcmd_").or_else(|| assignment(line, "cmd_"))
+        })?;
+        let mut file = CmdFile {
+            target: target.to_owned(),
+            commands: commands(&unescape(recipe)),
+            source: None,
+            deps: Vec::new(),
+        };
+        for line in lines {
+            if let Some((_, source)) = assignment(line, "source_") {
+                file.source = Some(source.to_owned());
+            } else if let Some((_, deps)) = assignment(line, "deps_") {
+                let files = deps.split_whitespace().filter(|word| !word.starts_with("$(") && !word.ends_with(')'));
+                file.deps = files.map(str::to_owned).collect();
+            }
+        }
+        Some(file)
+    }
+
+    /// The command that makes the target: the first.
+    pub fn compile(&self) -> Option<&[String]> {
+        self.commands.first().map(Vec::as_slice)
+    }
+
+    /// The words behind `objtool` in the recipe, without the object that it works on.
+    pub fn objtool(&self) -> Option<&[String]> {
+        self.commands.iter().find_map(|words| {
+            let program = words.iter().position(|word| Path::new(word).file_name().is_some_and(|n| n == "objtool"))?;
+            let arguments = words.get(program + 1..)?;
+            arguments.split_last().map(|(_, flags)| flags)
+        })
+    }
+
+    /// The folder that make ran in: what is left of the object's path when the target is taken off its end.
+    pub fn directory(&self, object: &Path) -> Option<PathBuf> {
+        let target = Path::new(&self.target);
+        if target.is_absolute() {
+            return None;
+        }
+        let target = super::normal(target);
+        let n_parts = target.components().count();
+        object.ends_with(&target).then(|| object.ancestors().nth(n_parts).map(Path::to_owned)).flatten()
+    }
+}
+
+/// The `.cmd` file that belongs to an object. A module's flags stand in the file of the object it was linked from.
+pub(super) fn file_of(object: &Path) -> Option<PathBuf> {
+    let name = object.file_name()?.to_str()?;
+    let own = match name.strip_suffix(".ko") {
+        Some(stem) => format!(".{stem}.o.cmd"),
+        None => format!(".{name}.cmd"),
+    };
+    Some(object.with_file_name(own))
+}
+
+/// The object whose `.cmd` file this is.
+pub(super) fn object_beside(file: &Path) -> Option<PathBuf> {
+    let name = file.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".cmd")?;
+    Some(file.with_file_name(name))
+}
+
+/// The `.o.cmd` files of a folder that use `source`, as their main source first, and how many files were read.
+pub(super) fn users_in(folder: &Path, source: &Path) -> (Vec<PathBuf>, usize) {
+    let Some(name) = source.file_name().and_then(|name| name.to_str()) else {
+        return (Vec::new(), 0);
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return (Vec::new(), 0);
+    };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| file.to_str().is_some_and(|path| path.ends_with(".o.cmd")));
+    files.sort();
+    let n_files = files.len();
+    let mut users = Vec::new();
+    for file in files {
+        let (Ok(cmd), Some(object)) = (CmdFile::read(&file), object_beside(&file)) else {
+            continue;
+        };
+        let directory = cmd.directory(&object).unwrap_or_default();
+        let is_source = |path: &str| {
+            Path::new(path).file_name().is_some_and(|n| n == name) && super::same_file(&directory.join(path), source)
+        };
+        if cmd.source.as_deref().is_some_and(is_source) {
+            users.push((0, file));
+        } else if cmd.deps.iter().any(|dep| is_source(dep)) {
+            users.push((1, file));
+        }
+    }
+    users.sort();
+    (users.into_iter().map(|(_, file)| file).collect(), n_files)
+}
+
+fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "not there".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+fn assignment<'a>(line: &'a str, prefix: &str) -> Option<(&'a str, &'a str)> {
+    let (name, value) = line.strip_prefix(prefix)?.split_once(":=")?;
+    Some((name.trim(), value.trim()))
+}
+
+/// Takes back make's own escapes: `$$`, and `#`, which starts a comment in a makefile.
+fn unescape(recipe: &str) -> String {
+    recipe.replace("$(pound)", "#").replace("\\#", "#").replace("$$", "$")
+}
+
+/// Cuts a recipe at the shell's operators outside quotes, and each piece into words.
+fn commands(recipe: &str) -> Vec<Vec<String>> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    let mut quote = None;
+    let mut escaped = false;
+    for (at, byte) in recipe.bytes().enumerate() {
+        if std::mem::take(&mut escaped) {
+            continue;
+        }
+        match (quote, byte) {
+            (Some(open), _) if byte == open => quote = None,
+            (Some(b'\''), _) => {}
+            (_, b'\\') => escaped = true,
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b';' | b'&' | b'|' | b'\n') => {
+                pieces.push(&recipe[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    pieces.push(&recipe[start..]);
+    let words = pieces.into_iter().filter_map(|piece| shell_words::split(piece).ok());
+    words.filter(|words| !words.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipe_is_cut_into_compiler_and_objtool() {
+        let file = CmdFile::parse(concat!(
+            "savedcmd_arch/x86/lib/a.o := gcc -DNAME='\"a;b\"' -DX=\\\"q\\\" -c -o arch/x86/lib/a.o ../arch/x86/lib/a.S ",
+            "; ./tools/objtool/objtool --hacks=jump_label --orc   arch/x86/lib/a.o\n\n",
+            "source_arch/x86/lib/a.o := ../arch/x86/lib/a.S\n\n",
+            "deps_arch/x86/lib/a.o := \\\n  include/x.h \\\n    $(wildcard include/config/BUG) \\\n  include/y.h \\\n\n",
+            "arch/x86/lib/a.o: $(deps_arch/x86/lib/a.o)\n"
+        ))
+        .unwrap();
+        assert_eq!(file.target, "arch/x86/lib/a.o");
+        assert_eq!(file.compile().unwrap()[..3], ["gcc", "-DNAME=\"a;b\"", "-DX=\"q\""]);
+        assert_eq!(file.objtool().unwrap(), ["--hacks=jump_label", "--orc"]);
+        assert_eq!(file.source.as_deref(), Some("../arch/x86/lib/a.S"));
+        assert_eq!(file.deps, ["include/x.h", "include/y.h"]);
+        let object = Path::new("/k/build/arch/x86/lib/a.o");
+        assert_eq!(file.directory(object).as_deref(), Some(Path::new("/k/build")));
+        assert_eq!(file.directory(Path::new("/elsewhere/a.o")), None);
+    }
+
+    #[test]
+    fn makes_own_escapes_are_taken_back() {
+        let file = CmdFile::parse("cmd_a.o := gcc -DA='x$(pound)y' -DB='$$z' -DC=\\#1 -c a.c && true\n").unwrap();
+        assert_eq!(file.compile().unwrap(), ["gcc", "-DA=x#y", "-DB=$z", "-DC=#1", "-c", "a.c"]);
+        assert_eq!(file.commands.len(), 2);
+        assert_eq!(file.objtool(), None);
+    }
+
+    #[test]
+    fn text_that_is_no_recipe_is_refused() {
+        assert_eq!(CmdFile::parse("all: foo\n"), None);
+        assert_eq!(CmdFile::parse("cmd_a.o := gcc 'unclosed\n").unwrap().compile(), None);
+    }
+
+    #[test]
+    fn a_modules_file_is_that_of_its_object() {
+        assert_eq!(file_of(Path::new("d/foo.ko")).unwrap(), Path::new("d/.foo.o.cmd"));
+        assert_eq!(file_of(Path::new("d/foo.o")).unwrap(), Path::new("d/.foo.o.cmd"));
+        assert_eq!(object_beside(Path::new("d/.foo.o.cmd")).unwrap(), Path::new("d/foo.o"));
+        assert_eq!(object_beside(Path::new("d/foo.cmd")), None);
+    }
+}

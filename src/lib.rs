@@ -16,3 +16,4 @@ pub mod orc;
 pub mod analysis;
 pub mod source_map;
 pub mod report;
+pub mod cli;

@@ -1,2 +1,5 @@
 //! The orcls program.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    orcls::cli::run()
+}

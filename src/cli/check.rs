@@ -1,0 +1,195 @@
+//! `orcls check`: the findings of objects, sources and folders of objects.
+//!
+//! In: paths and flags.  Out: findings in one of the formats; the exit status says whether there were any.
+//! Holds afterwards: an object that cannot be analysed is said on standard error and hides no other.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::inputs::{self, Input};
+use super::judge::{Judge, Judged, Object, Rules};
+use super::{Verdict, output, queue, sarif, text};
+use crate::analysis::Policy;
+use crate::finding::Level;
+use crate::report::{self, Report};
+
+/// How findings are printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum Format {
+    /// For people: the source line, the way that led there, both states where two disagree
+    Text,
+    /// As objtool prints it
+    Objtool,
+    /// One JSON object per line and object file
+    Json,
+    /// SARIF 2.1.0, for code hosting sites and editors
+    Sarif,
+}
+
+/// Arguments of `check`.
+#[derive(Args)]
+#[command(disable_help_flag = true)]
+pub(crate) struct Arguments {
+    /// Objects, sources, or folders of objects
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How to print findings
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+    /// Report every finding; objtool stops at a function's first
+    #[arg(long)]
+    all: bool,
+    #[command(flatten)]
+    rules: Rules,
+}
+
+/// What all objects together came to.
+#[derive(Default)]
+struct Tally {
+    analysed: usize,
+    skipped: usize,
+    failed: usize,
+    findings: usize,
+    with_findings: usize,
+    /// Time per stage, in the order in which stages first came.
+    timing: Vec<(&'static str, Duration)>,
+    /// By number of the input, for the one document that SARIF is.
+    sarif: BTreeMap<usize, Report>,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let (inputs, failed) = inputs::collect(&arguments.paths);
+    queue::set_jobs(arguments.rules.jobs);
+    let policy = if arguments.all { Policy::Everything } else { Policy::Objtool };
+    let judge = Judge::new(&arguments.rules, policy);
+    let tally = Mutex::new(Tally { failed: usize::from(failed), ..Tally::default() });
+    queue::run(inputs.len(), |at| match inputs.get(at) {
+        Some(input) => one(arguments, &judge, input, at, &tally),
+        None => String::new(),
+    })?;
+    let tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if arguments.format == Format::Sarif {
+        output::print(&sarif::document(tally.sarif.values()))?;
+    }
+    if arguments.paths.iter().any(|path| path.is_dir()) {
+        output::remark(&summary(&tally));
+    }
+    if arguments.rules.time {
+        output::remark(&timing(&tally));
+    }
+    Ok(match tally {
+        Tally { failed: 1.., .. } => Verdict::Incomplete,
+        Tally { findings: 1.., .. } => Verdict::Found,
+        _ => Verdict::Clean,
+    })
+}
+
+/// Judges one input and prints it into a string.
+fn one(arguments: &Arguments, judge: &Judge<'_>, input: &Input, at: usize, tally: &Mutex<Tally>) -> String {
+    let judged = judge.object(input);
+    let mut printed = Printed::default();
+    if let Judged::Analysed(object) = &judged {
+        printed = print(object, arguments);
+    }
+    let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    match judged {
+        Judged::Analysed(object) => {
+            tally.analysed += 1;
+            tally.findings += printed.n_findings;
+            tally.with_findings += usize::from(printed.n_findings > 0);
+            for &(stage, time) in &object.analysis.timing {
+                match tally.timing.iter_mut().find(|(name, _)| *name == stage) {
+                    Some((_, sum)) => *sum += time,
+                    None => tally.timing.push((stage, time)),
+                }
+            }
+        }
+        Judged::Skipped => tally.skipped += 1,
+        Judged::Failed(why) => {
+            tally.failed += 1;
+            output::complain(&why);
+        }
+    }
+    if let Some(report) = printed.for_sarif {
+        tally.sarif.insert(at, report);
+    }
+    printed.text
+}
+
+/// An object's findings as text.
+#[derive(Default)]
+struct Printed {
+    text: String,
+    n_findings: usize,
+    for_sarif: Option<Report>,
+}
+
+fn print(object: &Object, arguments: &Arguments) -> Printed {
+    if arguments.format == Format::Objtool {
+        return print_objtool(object);
+    }
+    let mut report = report::report(&object.name, &object.analysis, &object.lines);
+    if !arguments.all {
+        report.findings.retain(|finding| finding.objtool.is_some());
+    }
+    let n_findings = report.findings.len();
+    match arguments.format {
+        Format::Json => {
+            let mut text = serde_json::to_string(&report).unwrap_or_default();
+            text.push('\n');
+            Printed { text, n_findings, for_sarif: None }
+        }
+        Format::Sarif => Printed { text: String::new(), n_findings, for_sarif: Some(report) },
+        Format::Text | Format::Objtool => Printed { text: text::render(&report, object), n_findings, for_sarif: None },
+    }
+}
+
+/// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.
+fn print_objtool(object: &Object) -> Printed {
+    let mut printed = Printed::default();
+    for line in object.analysis.findings.iter().filter_map(|finding| finding.objtool.as_ref()) {
+        let level = match line.level {
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        printed.n_findings += 1;
+        printed.text.push_str(&format!("{}: {level}: objtool: {}\n", object.name, line.text));
+    }
+    printed
+}
+
+fn summary(tally: &Tally) -> String {
+    let mut parts = vec![format!("{} checked", count(tally.analysed, "object"))];
+    if tally.skipped > 0 {
+        parts.push(format!("{} skipped, for which the build runs no objtool", tally.skipped));
+    }
+    if tally.failed > 0 {
+        parts.push(format!("{} could not be analysed", tally.failed));
+    }
+    parts.push(match tally.findings {
+        0 => "nothing found".to_owned(),
+        n => format!("{} in {}", count(n, "finding"), count(tally.with_findings, "object")),
+    });
+    parts.join(", ")
+}
+
+fn count(n: usize, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+fn timing(tally: &Tally) -> String {
+    let total: Duration = tally.timing.iter().map(|(_, time)| *time).sum();
+    let rows = tally.timing.iter().map(|&(stage, time)| (stage, time)).chain([("total", total)]);
+    let rows: Vec<String> = rows
+        .map(|(stage, time)| {
+            let share = 100.0 * time.as_secs_f64() / total.as_secs_f64().max(1e-9);
+            format!("{stage:>16} {:>10.3} ms {share:>5.1} %", time.as_secs_f64() * 1e3)
+        })
+        .collect();
+    rows.join("\n")
+}

@@ -1,0 +1,59 @@
+//! Standard output and standard error: colours only where they are wanted, one write per object.
+//!
+//! In: text.  Out: the process's streams.
+//! Holds afterwards: nothing of orcls prints in any other way.
+
+use std::io::{self, Write};
+
+use anstream::AutoStream;
+use anstyle::{AnsiColor, Style};
+use clap::ColorChoice;
+
+/// The style of a word like `error`.
+pub(crate) const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
+/// What stands out.
+pub(crate) const BOLD: Style = Style::new().bold();
+/// What may be overlooked.
+pub(crate) const DIM: Style = Style::new().dimmed();
+/// Code and names in running text.
+pub(crate) const CODE: Style = AnsiColor::Cyan.on_default();
+
+/// Sets for the whole process whether colours are used.
+pub(crate) fn set_colour(choice: ColorChoice) {
+    match choice {
+        ColorChoice::Auto => anstream::ColorChoice::Auto,
+        ColorChoice::Always => anstream::ColorChoice::Always,
+        ColorChoice::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+}
+
+/// Whether standard output takes colours.
+pub(crate) fn stdout_is_coloured() -> bool {
+    AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never
+}
+
+/// Writes all of `text` to standard output. Colours are taken out where they are not wanted.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = AutoStream::auto(io::stdout().lock());
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// Says on standard error that something went wrong.
+pub(crate) fn complain(text: &str) {
+    let mut out = AutoStream::auto(io::stderr().lock());
+    // Nobody is left to tell when standard error is gone.
+    let _ = writeln!(out, "orcls: {ERROR}error{ERROR:#}: {text}");
+}
+
+/// Says something on standard error that is no result.
+pub(crate) fn remark(text: &str) {
+    let mut out = AutoStream::auto(io::stderr().lock());
+    let _ = writeln!(out, "{text}");
+}
+
+/// Whether the reader of standard output went away.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -4,8 +4,26 @@
 //! Holds afterwards: instructions of a section are in ascending order without gaps, each with its length, its kind and
 //! its stack operations.
 
+mod effect;
+mod encoding;
+mod holder;
+mod opcodes;
+mod profile;
+mod text;
+
+use rustc_hash::FxHashMap;
+
+use crate::cancel::{CancelToken, Cancelled};
 use crate::cfi::StackOp;
+use crate::finding::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
+use crate::image::{ElfImage, Section};
+use crate::kernel::Kernel;
+use effect::{Effect, Oddity, Ops, effect};
+use encoding::Encoding;
+use holder::Holders;
+use profile::Profile;
+pub use text::{Disassembler, text};
 
 /// What an instruction is to the analysis.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -111,5 +129,135 @@ impl InsnTable {
     /// Where an instruction is.
     pub fn loc(&self, id: InsnId) -> CodeLoc {
         CodeLoc::new(self.section_of(id), u64::from(self.get(id).offset))
+    }
+}
+
+/// What was odd about an encoding.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DecodeNote {
+    /// What it is.
+    pub fault: Fault,
+    /// Where.
+    pub at: CodeLoc,
+    /// objtool gives up on the object here. orcls gives up on the section.
+    pub fatal: bool,
+}
+
+/// Decodes all executable sections of `image` as the objtool of `kernel` would. The notes are in the order in which
+/// objtool would say them.
+pub fn decode(
+    image: &ElfImage,
+    kernel: Kernel,
+    cancel: &CancelToken,
+) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
+    let mut decoder = Decoder::new(Profile::of(kernel));
+    // Code has about 4.5 bytes per instruction.
+    let n_bytes: usize = image.sections.iter().map(|section| section.code.len()).sum();
+    decoder.table.insns.reserve(n_bytes / 4);
+    decoder.table.ranges.push((0, 0));
+    for (id, section) in image.sections() {
+        let start = decoder.table.insns.len() as u32;
+        if section.is_code() {
+            decoder.section(image, id, section, cancel)?;
+        }
+        decoder.table.ranges.push((start, decoder.table.insns.len() as u32));
+    }
+    decoder.table.insns.shrink_to_fit();
+    Ok((decoder.table, decoder.notes))
+}
+
+/// The relative target of a jump or call as it is encoded, without its relocation: what is added to the offset behind
+/// the instruction.
+pub fn branch_immediate(image: &ElfImage, insns: &InsnTable, id: InsnId, kernel: Kernel) -> i64 {
+    let profile = Profile::of(kernel);
+    match encoding_of(image, insns, id, profile) {
+        Some(e) if e.is_vector => 0,
+        Some(e) if e.has_immediate => i64::from(e.immediate),
+        Some(e) if profile.displacement_is_target => i64::from(e.displacement),
+        _ => 0,
+    }
+}
+
+/// The displacement of the instruction's memory operand as it is encoded.
+pub fn displacement(image: &ElfImage, insns: &InsnTable, id: InsnId, kernel: Kernel) -> Option<i64> {
+    let e = encoding_of(image, insns, id, Profile::of(kernel))?;
+    e.has_displacement.then_some(i64::from(e.displacement))
+}
+
+/// The bytes of an instruction.
+pub fn bytes<'i>(image: &'i ElfImage, insns: &InsnTable, id: InsnId) -> &'i [u8] {
+    let insn = insns.get(id);
+    let code = &image.section(insns.section_of(id)).code;
+    code.get(insn.offset as usize..insn.end() as usize).unwrap_or(&[])
+}
+
+fn encoding_of(image: &ElfImage, insns: &InsnTable, id: InsnId, profile: &Profile) -> Option<Encoding> {
+    Encoding::read(bytes(image, insns, id), profile)
+}
+
+/// The state of a decoding run.
+struct Decoder {
+    profile: &'static Profile,
+    table: InsnTable,
+    notes: Vec<DecodeNote>,
+    /// The positions of operation lists in the table.
+    known: FxHashMap<Ops, u32>,
+}
+
+impl Decoder {
+    fn new(profile: &'static Profile) -> Self {
+        let table = InsnTable { ops: vec![Box::default()], ..InsnTable::default() };
+        Decoder { profile, table, notes: Vec::new(), known: FxHashMap::default() }
+    }
+
+    fn section(
+        &mut self,
+        image: &ElfImage,
+        id: SectionId,
+        section: &Section,
+        cancel: &CancelToken,
+    ) -> Result<(), Cancelled> {
+        let mut holders = None;
+        let mut offset = 0;
+        while let Some(rest) = section.code.get(offset as usize..).filter(|rest| !rest.is_empty()) {
+            if self.table.insns.len().is_multiple_of(1 << 16) {
+                cancel.check()?;
+            }
+            let at = CodeLoc::new(id, u64::from(offset));
+            let Some(encoding) = Encoding::read(rest, self.profile) else {
+                let fault = Fault::Undecodable { section: id, offset: at.offset };
+                self.notes.push(DecodeNote { fault, at, fatal: true });
+                return Ok(());
+            };
+            let Effect { kind, ops, oddity } = effect(&encoding, self.profile, || {
+                holders.get_or_insert_with(|| Holders::new(image, id, self.profile)).in_function(at.offset)
+            });
+            if let Some(oddity) = oddity {
+                self.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
+            }
+            let ops = self.intern(ops);
+            self.table.insns.push(Insn { offset, ops, len: encoding.len, kind });
+            offset += u32::from(encoding.len);
+        }
+        Ok(())
+    }
+
+    fn intern(&mut self, ops: Ops) -> u32 {
+        if ops[0].is_none() {
+            return 0;
+        }
+        *self.known.entry(ops).or_insert_with(|| {
+            self.table.ops.push(ops.into_iter().flatten().collect());
+            self.table.ops.len() as u32 - 1
+        })
+    }
+}
+
+fn fault(oddity: Oddity, at: CodeLoc) -> Fault {
+    let (section, offset) = (at.section, at.offset);
+    match oddity {
+        Oddity::InvalidLea => Fault::InvalidLea { section, offset },
+        Oddity::Enqcmd => Fault::Enqcmd { section, offset },
+        Oddity::Notrack => Fault::Notrack { section, offset },
     }
 }

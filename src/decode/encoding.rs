@@ -1,0 +1,351 @@
+//! Takes one instruction apart into its fields.
+//!
+//! In: the bytes from the instruction's start to the end of its section.  Out: [`Encoding`], or nothing where the
+//! release's decoder fails.
+//! Holds afterwards: the length is the one that the release's own decoder finds, also where a processor or a
+//! disassembler would see something else.
+//! Reads like: Intel SDM, volume 2, chapter 2.
+
+use super::opcodes::{Cell, Immediate};
+use super::profile::Profile;
+
+/// No instruction is longer; bytes behind are not looked at.
+const MAX_LEN: usize = 15;
+
+/// A hypervisor's own prefixes: `ud2` with a name behind it, part of the instruction that follows
+/// (arch/x86/include/asm/emulate_prefix.h).
+pub(super) const EMULATE_PREFIXES: [[u8; 5]; 2] = [[0x0f, 0x0b, b'x', b'e', b'n'], [0x0f, 0x0b, b'k', b'v', b'm']];
+
+/// The fields of an instruction. What is absent is zero.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Encoding {
+    pub(super) len: u8,
+    /// VEX, EVEX or XOP: nothing but the length is of interest.
+    pub(super) is_vector: bool,
+    pub(super) opcode: [u8; 3],
+    pub(super) rex: u8,
+    pub(super) modrm: u8,
+    pub(super) sib: u8,
+    pub(super) has_displacement: bool,
+    pub(super) has_immediate: bool,
+    /// Sign-extended.
+    pub(super) displacement: i32,
+    /// Sign-extended; of a longer one the low half.
+    pub(super) immediate: i32,
+    pub(super) prefixes: Prefixes,
+}
+
+/// Legacy prefixes, as far as they are remembered: four different ones.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(super) struct Prefixes {
+    stored: [u8; 4],
+    /// How many there are, repeated ones included.
+    pub(super) count: u8,
+    /// The one before the opcode or REX.
+    pub(super) last: u8,
+}
+
+impl Prefixes {
+    /// The first. Of four different ones of which the first comes again at the end, the fourth.
+    pub(super) fn first(&self) -> u8 {
+        let [first, .., fourth] = self.stored;
+        if fourth != 0 && self.last == first { fourth } else { first }
+    }
+
+    /// Whether `prefix` is among them.
+    pub(super) fn contain(&self, prefix: u8) -> bool {
+        self.stored.contains(&prefix)
+    }
+
+    /// The last prefix as it selects among the instructions of an opcode.
+    fn selector(&self) -> u8 {
+        match self.last {
+            0x66 => 1,
+            0xf3 => 2,
+            0xf2 => 3,
+            _ => 0,
+        }
+    }
+}
+
+impl Encoding {
+    /// Decodes the instruction at the start of `code`.
+    pub(super) fn read(code: &[u8], profile: &Profile) -> Option<Encoding> {
+        let code = code.get(..MAX_LEN).unwrap_or(code);
+        let mut reader = Reader { code, at: 0, operand_size: 4, address_size: 8 };
+        let mut encoding = Encoding::default();
+        let cell = encoding.read_opcode(&mut reader, profile)?;
+        encoding.read_operands(&mut reader, cell)?;
+        encoding.len = reader.at as u8;
+        Some(encoding)
+    }
+
+    /// ModRM.mod.
+    pub(super) fn mode(&self) -> u8 {
+        self.modrm >> 6
+    }
+
+    /// ModRM.reg with REX.R.
+    pub(super) fn reg(&self) -> u8 {
+        self.modrm >> 3 & 7 | (self.rex & 4) << 1
+    }
+
+    /// ModRM.rm with REX.B.
+    pub(super) fn rm(&self) -> u8 {
+        self.modrm & 7 | self.rex_b()
+    }
+
+    /// SIB.index with REX.X.
+    pub(super) fn index(&self) -> u8 {
+        self.sib >> 3 & 7 | (self.rex & 2) << 2
+    }
+
+    /// SIB.base with REX.B.
+    pub(super) fn base(&self) -> u8 {
+        self.sib & 7 | self.rex_b()
+    }
+
+    /// REX.B as the fourth bit of a register number.
+    pub(super) fn rex_b(&self) -> u8 {
+        (self.rex & 1) << 3
+    }
+
+    /// REX.W.
+    pub(super) fn is_wide(&self) -> bool {
+        self.rex & 8 != 0
+    }
+
+    /// Reads up to and including ModRM.
+    fn read_opcode(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
+        if EMULATE_PREFIXES.iter().any(|prefix| reader.code.starts_with(prefix)) {
+            reader.at += 5;
+        }
+        self.read_prefixes(reader)?;
+        match reader.peek(0)? {
+            0xd5 if profile.rex2 => return self.read_behind_rex2(reader, profile),
+            rex @ 0x40..=0x4f => {
+                self.rex = rex;
+                reader.at += 1;
+                reader.widen(rex & 8);
+                if !profile.vector_behind_rex {
+                    return self.read_plain(reader, profile);
+                }
+            }
+            _ => {}
+        }
+        match Vector::read(reader, profile)? {
+            Some(vector) => self.read_behind_vector(reader, profile, &vector),
+            None => self.read_plain(reader, profile),
+        }
+    }
+
+    /// Reads the opcode, with its escapes, where there is neither REX2 nor VEX.
+    fn read_plain(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
+        let mut map = 0;
+        let mut opcode = reader.take()?;
+        self.opcode = [opcode, 0, 0];
+        if opcode == 0x0f {
+            map = 1;
+            opcode = reader.take()?;
+            self.opcode[1] = opcode;
+            if let 0x38 | 0x3a = opcode {
+                map = if opcode == 0x38 { 2 } else { 3 };
+                opcode = reader.take()?;
+                self.opcode[2] = opcode;
+            }
+        }
+        let cell = profile.opcodes.cell(map, self.prefixes.selector(), opcode);
+        if cell.is_invalid64() {
+            return Some(Cell::NOTHING);
+        }
+        if !cell.is_bare() {
+            return None;
+        }
+        self.read_modrm(reader, profile, cell)
+    }
+
+    /// Reads REX2 and the opcode behind it.
+    ///
+    /// The prefix byte itself passes for REX afterwards. REX2 neither escapes to other maps nor asks whether the opcode
+    /// may stand without VEX or in 64-bit mode.
+    fn read_behind_rex2(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
+        self.rex = reader.take()?;
+        let payload = reader.take()?;
+        reader.widen(payload & 8);
+        let opcode = reader.take()?;
+        self.opcode = [opcode, 0, 0];
+        match (payload >> 7, opcode) {
+            (0, 0x0f) | (1, 0x38 | 0x3a) => Some(Cell::NOTHING),
+            (map, _) => self.read_modrm(reader, profile, profile.opcodes.cell(map, self.prefixes.selector(), opcode)),
+        }
+    }
+
+    /// Reads the opcode behind VEX, EVEX or XOP.
+    fn read_behind_vector(&mut self, reader: &mut Reader<'_>, profile: &Profile, vector: &Vector) -> Option<Cell> {
+        self.is_vector = true;
+        reader.widen(vector.widens);
+        let opcode = reader.take()?;
+        self.opcode = [opcode, 0, 0];
+        let cell = profile.opcodes.cell(vector.map, vector.selector, opcode);
+        if !cell.accepts_vector(vector.evex) {
+            return None;
+        }
+        if cell.is_scalable() && vector.w == 0 && vector.selector == 1 {
+            reader.operand_size = 2;
+        }
+        let cell = self.read_modrm(reader, profile, cell)?;
+        cell.accepts_vector(vector.evex).then_some(cell)
+    }
+
+    fn read_prefixes(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let mut n_stored = 0;
+        loop {
+            let byte = reader.peek(0)?;
+            if !matches!(byte, 0x66 | 0x67 | 0xf0 | 0xf2 | 0xf3 | 0x2e | 0x36 | 0x3e | 0x26 | 0x64 | 0x65) {
+                return Some(());
+            }
+            let prefixes = &mut self.prefixes;
+            if !prefixes.stored.contains(&byte) {
+                // The fifth different one is taken for the opcode.
+                let Some(slot) = prefixes.stored.get_mut(n_stored) else { return Some(()) };
+                *slot = byte;
+                n_stored += 1;
+                match byte {
+                    0x66 => reader.operand_size = 2,
+                    0x67 => reader.address_size = 4,
+                    _ => {}
+                }
+            }
+            prefixes.count += 1;
+            prefixes.last = byte;
+            reader.at += 1;
+        }
+    }
+
+    /// Reads ModRM, when there is one, and finds the cell of a group's member.
+    fn read_modrm(&mut self, reader: &mut Reader<'_>, profile: &Profile, cell: Cell) -> Option<Cell> {
+        if !cell.has_modrm() {
+            return Some(cell);
+        }
+        self.modrm = reader.take()?;
+        Some(profile.opcodes.in_group(cell, self.modrm))
+    }
+
+    /// Reads what follows ModRM.
+    fn read_operands(&mut self, reader: &mut Reader<'_>, cell: Cell) -> Option<()> {
+        if cell.has_modrm() && self.mode() != 3 {
+            let has_sib = self.modrm & 7 == 4;
+            if has_sib {
+                self.sib = reader.take()?;
+            }
+            // Without SIB, 5 in mode 0 means rip; with it, no base. Addresses of 16 bits do not exist in 64-bit mode.
+            let low = if has_sib { self.sib & 7 } else { self.modrm & 7 };
+            match self.mode() {
+                1 => self.displacement = reader.signed(1)?,
+                2 => self.displacement = reader.signed(4)?,
+                _ if low == 5 => self.displacement = reader.signed(4)?,
+                _ => return self.read_immediate(reader, cell),
+            }
+            self.has_displacement = true;
+        }
+        self.read_immediate(reader, cell)
+    }
+
+    fn read_immediate(&mut self, reader: &mut Reader<'_>, cell: Cell) -> Option<()> {
+        let (size, behind) = match cell.immediate() {
+            Immediate::None => return Some(()),
+            Immediate::Byte => (1, 0),
+            Immediate::Word => (2, 0),
+            Immediate::Dword => (4, 0),
+            Immediate::Operand => (reader.operand_size.min(4), 0),
+            Immediate::Full => (reader.operand_size.min(4), reader.operand_size.saturating_sub(4)),
+            Immediate::Offset => (4, reader.address_size - 4),
+            // There is no far pointer with a 64-bit offset.
+            Immediate::Far if reader.operand_size == 8 => return None,
+            Immediate::Far => (reader.operand_size, 2),
+            Immediate::WordByte => (2, 1),
+        };
+        self.immediate = reader.signed(size)?;
+        self.has_immediate = true;
+        reader.at += usize::from(behind);
+        (reader.at <= reader.code.len()).then_some(())
+    }
+}
+
+/// What VEX, EVEX and XOP have in common.
+struct Vector {
+    evex: bool,
+    map: u8,
+    selector: u8,
+    /// The W bit; not 0 if set.
+    w: u8,
+    /// The bit that widens the operand: W, but for EVEX the bit of the byte behind that is at W's place (z).
+    widens: u8,
+}
+
+impl Vector {
+    /// Reads the prefix, if there is one. The outer `None` is an incomplete instruction.
+    fn read(reader: &mut Reader<'_>, profile: &Profile) -> Option<Option<Vector>> {
+        let (len, map_mask, evex) = match reader.peek(0)? {
+            0xc5 => (2, 0, false),
+            0xc4 => (3, 0x1f, false),
+            0x62 => (4, 7, true),
+            // With ModRM.reg 0 it is `pop`.
+            0x8f if profile.xop && reader.peek(1)? & 0x38 != 0 => (3, 0x1f, false),
+            _ => return Some(None),
+        };
+        let is_xop = reader.peek(0)? == 0x8f;
+        let second = reader.peek(1)?;
+        let third = if len == 2 { second & 0x7f } else { reader.peek(2)? };
+        let last = if evex { reader.peek(3)? } else { third };
+        let map = match second & map_mask {
+            _ if len == 2 => 1,
+            // Maps 1 to 7 belong to VEX and EVEX, the others to XOP; 0 belongs to nobody.
+            map @ 1..=7 if !is_xop => map,
+            map @ 8.. if is_xop => map,
+            _ => u8::MAX,
+        };
+        reader.at += len;
+        Some(Some(Vector { evex, map, selector: third & 3, w: third & 0x80, widens: last & 0x80 }))
+    }
+}
+
+/// Reads bytes; every read beyond the end is a `None`.
+struct Reader<'c> {
+    code: &'c [u8],
+    at: usize,
+    /// In bytes, as far as prefixes tell.
+    operand_size: u8,
+    address_size: u8,
+}
+
+impl Reader<'_> {
+    fn peek(&self, ahead: usize) -> Option<u8> {
+        self.code.get(self.at + ahead).copied()
+    }
+
+    /// Makes the operand size 64 bits, if `w` is set.
+    fn widen(&mut self, w: u8) {
+        if w != 0 {
+            self.operand_size = 8;
+        }
+    }
+
+    fn take(&mut self) -> Option<u8> {
+        let byte = self.peek(0)?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// A sign-extended number of 1, 2 or 4 bytes.
+    fn signed(&mut self, size: u8) -> Option<i32> {
+        let rest = self.code.get(self.at..)?;
+        let value = match size {
+            1 => i32::from(*rest.first()? as i8),
+            2 => i32::from(i16::from_le_bytes(*rest.first_chunk()?)),
+            _ => i32::from_le_bytes(*rest.first_chunk()?),
+        };
+        self.at += usize::from(size);
+        Some(value)
+    }
+}

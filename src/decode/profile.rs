@@ -1,0 +1,98 @@
+//! What the decoder asks of a release.
+//!
+//! In: a [`Kernel`].  Out: its [`Profile`].
+//! Holds afterwards: no other module of the decoder looks at the release.
+//!
+//! The facts are those of `arch/x86/lib/insn.c` and `tools/objtool/arch/x86/decode.c` in the trees that
+//! [`Kernel`] names.
+
+use super::Kind;
+use super::opcodes::{self, Opcodes};
+use crate::kernel::Kernel;
+
+/// What differs between releases.
+pub(super) struct Profile {
+    /// What follows each opcode.
+    pub(super) opcodes: &'static Opcodes,
+    /// `d5` is REX2.
+    pub(super) rex2: bool,
+    /// `8f` may be XOP.
+    pub(super) xop: bool,
+    /// VEX and EVEX are known behind REX. In 7.3 they are taken for the 32-bit opcodes there.
+    pub(super) vector_behind_rex: bool,
+    /// Where a relative target is looked for when there is no immediate: in the displacement.
+    pub(super) displacement_is_target: bool,
+    /// `mov reg, reg` counts whatever the registers are, not only with the stack pointer.
+    pub(super) every_register_move: bool,
+    /// SIB without a base (base 5, mod 0) is told from the frame pointer.
+    pub(super) knows_missing_base: bool,
+    /// `lea disp(%rip)` is a kind of its own.
+    pub(super) lea_rip: bool,
+    /// `pause` and `xchg %r8, %rax` (`90` with prefixes) and `nopl` forms other than `/0` are not NOPs.
+    pub(super) strict_nop: bool,
+    /// `prefetch` (`0f 0d`) counts as a NOP.
+    pub(super) prefetch_is_nop: bool,
+    /// `eretu` and `erets` are told from `clac`.
+    pub(super) knows_eret: bool,
+    /// `udb` (`d6`).
+    pub(super) udb: bool,
+    /// Entries into the kernel.
+    pub(super) syscall: Kind,
+    /// Exits from it, far jumps and far returns.
+    pub(super) sysret: Kind,
+    /// Which of several symbols contains an instruction: the smallest, instead of the first.
+    pub(super) smallest_symbol: bool,
+}
+
+impl Profile {
+    /// The release's profile.
+    pub(super) fn of(kernel: Kernel) -> &'static Profile {
+        match kernel {
+            Kernel::V6_1 => &V6_1,
+            Kernel::V6_12 => &V6_12,
+            Kernel::V7_3 => &V7_3,
+        }
+    }
+}
+
+static V6_1: Profile = Profile {
+    opcodes: &opcodes::RELEASES[0],
+    rex2: false,
+    xop: false,
+    vector_behind_rex: true,
+    displacement_is_target: false,
+    every_register_move: false,
+    knows_missing_base: false,
+    lea_rip: false,
+    strict_nop: false,
+    prefetch_is_nop: true,
+    knows_eret: false,
+    udb: false,
+    syscall: Kind::ContextSwitch,
+    sysret: Kind::ContextSwitch,
+    smallest_symbol: false,
+};
+
+static V6_12: Profile = Profile {
+    opcodes: &opcodes::RELEASES[1],
+    rex2: true,
+    every_register_move: true,
+    knows_missing_base: true,
+    knows_eret: true,
+    ..V6_1
+};
+
+static V7_3: Profile = Profile {
+    opcodes: &opcodes::RELEASES[2],
+    xop: true,
+    vector_behind_rex: false,
+    displacement_is_target: true,
+    lea_rip: true,
+    strict_nop: true,
+    prefetch_is_nop: false,
+    udb: true,
+    syscall: Kind::Syscall,
+    sysret: Kind::Sysret,
+    smallest_symbol: true,
+    ..V6_12
+};

@@ -415,20 +415,36 @@ impl ElfImage {
 
     /// Reads the relocation section `id`, in file order.
     pub fn relocs_of(&self, store: &dyn Store, id: SectionId) -> Result<Vec<Reloc>, LoadError> {
+        let mut relocs = Vec::new();
+        self.each_reloc(store, id, |left, reloc| {
+            if relocs.is_empty() {
+                relocs.reserve_exact(left);
+            }
+            relocs.push(reloc);
+        })?;
+        Ok(relocs)
+    }
+
+    /// Hands out the relocations of section `id` in file order, each with the number of those left, itself counted.
+    /// Only a few are in memory at a time: those of debug info may outweigh the rest of the object.
+    pub fn each_reloc(
+        &self,
+        store: &dyn Store,
+        id: SectionId,
+        mut take: impl FnMut(usize, Reloc),
+    ) -> Result<(), LoadError> {
         const CHUNK: u64 = 24 * 4096;
         let section = self.section(id);
-        let mut relocs = Vec::new();
         let (mut offset, mut left) = (section.file_offset, section.size / 24 * 24);
         if offset.checked_add(left).is_none_or(|end| end > store.size()) {
             return Err(LoadError::Truncated(format!("section {}", section.name)));
         }
-        relocs.reserve_exact((left / 24) as usize);
         while left > 0 {
             let size = left.min(CHUNK);
             let bytes = store.read(offset, size)?;
             let (entries, _) = pod::slice_from_bytes::<elf::Rela64<LE>>(&bytes, (size / 24) as usize)
                 .map_err(|()| LoadError::Broken(section.name.clone()))?;
-            for entry in entries {
+            for (i, entry) in entries.iter().enumerate() {
                 let info = entry.r_info.get(LE);
                 let symbol = (info >> 32) as u32;
                 if symbol as usize >= self.symbols.len().max(1) {
@@ -437,17 +453,18 @@ impl ElfImage {
                         section.name
                     )));
                 }
-                relocs.push(Reloc {
+                let reloc = Reloc {
                     offset: entry.r_offset.get(LE),
                     addend: entry.r_addend.get(LE),
                     symbol: SymbolId(symbol),
                     kind: info as u32,
-                });
+                };
+                take((left / 24) as usize - i, reloc);
             }
             offset += size;
             left -= size;
         }
-        Ok(relocs)
+        Ok(())
     }
 }
 

@@ -4,10 +4,21 @@
 //! Holds afterwards: places are those that `addr2line -j SECTION` of binutils prints, file names joined in the same way;
 //! DWARF is read only when a line is asked for, and a unit's tables only when it is asked about one of its addresses.
 
+mod sections;
+mod units;
+mod rows;
+mod inlines;
+mod file_symbols;
+
 use std::sync::{Arc, OnceLock};
 
-use crate::ids::{CodeLoc, SectionId};
+use crate::ids::CodeLoc;
 use crate::image::{ElfImage, LoadError, Store};
+use file_symbols::FileSymbols;
+use inlines::{Call, Inlines};
+use rows::LineRows;
+use sections::{DebugSections, Slice};
+use units::Units;
 
 /// Why an object has no lines.
 #[derive(Debug, thiserror::Error)]
@@ -23,15 +34,16 @@ pub enum NoSource {
     Compression(String),
     /// The debug sections contradict themselves.
     #[error("broken debug info: {0}")]
-    Broken(String),
+    Broken(#[from] gimli::Error),
 }
 
 /// A place in the sources.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Place {
-    /// The file, as the debug info names it: joined with the directory of the compilation, not normalised.
+    /// The file, as the debug info names it: joined with the directory of the compilation, not normalised. Where only
+    /// the symbol table names one, its bare name, and no line.
     pub file: Arc<str>,
-    /// The line, from 1. `None` for code that the compiler made up ("line 0").
+    /// The line, from 1. `None` for code that no line of the file stands for.
     pub line: Option<u32>,
     /// The column, from 1.
     pub column: Option<u32>,
@@ -67,36 +79,153 @@ impl CodeRange {
 }
 
 /// The lines of an object.
-#[derive(Debug)]
 pub struct SourceMap {
-    /// Sections and their made-up addresses, ascending.
-    bases: Vec<(u64, SectionId)>,
+    sections: DebugSections,
+    units: Units,
+    file_symbols: FileSymbols,
+    /// By line table.
+    names: Vec<OnceLock<FileNames>>,
+    /// By line table.
+    rows: Vec<OnceLock<LineRows>>,
+    /// By unit.
+    inlines: Vec<OnceLock<Inlines>>,
+}
+
+/// The files of a line table, by their numbers.
+type FileNames = Vec<Option<Arc<str>>>;
+
+fn unread<T>(count: usize) -> Vec<OnceLock<T>> {
+    std::iter::repeat_with(OnceLock::new).take(count).collect()
 }
 
 impl SourceMap {
-    /// Reads the debug info of `image`.
-    pub fn load(_store: &dyn Store, _image: &ElfImage) -> Result<SourceMap, NoSource> {
-        Err(NoSource::NoDebugInfo)
+    /// Reads the debug sections of `image` and finds its units.
+    pub fn load(store: &dyn Store, image: &ElfImage) -> Result<SourceMap, NoSource> {
+        let has = |name| image.sections().any(|(_, s)| s.name == name && s.size > 0);
+        if !has(".debug_info") || !has(".debug_line") {
+            return Err(NoSource::NoDebugInfo);
+        }
+        let sections = DebugSections::load(store, image)?;
+        let mut dwarf = sections.dwarf();
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+        let units = Units::read(&dwarf)?;
+        drop(dwarf);
+        let (n_tables, n_units) = (units.tables.len(), units.units.len());
+        Ok(SourceMap {
+            sections,
+            units,
+            file_symbols: FileSymbols::read(image),
+            names: unread(n_tables),
+            rows: unread(n_tables),
+            inlines: unread(n_units),
+        })
     }
 
     /// Where the byte at `at` comes from.
-    pub fn place(&self, _at: CodeLoc) -> Option<Place> {
-        None
+    pub fn place(&self, at: CodeLoc) -> Option<Place> {
+        let address = self.sections.address(at)?;
+        let place = self.units.of(address).find_map(|unit| {
+            let table = self.units.units.get(unit)?.table?;
+            let row = self.rows(table)?.at(address)?;
+            Some(Place {
+                file: self.file(table, row.file.into())?,
+                line: (row.line != 0).then_some(row.line),
+                column: (row.column != 0).then_some(row.column),
+                inlined: self.inlines(unit)?.at(address).into_iter().map(|call| self.frame(table, call)).collect(),
+            })
+        });
+        let by_symbol =
+            || Some(Place { file: self.file_symbols.at(at)?, line: None, column: None, inlined: Vec::new() });
+        place.or_else(by_symbol)
     }
 
     /// The code of a line, ascending. `file` is spelled as in [`SourceMap::files`].
-    pub fn locations(&self, _file: &str, _line: u32) -> Vec<CodeRange> {
-        Vec::new()
+    pub fn locations(&self, file: &str, line: u32) -> Vec<CodeRange> {
+        let of_table = |(table, number)| {
+            let rows = self.rows(table).into_iter().flat_map(LineRows::iter);
+            rows.filter(move |(row, _)| u64::from(row.file) == number && row.line == line)
+                .map(|(row, end)| (row.address, end))
+        };
+        self.ranges(self.mentions(file).flat_map(of_table))
     }
 
     /// The code of functions that were inlined at a line, ascending. `file` is spelled as in [`SourceMap::files`].
-    pub fn inlined_at(&self, _file: &str, _line: u32) -> Vec<CodeRange> {
-        Vec::new()
+    pub fn inlined_at(&self, file: &str, line: u32) -> Vec<CodeRange> {
+        let of_table = |(table, number)| {
+            let units = self.units.units.iter().enumerate().filter(move |(_, unit)| unit.table == Some(table));
+            let calls = units.filter_map(|(unit, _)| self.inlines(unit)).flat_map(Inlines::iter);
+            calls
+                .filter(move |(call, ..)| call.file == Some(number) && call.line == Some(line))
+                .map(|(_, start, end)| (start, end))
+        };
+        self.ranges(self.mentions(file).flat_map(of_table))
     }
 
-    /// The files that lines belong to, each once, sorted.
+    /// The files that line tables mention, each once, sorted. A header without code is among them too.
     pub fn files(&self) -> Vec<Arc<str>> {
-        Vec::new()
+        let tables = (0..self.names.len()).filter_map(|table| self.file_names(table));
+        let mut files: Vec<Arc<str>> = tables.flatten().flatten().cloned().collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    fn ranges(&self, addresses: impl Iterator<Item = (u64, u64)>) -> Vec<CodeRange> {
+        let range = |(start, end)| {
+            let loc = self.sections.loc(start)?;
+            Some(CodeRange { start: loc, end: loc.offset.saturating_add(end - start) })
+        };
+        let mut ranges: Vec<CodeRange> = addresses.filter_map(range).collect();
+        ranges.sort_unstable();
+        ranges.dedup();
+        ranges
+    }
+
+    /// The line tables that know `file`, and by which numbers.
+    fn mentions<'a>(&'a self, file: &'a str) -> impl Iterator<Item = (usize, u64)> {
+        (0..self.names.len()).flat_map(move |table| {
+            let names = self.file_names(table).into_iter().flatten().zip(0..);
+            names.filter(move |(name, _)| name.as_deref() == Some(file)).map(move |(_, number)| (table, number))
+        })
+    }
+
+    fn frame(&self, table: usize, call: &Call) -> InlineFrame {
+        let file = call.file.and_then(|number| self.file(table, number));
+        InlineFrame { function: call.function.clone(), file, line: call.line }
+    }
+
+    fn file(&self, table: usize, number: u64) -> Option<Arc<str>> {
+        self.file_names(table)?.get(usize::try_from(number).ok()?)?.clone()
+    }
+
+    fn file_names(&self, table: usize) -> Option<&FileNames> {
+        let read = |unit: gimli::UnitRef<'_, Slice<'_>>| {
+            let header = unit.line_program.as_ref().map(gimli::IncompleteLineProgram::header);
+            header.map(|header| rows::file_names(unit, header)).unwrap_or_default()
+        };
+        Some(self.names.get(table)?.get_or_init(|| self.with_table(table, read).unwrap_or_default()))
+    }
+
+    fn rows(&self, table: usize) -> Option<&LineRows> {
+        let read =
+            |unit: gimli::UnitRef<'_, Slice<'_>>| unit.line_program.clone().map(LineRows::read).unwrap_or_default();
+        Some(self.rows.get(table)?.get_or_init(|| self.with_table(table, read).unwrap_or_default()))
+    }
+
+    fn inlines(&self, unit: usize) -> Option<&Inlines> {
+        let read = |unit: gimli::UnitRef<'_, Slice<'_>>| Inlines::read(&self.units, unit);
+        Some(self.inlines.get(unit)?.get_or_init(|| self.with_unit(unit, read).unwrap_or_default()))
+    }
+
+    fn with_table<T>(&self, table: usize, read: impl FnOnce(gimli::UnitRef<'_, Slice<'_>>) -> T) -> Option<T> {
+        self.with_unit(self.units.tables.get(table)?.unit, read)
+    }
+
+    fn with_unit<T>(&self, unit: usize, read: impl FnOnce(gimli::UnitRef<'_, Slice<'_>>) -> T) -> Option<T> {
+        let dwarf = self.sections.dwarf();
+        let header = dwarf.unit_header(self.units.units.get(unit)?.offset).ok()?;
+        let unit = dwarf.unit(header).ok()?;
+        Some(read(unit.unit_ref(&dwarf)))
     }
 }
 

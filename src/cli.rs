@@ -4,8 +4,10 @@
 //! Holds afterwards: no input file was changed; only `orc write` writes, and only to the file that `-o` names.
 
 mod check;
+mod explain;
 mod inputs;
 mod judge;
+mod markdown;
 mod output;
 mod queue;
 mod sarif;
@@ -55,6 +57,8 @@ struct CommandLine {
 enum Command {
     /// Report what objtool would complain about, on the line that causes it
     Check(check::Arguments),
+    /// Say what a finding means, why it matters and how to fix it
+    Explain(explain::Arguments),
 }
 
 /// Runs the command that the process was asked for.
@@ -63,6 +67,7 @@ pub fn run() -> ExitCode {
     output::set_colour(line.color);
     let result = match line.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match result {
         Ok(verdict) => verdict.into(),

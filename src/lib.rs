@@ -9,6 +9,7 @@ pub mod build;
 pub mod image;
 pub mod cfi;
 pub mod finding;
+pub mod catalogue;
 pub mod decode;
 pub mod flow;
 pub mod follow;

@@ -11,6 +11,7 @@ pub mod cfi;
 pub mod finding;
 pub mod catalogue;
 pub mod decode;
+pub mod guess;
 pub mod flow;
 pub mod follow;
 pub mod orc;

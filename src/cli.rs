@@ -4,8 +4,12 @@
 //! Holds afterwards: no input file was changed; only `orc write` writes, and only to the file that `-o` names.
 
 mod check;
+mod doctor;
+mod explain;
 mod inputs;
 mod judge;
+mod listing;
+mod markdown;
 mod output;
 mod queue;
 mod sarif;
@@ -55,6 +59,14 @@ struct CommandLine {
 enum Command {
     /// Report what objtool would complain about, on the line that causes it
     Check(check::Arguments),
+    /// Print the CFI state at each instruction
+    Cfi(listing::Cfi),
+    /// Print each alternative as a table: a row per byte offset, a column per arm
+    Alternatives(listing::Alternatives),
+    /// Say what a finding means, why it matters and how to fix it
+    Explain(explain::Arguments),
+    /// Say which command, object, flags and kernel would be used for a file, and why
+    Doctor(doctor::Arguments),
 }
 
 /// Runs the command that the process was asked for.
@@ -63,6 +75,10 @@ pub fn run() -> ExitCode {
     output::set_colour(line.color);
     let result = match line.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Cfi(arguments) => listing::cfi(&arguments),
+        Command::Alternatives(arguments) => listing::alternatives(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Explain(arguments) => explain::run(&arguments),
     };
     match result {
         Ok(verdict) => verdict.into(),

@@ -2,6 +2,8 @@
 //!
 //! In: an argument list, from the command line or from a Kbuild `.cmd` file.  Out: [`Options`].
 
+use std::fmt;
+
 use clap::Args;
 
 /// What `--hacks` may name.
@@ -140,5 +142,65 @@ impl Options {
             || self.noabs
             || self.cfi
             || !self.hacks.is_empty()
+    }
+}
+
+impl fmt::Display for Options {
+    /// As objtool's command line has them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut words: Vec<String> = self.hacks.iter().map(|hack| format!("--hacks={hack}")).collect();
+        let flags = [
+            (self.ibt, "--ibt"),
+            (self.mcount, "--mcount"),
+            (self.mnop, "--mnop"),
+            (self.noinstr, "--noinstr"),
+            (self.unret, "--unret"),
+            (self.orc, "--orc"),
+            (self.retpoline, "--retpoline"),
+            (self.rethunk, "--rethunk"),
+            (self.sls, "--sls"),
+            (self.stackval, "--stackval"),
+            (self.static_call, "--static-call"),
+            (self.uaccess, "--uaccess"),
+            (self.no_unreachable, "--no-unreachable"),
+            (self.cfi, "--cfi"),
+            (self.fineibt, "--fineibt"),
+            (self.noabs, "--noabs"),
+            (self.link, "--link"),
+            (self.module, "--module"),
+            (self.werror, "--werror"),
+            (self.verbose, "--verbose"),
+            (self.backtrace, "--backtrace"),
+            (self.stats, "--stats"),
+            (self.sec_address, "--sec-address"),
+            (self.backup, "--backup"),
+            (self.dry_run, "--dry-run"),
+        ];
+        words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
+        words.extend(self.prefix.map(|n| format!("--prefix={n}")));
+        words.extend(self.trace.as_ref().map(|function| format!("--trace={function}")));
+        f.write_str(&words.join(" "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Options;
+
+    #[derive(Parser)]
+    #[command(no_binary_name = true, disable_help_flag = true)]
+    struct Line {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    #[test]
+    fn what_is_printed_is_read_back() {
+        let words = "--hacks=jump_label --hacks=noinstr --ibt --mcount --orc --retpoline --rethunk --sls --stackval \
+                     --static-call --uaccess --no-unreachable --noabs --link --module --werror --prefix=16 --trace=foo";
+        let options = Line::try_parse_from(words.split_whitespace()).unwrap().options;
+        assert_eq!(options.to_string(), words.split_whitespace().collect::<Vec<_>>().join(" "));
     }
 }

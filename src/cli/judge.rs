@@ -65,6 +65,7 @@ pub(crate) struct Object {
     /// As the user spells it.
     pub name: String,
     pub path: PathBuf,
+    pub choice: Choice,
     pub analysis: Analysis,
     pub lines: Lines,
 }
@@ -111,8 +112,12 @@ impl<'a> Judge<'a> {
         if !input.named && (is_unchecked || inputs::is_foreign(&input.path)) {
             return Judged::Skipped;
         }
-        let config =
-            Config { options: choice.options, kernel: self.rules.kernel, policy: self.policy, noreturn: Vec::new() };
+        let config = Config {
+            options: choice.options.clone(),
+            kernel: self.rules.kernel,
+            policy: self.policy,
+            noreturn: Vec::new(),
+        };
         let name = input.name();
         let store: Arc<dyn Store> = match FileStore::open(&input.path) {
             Ok(store) => Arc::new(store),
@@ -121,7 +126,7 @@ impl<'a> Judge<'a> {
         match analysis::analyse(store.as_ref(), &config, &self.cancel) {
             Ok(analysis) => {
                 let lines = Lines::new(store);
-                Judged::Analysed(Box::new(Object { name, path: input.path.clone(), analysis, lines }))
+                Judged::Analysed(Box::new(Object { name, path: input.path.clone(), choice, analysis, lines }))
             }
             Err(error) => Judged::Failed(format!("{name}: {error}")),
         }

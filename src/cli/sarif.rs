@@ -5,7 +5,9 @@
 
 use serde_json::{Value, json};
 
-use crate::report::findings::{PathStep, Severity};
+use crate::catalogue::{self, Severity};
+use crate::finding::Code;
+use crate::report::findings::PathStep;
 use crate::report::{Report, ReportedFinding};
 
 /// The document.
@@ -23,7 +25,7 @@ pub(crate) fn document<'a>(reports: impl Iterator<Item = &'a Report>) -> String 
             notifications.push(json!({ "level": "note", "message": { "text": text } }));
         }
     }
-    let rules: Vec<Value> = codes.iter().map(|code| json!({ "id": code.slug() })).collect();
+    let rules: Vec<Value> = codes.into_iter().map(rule).collect();
     let document = json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
@@ -44,12 +46,26 @@ pub(crate) fn document<'a>(reports: impl Iterator<Item = &'a Report>) -> String 
     text
 }
 
-fn result(report: &Report, finding: &ReportedFinding) -> Value {
-    let level = match finding.severity {
+fn rule(code: Code) -> Value {
+    let entry = catalogue::entry(code);
+    json!({
+        "id": code.slug(),
+        "shortDescription": { "text": entry.title() },
+        "fullDescription": { "text": entry.meaning() },
+        "help": { "text": entry.page, "markdown": entry.page },
+        "defaultConfiguration": { "level": level(entry.severity) },
+    })
+}
+
+fn level(severity: Severity) -> &'static str {
+    match severity {
         Severity::Error => "error",
         Severity::Warning => "warning",
         Severity::Information => "note",
-    };
+    }
+}
+
+fn result(report: &Report, finding: &ReportedFinding) -> Value {
     let mut location =
         location(report, finding.file.as_deref(), finding.line, finding.section.as_deref(), finding.offset);
     if let Some(function) = &finding.function {
@@ -57,7 +73,7 @@ fn result(report: &Report, finding: &ReportedFinding) -> Value {
     }
     let mut result = json!({
         "ruleId": finding.code.slug(),
-        "level": level,
+        "level": level(finding.severity),
         "message": { "text": finding.message },
         "locations": [location],
         "partialFingerprints": { "orcls/v1": fingerprint(report, finding) },

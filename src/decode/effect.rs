@@ -254,3 +254,218 @@ fn frame_base(e: &Encoding, profile: &Profile) -> Option<Base> {
     };
     [Base::BP, Base::SP].into_iter().find(|&frame| frame == Base::reg(base))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernel;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect()
+    }
+
+    fn place(base: Base, offset: i32) -> String {
+        if offset == 0 { base.name().to_owned() } else { format!("{}{offset:+}", base.name()) }
+    }
+
+    fn equation(op: StackOp) -> String {
+        let dest = match op.dest {
+            Dest::Reg(reg) => reg.name().to_owned(),
+            Dest::Indirect(base, offset) => format!("[{}]", place(base, offset)),
+            Dest::Mem => "[mem]".to_owned(),
+            Dest::Push => "push".to_owned(),
+            Dest::Pushf => "pushf".to_owned(),
+        };
+        let src = match op.src {
+            Source::Reg(reg) => reg.name().to_owned(),
+            Source::Indirect(base, offset) => format!("[{}]", place(base, offset)),
+            Source::Const => "const".to_owned(),
+            Source::Pop => "pop".to_owned(),
+            Source::Popf => "popf".to_owned(),
+            Source::Add(base, offset) => format!("{}{offset:+}", base.name()),
+            Source::And(base) => format!("{}&", base.name()),
+        };
+        format!("{dest} = {src}")
+    }
+
+    /// `length kind; equation; ...; oddity`, the kind left out when there is nothing to say.
+    fn seen(kernel: Kernel, hex: &str, in_function: bool) -> String {
+        let profile = Profile::of(kernel);
+        let Some(encoding) = Encoding::read(&bytes(hex), profile) else { return "undecodable".to_owned() };
+        let Effect { kind, ops, oddity } = effect(&encoding, profile, || in_function);
+        let mut parts = vec![format!("{} {kind:?}", encoding.len)];
+        parts.extend(ops.into_iter().flatten().map(equation));
+        parts.extend(oddity.map(|oddity| format!("{oddity:?}!")));
+        parts.join("; ")
+    }
+
+    #[track_caller]
+    fn all(hex: &str, expected: &str) {
+        each(hex, [expected; 3]);
+    }
+
+    /// What 6.1, 6.12 and 7.3 see.
+    #[track_caller]
+    fn each(hex: &str, expected: [&str; 3]) {
+        assert_eq!(Kernel::ALL.map(|kernel| seen(kernel, hex, false)), expected, "{hex}");
+    }
+
+    #[test]
+    fn arithmetic_on_the_stack_pointer() {
+        all("48 01 c4", "3 Other; rsp = rax+0");
+        all("4c 29 dc", "3 Other; rsp = r11+0");
+        all("01 c4", "2 Other");
+        all("49 01 c4", "3 Other");
+        all("48 03 e0", "3 Other");
+        all("48 83 c4 10", "4 Other; rsp = rsp+16");
+        all("48 83 ec 80", "4 Other; rsp = rsp+128");
+        all("48 81 ec 00 01 00 00", "7 Other; rsp = rsp-256");
+        all("48 81 ec 00 00 00 80", "7 Other; rsp = rsp-2147483648");
+        all("48 83 e4 f0", "4 Other; rsp = rsp&");
+        all("4c 83 c4 10", "4 Other; rsp = rsp+16");
+        all("48 83 cc 01", "4 Other");
+        all("83 c4 10", "3 Other");
+        all("48 83 44 24 08 01", "6 Other");
+        each("48 82 c4 10", ["4 Other; rsp = rsp+16", "4 Other; rsp = rsp+16", "2 Other"]);
+    }
+
+    #[test]
+    fn pushes_and_pops() {
+        all("55", "1 Other; push = rbp");
+        all("41 57", "2 Other; push = r15");
+        all("66 50", "2 Other; push = rax");
+        all("5d", "1 Other; rbp = pop");
+        all("41 5a", "2 Other; r10 = pop");
+        all("68 00 00 00 00", "5 Other; push = const");
+        all("6a 00", "2 Other; push = const");
+        all("ff 75 08", "3 Other; push = const");
+        all("8f 00", "2 Other; [mem] = pop");
+        all("8f 44 24 08", "4 Other; [mem] = pop");
+        all("9c", "1 Other; pushf = const");
+        all("9d", "1 Other; [mem] = popf");
+        all("0f a0", "2 Other; push = const");
+        all("0f a9", "2 Other; [mem] = pop");
+        all("c9", "1 Other; rsp = rbp; rbp = pop");
+        all("c8 10 00 00", "4 Other");
+    }
+
+    #[test]
+    fn moves_between_registers() {
+        all("48 89 e5", "3 Other; rbp = rsp");
+        all("48 89 ec", "3 Other; rsp = rbp");
+        all("49 89 e2", "3 Other; r10 = rsp");
+        each("48 89 c5", ["3 Other", "3 Other; rbp = rax", "3 Other; rbp = rax"]);
+        all("48 8b ec", "3 Other");
+        all("89 e5", "2 Other");
+        all("48 88 e5", "3 Other");
+    }
+
+    #[test]
+    fn stores_and_loads_relative_to_the_frame() {
+        all("48 89 5d f8", "4 Other; [rbp-8] = rbx");
+        all("4c 89 64 24 10", "5 Other; [rsp+16] = r12");
+        all("48 88 5d f8", "4 Other; [rbp-8] = rbx");
+        all("48 8b 5d f8", "4 Other; rbx = [rbp-8]");
+        all("4c 8b 64 24 10", "5 Other; r12 = [rsp+16]");
+        all("49 89 5d f8", "4 Other");
+        all("48 89 5c 05 f8", "5 Other");
+        all("89 5d f8", "3 Other");
+        // The stack pointer may be stored anywhere.
+        all("48 89 60 08", "4 Other; [rax+8] = rsp");
+        all("49 89 64 24 08", "5 Other; [r12+8] = rsp");
+        all("48 89 25 00 00 00 00", "7 Other");
+        all("48 89 24 c3", "4 Other");
+        all("48 89 24 25 00 00 00 00", "8 Other; [rbp] = rsp");
+    }
+
+    #[test]
+    fn a_missing_base_is_the_frame_pointer_in_6_1() {
+        each("48 89 04 25 08 00 00 00", ["8 Other; [rbp+8] = rax", "8 Other", "8 Other"]);
+        each("48 8b 04 25 08 00 00 00", ["8 Other; rax = [rbp+8]", "8 Other", "8 Other"]);
+    }
+
+    #[test]
+    fn lea_is_a_move_or_an_addition() {
+        all("48 8d 2c 24", "4 Other; rbp = rsp");
+        all("48 8d 64 24 08", "5 Other; rsp = rsp+8");
+        all("4c 8d 54 24 08", "5 Other; r10 = rsp+8");
+        all("49 8d 62 f8", "4 Other; rsp = r10-8");
+        all("48 8d 65 f8", "4 Other; rsp = rbp-8");
+        all("48 8d 04 0c", "4 Other");
+        all("8d 64 24 08", "4 Other");
+        all("48 8d e5", "3 Other; InvalidLea!");
+        each("48 8d 3d 00 00 00 00", ["7 Other", "7 Other", "7 LeaRip"]);
+        each("48 8d 04 25 08 00 00 00", ["8 Other; rax = rbp+8", "8 Other; rax = rbp+8", "8 LeaRip"]);
+    }
+
+    #[test]
+    fn jumps_calls_and_returns() {
+        all("74 00", "2 JumpConditional");
+        all("0f 85 00 00 00 00", "6 JumpConditional");
+        all("e3 00", "2 JumpConditional");
+        all("e0 00", "2 JumpConditional");
+        all("eb 00", "2 JumpUnconditional");
+        all("e9 00 00 00 00", "5 JumpUnconditional");
+        all("66 e9 00 00 00 00", "6 JumpUnconditional");
+        all("e8 00 00 00 00", "5 Call; push = const");
+        all("ff d0", "2 CallDynamic");
+        all("ff 18", "2 CallDynamic");
+        all("ff e0", "2 JumpDynamic");
+        all("3e ff e0", "3 JumpDynamic; Notrack!");
+        all("66 3e ff d0", "4 CallDynamic; Notrack!");
+        all("44 ff e0", "3 Other");
+        all("c3", "1 Return");
+        all("f3 c3", "2 Return");
+        all("c2 08 00", "3 Return");
+    }
+
+    #[test]
+    fn entries_and_exits() {
+        const SWITCH: &str = "2 ContextSwitch";
+        each("0f 05", [SWITCH, SWITCH, "2 Syscall"]);
+        each("0f 34", [SWITCH, SWITCH, "2 Syscall"]);
+        each("48 0f 07", ["3 ContextSwitch", "3 ContextSwitch", "3 Sysret"]);
+        each("0f 35", [SWITCH, SWITCH, "2 Sysret"]);
+        each("48 cb", [SWITCH, SWITCH, "2 Sysret"]);
+        each("ff 28", [SWITCH, SWITCH, "2 Sysret"]);
+        each("f3 0f 01 ca", ["4 Clac", "4 ContextSwitch", "4 Sysret"]);
+        each("f2 0f 01 cb", ["4 Stac", "4 Other", "4 Other"]);
+        each("48 cf", [SWITCH, SWITCH, "2 Sysret"]);
+        for kernel in Kernel::ALL {
+            assert_eq!(seen(kernel, "48 cf", true), "2 Other; rsp = rsp+40");
+        }
+    }
+
+    #[test]
+    fn instructions_with_a_kind_of_their_own() {
+        all("90", "1 Nop");
+        all("66 90", "2 Nop");
+        each("f3 90", ["2 Nop", "2 Nop", "2 Other"]);
+        each("41 90", ["2 Nop", "2 Nop", "2 Other"]);
+        all("0f 1f 00", "3 Nop");
+        each("0f 1f 08", ["3 Nop", "3 Nop", "3 Other"]);
+        each("0f 0d 08", ["3 Nop", "3 Nop", "3 Other"]);
+        all("0f 0b", "2 Bug");
+        all("0f b9 00", "3 Bug");
+        each("d6", ["1 Other", "1 Other", "1 Bug"]);
+        all("cc", "1 Trap");
+        all("0f 01 ca", "3 Clac");
+        all("0f 01 cb", "3 Stac");
+        all("fc", "1 Cld");
+        all("fd", "1 Std");
+        all("f3 0f 1e fa", "4 Endbr");
+        all("0f 1e fa", "3 Other");
+        all("66 f3 0f 1e fa", "5 Other");
+        all("f2 0f 38 f8 00", "5 Other; Enqcmd!");
+        all("66 0f 38 f8 00", "5 Other");
+        all("f4", "1 Other");
+    }
+
+    #[test]
+    fn vector_instructions_have_no_effect() {
+        all("c5 f8 77", "3 Other");
+        all("c4 e2 79 18 00", "5 Other");
+        // 8f is XOP where ModRM.reg is not 0.
+        each("8f e9 78 01 c8", ["2 Other; [mem] = pop", "2 Other; [mem] = pop", "5 Other"]);
+    }
+}

@@ -349,3 +349,178 @@ impl Reader<'_> {
         Some(value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernel;
+
+    /// The lengths that 6.1, 6.12 and 7.3 see; 0 where the decoder fails.
+    #[track_caller]
+    fn each(hex: &str, expected: [u8; 3]) {
+        let code: Vec<u8> =
+            hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
+        let lengths =
+            Kernel::ALL.map(|kernel| Encoding::read(&code, Profile::of(kernel)).map_or(0, |encoding| encoding.len));
+        assert_eq!(lengths, expected, "{hex}");
+    }
+
+    #[track_caller]
+    fn all(hex: &str, expected: u8) {
+        each(hex, [expected; 3]);
+    }
+
+    #[test]
+    fn unlisted_opcodes_are_their_opcode_bytes() {
+        all("0f 04 00 00", 2);
+        all("0f 0a 00 00", 2);
+        all("0f 24 00 00", 2);
+        all("d6 00", 1);
+        all("0f 38 84 00", 3);
+    }
+
+    #[test]
+    fn opcodes_invalid_in_64_bit_mode_lose_their_operands_in_7_3() {
+        each("82 c0 01", [3, 3, 1]);
+        each("9a 00 00 00 00 00 00", [7, 7, 1]);
+        each("66 ea 00 00 00 00", [6, 6, 2]);
+        each("48 ea 00 00 00 00 00 00", [0, 0, 2]);
+        each("d4 0a", [2, 2, 1]);
+        each("06", [1, 1, 1]);
+    }
+
+    #[test]
+    fn immediates_follow_the_operand_size() {
+        all("b8 00 00 00 00", 5);
+        all("66 b8 00 00", 4);
+        all("48 b8 00 00 00 00 00 00 00 00", 10);
+        all("66 48 b8 00 00 00 00 00 00 00 00", 11);
+        all("48 c7 c0 00 00 00 00", 7);
+        all("66 c7 00 00 00", 5);
+        all("66 c7 f8 00 00", 5);
+        all("66 e8 00 00 00 00", 6);
+        all("66 68 00 00", 4);
+        all("f7 00 00 00 00 00", 6);
+        all("f7 10 00 00 00 00", 2);
+        all("f6 08 00", 3);
+    }
+
+    #[test]
+    fn addresses_are_64_or_32_bits() {
+        all("a1 00 00 00 00 00 00 00 00", 9);
+        all("67 a1 00 00 00 00", 6);
+        all("8b 05 00 00 00 00", 6);
+        all("67 8b 05 00 00 00 00", 7);
+        all("8b 04 25 00 00 00 00", 7);
+        all("8b 44 24 08", 4);
+        all("8b 84 24 00 00 00 00", 7);
+        all("67 8b 06", 3);
+    }
+
+    #[test]
+    fn at_most_four_different_prefixes_are_prefixes() {
+        all("66 66 66 66 66 66 90", 7);
+        all("66 2e f2 f3 90", 5);
+        all("66 2e f2 f3 3e 90", 5);
+        all("66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", 15);
+        all("66 66 66 66 66 66 66 66 66 66 66 66 66 66 66 90", 0);
+        all("48 48 89 e5", 2);
+    }
+
+    #[test]
+    fn the_first_prefix_gives_way_when_it_comes_last_again() {
+        let prefixes = |code: &[u8]| Encoding::read(code, Profile::of(Kernel::V6_12)).map(|e| e.prefixes.first());
+        assert_eq!(prefixes(&[0xf3, 0x66, 0x2e, 0x3e, 0x90]), Some(0xf3));
+        assert_eq!(prefixes(&[0xf3, 0x66, 0x2e, 0x3e, 0xf3, 0x90]), Some(0x3e));
+    }
+
+    #[test]
+    fn opcodes_that_need_vex_fail_without() {
+        all("66 0f 78 c0", 0);
+        all("0f 78 c0", 3);
+        all("66 0f 38 0c c0", 0);
+        all("c4 e2 79 0c c0", 5);
+        all("62 f2 7d 08 0c c0", 6);
+        all("c5 f8 04 c0", 0);
+        all("c5 f8 ae 10", 4);
+        all("c5 f8 ae 00", 0);
+        all("c4 e0 79 00 c0", 0);
+        each("f3 0f 38 d8 00", [4, 5, 5]);
+        each("c4 e2 7b 50 c0", [0, 5, 5]);
+    }
+
+    #[test]
+    fn evex_map_4_is_known_from_6_12_on() {
+        each("62 f4 7c 08 01 c0", [0, 6, 6]);
+        each("62 f4 7d 08 81 c0 00 00", [0, 8, 8]);
+        // The bit behind W widens the operand, but W says whether pp narrows it.
+        each("62 f4 7c 08 81 c0 00 00 00 00", [0, 10, 10]);
+        each("66 62 f4 7c 88 81 c0 00 00 00 00", [0, 11, 11]);
+        each("66 62 f4 7c 08 81 c0 00 00", [0, 9, 9]);
+    }
+
+    #[test]
+    fn rex2_is_known_from_6_12_on() {
+        each("d5 00 89 e5", [2, 4, 4]);
+        each("d5 80 af c0", [2, 4, 4]);
+        each("d5 08 b8 00 00 00 00 00 00 00 00", [2, 11, 11]);
+        each("d5 00 0f 0b", [2, 3, 3]);
+        each("d5 80 6f c0", [2, 4, 4]);
+        each("d5 00 82 c0 01", [2, 5, 5]);
+    }
+
+    #[test]
+    fn vex_behind_rex_is_a_32_bit_opcode_in_7_3() {
+        each("48 c5 f8 77", [4, 4, 3]);
+        each("48 8f 00", [3, 3, 3]);
+    }
+
+    #[test]
+    fn xop_is_known_from_7_3_on() {
+        each("8f e8 78 c0 c0 01", [2, 2, 6]);
+        each("8f e9 78 00 c0", [2, 2, 0]);
+        each("8f ea 78 10 c0 00 00 00 00", [2, 2, 9]);
+        each("8f c0", [2, 2, 2]);
+    }
+
+    #[test]
+    fn a_hypervisor_s_prefix_belongs_to_the_next_instruction() {
+        all("0f 0b 78 65 6e 0f a2", 7);
+        all("0f 0b 6b 76 6d 0f a2", 7);
+        all("0f 0b 78 65 6e", 0);
+        all("0f 0b 78 65", 2);
+    }
+
+    #[test]
+    fn incomplete_instructions_fail() {
+        for hex in
+            ["", "66", "48", "0f", "0f 38", "8b", "8b 04", "8b 05 00 00 00", "e8 00 00 00", "c8 00 00", "c5", "62 f1"]
+        {
+            all(hex, 0);
+        }
+    }
+
+    #[test]
+    fn no_bytes_lead_outside() {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        for start in 0..=u16::MAX {
+            let mut code = start.to_be_bytes().to_vec();
+            for _ in 0..3 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                code.extend(state.to_le_bytes());
+            }
+            code.truncate(2 + (state >> 59) as usize % 16);
+            for kernel in Kernel::ALL {
+                if let Some(encoding) = Encoding::read(&code, Profile::of(kernel)) {
+                    let len = usize::from(encoding.len);
+                    assert!((1..=MAX_LEN.min(code.len())).contains(&len), "{code:02x?}");
+                    // What follows does not change the length.
+                    let alone = code.get(..len).and_then(|alone| Encoding::read(alone, Profile::of(kernel)));
+                    assert_eq!(alone, Some(encoding), "{code:02x?}");
+                }
+            }
+        }
+    }
+}

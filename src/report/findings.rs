@@ -8,21 +8,10 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
+pub use crate::catalogue::Severity;
 use crate::finding::{Code, Level};
 use crate::kernel::Kernel;
 use crate::source_map::{InlineFrame, Lines};
-
-/// How serious a finding is.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Something will break.
-    Error,
-    /// Something may break.
-    Warning,
-    /// Worth a look.
-    Information,
-}
 
 /// What was found in one object.
 #[derive(Clone, Debug, Serialize)]

@@ -1,0 +1,44 @@
+//! How fast each stage is, in instructions per second.
+//!
+//! The object is compiled from `tests/decode/mix.c`; `ORCLS_BENCH_OBJECT=FILE` takes another one.
+
+use std::path::Path;
+use std::process::Command;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use orcls::cancel::CancelToken;
+use orcls::decode;
+use orcls::image::ElfImage;
+use orcls::kernel::Kernel;
+
+fn object() -> Vec<u8> {
+    if let Some(path) = std::env::var_os("ORCLS_BENCH_OBJECT") {
+        return std::fs::read(path).expect("the object");
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let object = folder.path().join("mix.o");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/decode/mix.c");
+    let status = Command::new("cc").args(["-O2", "-c", "-o"]).arg(&object).arg(source).status();
+    assert!(status.expect("a C compiler").success());
+    std::fs::read(&object).expect("the object")
+}
+
+fn stages(criterion: &mut Criterion) {
+    let bytes = object();
+    let cancel = CancelToken::default();
+    let image = ElfImage::read(&bytes).expect("an ELF object");
+    let count = |kernel| {
+        let (insns, _) = decode::decode(&image, kernel, &cancel).expect("nobody cancels");
+        image.sections().map(|(id, _)| insns.of_section(id).count() as u64).sum()
+    };
+    let mut group = criterion.benchmark_group("stages");
+    group.throughput(Throughput::Elements(count(Kernel::V6_12)));
+    group.bench_function("image", |b| b.iter(|| ElfImage::read(&bytes)));
+    for kernel in Kernel::ALL {
+        group.bench_function(format!("decode {kernel}"), |b| b.iter(|| decode::decode(&image, kernel, &cancel)));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, stages);
+criterion_main!(benches);

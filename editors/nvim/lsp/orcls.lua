@@ -1,0 +1,21 @@
+-- orcls: the verdicts of Linux's objtool, on the line that causes them.
+--
+-- This file works alone: put it into the `lsp` folder of your configuration and say `vim.lsp.enable('orcls')`.
+-- Settings, see `:help orcls-settings`:  vim.lsp.config('orcls', { settings = { orcls = { kernel = '6.12' } } })
+
+local here = vim.fs.dirname(vim.fs.normalize(debug.getinfo(1, 'S').source:sub(2)))
+-- The release archive carries the program; a plugin manager's checkout does not.
+local bundled = vim.fs.joinpath(vim.fs.dirname(here), 'bin', 'orcls')
+
+return {
+  cmd = { vim.fn.executable(bundled) == 1 and bundled or 'orcls', 'lsp' },
+  filetypes = { 'c', 'cpp', 'asm' },
+  -- A kernel from an archive has no .git, but MAINTAINERS.
+  root_markers = { 'compile_commands.json', '.git', 'MAINTAINERS' },
+  workspace_required = false,
+  settings = { orcls = {} },
+  -- With the first message already: `trusted = false` must hold before anything could be compiled.
+  before_init = function(params, config)
+    params.initializationOptions = { orcls = vim.tbl_get(config, 'settings', 'orcls') or vim.empty_dict() }
+  end,
+}

@@ -1,0 +1,122 @@
+--- :Orcls and its parts.
+local orcls = require('orcls')
+
+local M = {}
+
+local function say(text, level)
+  vim.notify('orcls: ' .. text, level or vim.log.levels.INFO)
+end
+
+local function view(kind)
+  return function(command)
+    require('orcls.views').open(kind, vim.api.nvim_get_current_buf(), { float = command.bang, mods = command.smods })
+  end
+end
+
+--- The codes of the findings in a buffer, those of the cursor's line first.
+local function codes(line)
+  local here, elsewhere = {}, {}
+  for _, finding in ipairs(vim.diagnostic.get(0)) do
+    if finding.source == 'orcls' and finding.code then
+      local list = line and finding.lnum == line and here or elsewhere
+      if not vim.list_contains(list, finding.code) then
+        table.insert(list, finding.code)
+      end
+    end
+  end
+  return here, elsewhere
+end
+
+local function explain(code)
+  local client = orcls.client()
+  local program = client and type(client.config.cmd) == 'table' and client.config.cmd[1] or 'orcls'
+  vim.system({ program, 'explain', code, '--color', 'never' }, { text = true }, vim.schedule_wrap(function(result)
+    if result.code ~= 0 then
+      return say(vim.trim(result.stderr), vim.log.levels.ERROR)
+    end
+    vim.lsp.util.open_floating_preview(vim.split(vim.trim(result.stdout), '\n'), 'markdown', { border = 'rounded', focus_id = 'orcls-explain', max_width = 90 })
+  end))
+end
+
+---@type table<string, fun(command: table, argument?: string)>
+local parts = {
+  orc = view('orc'),
+  alternatives = view('alternatives'),
+  cfi = view('cfi'),
+  explain = function(_, code)
+    if code then
+      return explain(code)
+    end
+    local here, elsewhere = codes(vim.fn.line('.') - 1)
+    local among = #here > 0 and here or elsewhere
+    if #among == 0 then
+      return say('nothing was found in this buffer; :Orcls explain CODE explains any code')
+    end
+    if #among == 1 then
+      return explain(among[1])
+    end
+    vim.ui.select(among, { prompt = 'Explain which finding?' }, function(picked)
+      if picked then
+        explain(picked)
+      end
+    end)
+  end,
+  status = function()
+    orcls.ask('orcls/status', 0, nil, function(status, why)
+      if not status then
+        return say(why, vim.log.levels.WARN)
+      end
+      say(('%s: %s'):format(status.state, status.message))
+    end)
+  end,
+  check = function()
+    local client = orcls.client()
+    if not client then
+      return say('the server is not running; open a C or assembly file first', vim.log.levels.ERROR)
+    end
+    say('checking every built object ...')
+    client:request('workspace/executeCommand', { command = 'orcls.server.checkWorkspace', arguments = {} }, function(err)
+      if err then
+        return say(err.message, vim.log.levels.ERROR)
+      end
+      vim.diagnostic.setqflist({ title = 'orcls', namespace = vim.lsp.diagnostic.get_namespace(client.id) })
+    end)
+  end,
+  eol = function()
+    say(require('orcls.eol').toggle(vim.api.nvim_get_current_buf()) and 'CFA at every line' or 'CFA at every line: off')
+  end,
+  trust = function()
+    orcls.configure({ trusted = true })
+    say('this session trusts the workspace: compilers may be run')
+  end,
+  restart = function()
+    for _, client in ipairs(vim.lsp.get_clients({ name = 'orcls' })) do
+      client:stop(true)
+    end
+    vim.defer_fn(function()
+      vim.lsp.enable('orcls')
+    end, 300)
+  end,
+}
+
+function M.run(command)
+  local name, argument = command.fargs[1] or 'status', command.fargs[2]
+  local part = parts[name]
+  if not part then
+    return say(('there is no :Orcls %s; there are %s'):format(name, table.concat(vim.fn.sort(vim.tbl_keys(parts)), ', ')), vim.log.levels.ERROR)
+  end
+  part(command, argument)
+end
+
+function M.complete(lead, line)
+  local words = vim.split(line, '%s+')
+  local among = vim.fn.sort(vim.tbl_keys(parts))
+  if #words > 2 then
+    among = words[#words - 1] == 'explain' and vim.list_extend(codes()) or {}
+  end
+  return vim.tbl_filter(function(word)
+    return vim.startswith(word, lead)
+  end, among)
+end
+
+return M

@@ -1,0 +1,77 @@
+--- Talks to the server: the requests that orcls adds to the protocol, and the settings.
+local M = {}
+
+--- The client of a buffer, or of any buffer.
+---@param buf? integer
+---@return vim.lsp.Client?
+function M.client(buf)
+  return vim.lsp.get_clients({ name = 'orcls', bufnr = buf })[1]
+end
+
+--- Asks one of our requests about a buffer. `done` gets the answer, or nil and why there is none.
+---@param method 'orcls/cfi'|'orcls/orc'|'orcls/alternatives'|'orcls/status'
+---@param buf integer
+---@param line? integer from 0; the whole file without it
+---@param done fun(answer: table?, why: string?)
+function M.ask(method, buf, line, done)
+  local client = M.client(buf)
+  if not client then
+    return done(nil, 'the orcls server does not run for this buffer (:checkhealth orcls)')
+  end
+  local params = { textDocument = vim.lsp.util.make_text_document_params(buf) }
+  if line then
+    params.position = { line = line, character = 0 }
+  end
+  client:request(method, params, function(err, answer)
+    -- `null` comes as vim.NIL on the outer level and as nil further in.
+    if err or answer == nil or answer == vim.NIL then
+      return done(nil, err and err.message or 'nothing is known about this file yet')
+    end
+    done(answer)
+  end, buf)
+end
+
+--- Changes a setting for all running clients, and for those started later.
+---@param settings table
+function M.configure(settings)
+  vim.lsp.config('orcls', { settings = { orcls = settings } })
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'orcls' })) do
+    client.settings = vim.tbl_deep_extend('force', client.settings or {}, { orcls = settings })
+    client:notify('workspace/didChangeConfiguration', { settings = client.settings })
+  end
+end
+
+--- Calls `update` soon after anything about `buf` changed: its text, its findings, its status.
+---@param buf integer
+---@param group integer an augroup of the caller's, which ends it
+---@param update fun()
+function M.follow(buf, group, update)
+  local waiting = false
+  local soon = function()
+    if waiting then
+      return
+    end
+    waiting = true
+    vim.defer_fn(function()
+      waiting = false
+      update()
+    end, 150)
+  end
+  vim.api.nvim_create_autocmd({ 'DiagnosticChanged', 'TextChanged', 'TextChangedI', 'LspAttach' }, { group = group, buffer = buf, callback = soon })
+  vim.api.nvim_create_autocmd('User', {
+    group = group,
+    pattern = 'OrclsStatusChanged',
+    callback = function(event)
+      if event.data == buf then
+        soon()
+      end
+    end,
+  })
+end
+
+vim.lsp.handlers['orcls/statusChanged'] = function(_, status)
+  local buf = vim.uri_to_bufnr(status.uri)
+  vim.api.nvim_exec_autocmds('User', { pattern = 'OrclsStatusChanged', data = buf })
+end
+
+return M

@@ -1,0 +1,43 @@
+// Which files are ours, and a language for GNU assembly where no other extension brings one.
+import * as vscode from 'vscode';
+import type { DocumentFilter } from 'vscode-languageclient/node';
+
+/** Language ids that the common assembly extensions use. */
+const ASSEMBLY = ['asm', 'gas', 'gas-x86', 'gnu-asm', 'assembly', 's', 'x86_64', 'x86asm', 'asm-intel-x86-generic', 'asm-collection', 'llvm-asm', 'orcls-gas'];
+const OWN = 'orcls-gas';
+
+export const SELECTOR: DocumentFilter[] = [
+  ...['c', 'cpp', ...ASSEMBLY].map(language => ({ scheme: 'file', language })),
+  { scheme: 'file', pattern: '**/*.{S,s}' },
+];
+
+export function isOurs(document: vscode.TextDocument): boolean {
+  return vscode.languages.match(SELECTOR as vscode.DocumentSelector, document) > 0;
+}
+
+/**
+ * Gives assembly files that no extension claims the small grammar that comes with this one. The language is contributed
+ * without file extensions, so that it can never take a file away from a better one.
+ */
+export function claimOrphans(): vscode.Disposable {
+  // Once per file: whoever sets the language back to plain text keeps it.
+  const claimed = new Set<string>();
+  const claim = (document: vscode.TextDocument) => {
+    const key = document.uri.toString();
+    if (document.languageId !== 'plaintext' || document.uri.scheme !== 'file' || !/\.[sS]$/.test(document.uri.path) || claimed.has(key)) return;
+    claimed.add(key);
+    const chosen = Object.keys(vscode.workspace.getConfiguration('files').get<object>('associations') ?? {});
+    if (!chosen.some(glob => /\.[sS]$/.test(glob))) void vscode.languages.setTextDocumentLanguage(document, OWN);
+  };
+  vscode.workspace.textDocuments.forEach(claim);
+  return vscode.workspace.onDidOpenTextDocument(claim);
+}
+
+/** Keeps the context key that our menus and the stack view hang on. A panel in front leaves it as it is. */
+export function followFocus(): vscode.Disposable {
+  const tell = (editor: vscode.TextEditor | undefined) => {
+    if (editor) void vscode.commands.executeCommand('setContext', 'orcls.ours', isOurs(editor.document));
+  };
+  tell(vscode.window.activeTextEditor);
+  return vscode.window.onDidChangeActiveTextEditor(tell);
+}

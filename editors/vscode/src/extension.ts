@@ -1,0 +1,39 @@
+// Connects VS Code with `orcls lsp`. The server decides everything; here it is only shown.
+import * as vscode from 'vscode';
+import { claimOrphans, followFocus } from './assembly';
+import { copyBugReport, explain, explanations } from './explain';
+import { Server } from './server';
+import { showMenu, StatusBar } from './status';
+import { FrameView } from './views/frame';
+import { TablePanel, type Kind } from './views/table';
+
+export async function activate(context: vscode.ExtensionContext): Promise<void> {
+  const server = new Server(context);
+  const command = (name: string, run: (...args: any[]) => unknown) => vscode.commands.registerCommand(`orcls.${name}`, run);
+  // From a code lens with the place, from the palette without.
+  const table = (kind: Kind) => (uri?: string, at?: { line: number; character: number }) => {
+    const editor = vscode.window.activeTextEditor;
+    const target = typeof uri === 'string' ? vscode.Uri.parse(uri) : editor?.document.uri;
+    if (!target) return void vscode.window.showInformationMessage('Open a C or assembly file first.');
+    const position = typeof uri === 'string' && at ? new vscode.Position(at.line, at.character) : editor?.selection.active;
+    TablePanel.show(server, context.extensionUri, kind, target, position ?? new vscode.Position(0, 0));
+  };
+  context.subscriptions.push(
+    claimOrphans(),
+    followFocus(),
+    server,
+    new StatusBar(server),
+    new FrameView(server, context.extensionUri),
+    explanations(server),
+    command('showOrc', table('orc')),
+    command('showAlternatives', table('alternatives')),
+    command('showCfi', table('cfi')),
+    command('explain', explain),
+    command('checkWorkspace', () => server.run('orcls.server.checkWorkspace')),
+    command('copyBugReport', () => copyBugReport(context, server)),
+    command('restart', () => server.restart()),
+    command('showLog', () => server.showLog()),
+    command('menu', () => showMenu(server)),
+  );
+  await server.startWhenNeeded();
+}

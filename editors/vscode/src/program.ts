@@ -1,0 +1,37 @@
+// Finds the server: the setting, the program that came with the extension, PATH; in this order.
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+import * as vscode from 'vscode';
+
+export interface Program { path: string; from: 'setting' | 'bundled' | 'path' }
+
+export function findProgram(context: vscode.ExtensionContext): Program | undefined {
+  const chosen = vscode.workspace.getConfiguration('orcls').get<string>('server.path');
+  // A path that was set and is wrong is an error to show, not a reason to run something else.
+  if (chosen) return executable(chosen) ? { path: chosen, from: 'setting' } : undefined;
+  const bundled = context.asAbsolutePath(path.join('server', 'orcls'));
+  if (executable(bundled)) return { path: bundled, from: 'bundled' };
+  for (const folder of (process.env.PATH ?? '').split(path.delimiter)) {
+    const candidate = path.join(folder, 'orcls');
+    if (folder && executable(candidate)) return { path: candidate, from: 'path' };
+  }
+  return undefined;
+}
+
+export async function sayHowToInstall(): Promise<void> {
+  const chosen = vscode.workspace.getConfiguration('orcls').get<string>('server.path');
+  const problem = chosen ? `There is no program at ${chosen} (setting orcls.server.path).` : 'The orcls program was not found.';
+  const pick = await vscode.window.showErrorMessage(
+    `${problem} Build it with "cargo install --path ." in the orcls sources, or set orcls.server.path.`, 'How to Install', 'Open Settings');
+  if (pick === 'How to Install') await vscode.commands.executeCommand('workbench.action.openWalkthrough', 'orcls.orcls#orcls.start');
+  if (pick === 'Open Settings') await vscode.commands.executeCommand('workbench.action.openSettings', 'orcls.server.path');
+}
+
+function executable(file: string): boolean {
+  try {
+    fs.accessSync(file, fs.constants.X_OK);
+    return fs.statSync(file).isFile();
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,52 @@
+//! `orcls explain`: what a finding means, why it matters and how to fix it.
+//!
+//! In: a code, or none.  Out: its page, or the list of all codes.
+
+use clap::Args;
+
+use super::output::{BOLD, CODE};
+use super::{Verdict, markdown, output};
+use crate::catalogue::{self, Severity};
+use crate::finding::Code;
+
+/// Arguments of `explain`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// A finding's code, as `check` prints it; all codes without it
+    code: Option<String>,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let Some(slug) = &arguments.code else {
+        output::print(&list())?;
+        return Ok(Verdict::Clean);
+    };
+    let Some(code) = catalogue::find(slug) else {
+        let similar: Vec<&str> = catalogue::similar(slug).into_iter().map(Code::slug).collect();
+        let hint = match similar.as_slice() {
+            [] => "`orcls explain` lists all".to_owned(),
+            some => format!("did you mean {}?", some.join(", ")),
+        };
+        anyhow::bail!("no finding is called `{slug}`; {hint}");
+    };
+    output::print(&markdown::styled(catalogue::page(code)))?;
+    Ok(Verdict::Clean)
+}
+
+fn list() -> String {
+    let mut text = String::new();
+    for (severity, heading) in [(Severity::Error, "Something will break"), (Severity::Warning, "Something may break")] {
+        text.push_str(&format!("{BOLD}{heading}{BOLD:#}\n"));
+        for &code in Code::ALL {
+            let entry = catalogue::entry(code);
+            if entry.severity == severity {
+                let slug = code.slug();
+                text.push_str(&format!("  {CODE}{slug:<41}{CODE:#} {}\n", entry.title()));
+            }
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!("{CODE}orcls explain CODE{CODE:#} says more.\n"));
+    text
+}

@@ -1,0 +1,162 @@
+//! The language server: findings, states and tables while a source file is edited.
+//!
+//! In: the Language Server Protocol.  Out: the same.
+//! Holds afterwards: the process ends when the client says so, closes its end or dies; no compiler and no temporary file
+//! outlives it.
+//!
+//! ```text
+//!   client ── transport ── gate ── backend ── Event ──▶ main_loop ── Task ─────▶ workers ── engine: compile, analyse
+//!      ▲                              ▲                 (World)   ── Snapshot ─▶ workers ── handlers
+//!      │                              └── answer ───────────────────────────────────┘
+//!      └────────── outbox ◀── findings, progress, questions ─┘ (and Event::Judged back to the loop)
+//! ```
+
+pub mod position;
+pub mod documents;
+pub mod trace;
+pub mod transport;
+pub mod gate;
+pub mod config;
+pub mod session;
+pub mod verdict;
+pub mod units;
+pub mod snapshot;
+pub mod workers;
+pub mod query;
+pub mod to_proto;
+pub mod handlers;
+pub mod outbox;
+pub mod capabilities;
+pub mod main_loop;
+pub mod backend;
+
+use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tower_lsp::{LspService, Server};
+
+use backend::Backend;
+use gate::{Gate, Leave};
+use main_loop::{Event, Events, World};
+use outbox::Outbox;
+use trace::Trace;
+use verdict::Engine;
+
+/// Handlers only wait, so many may be open at once; a cancellation needs a free slot to be heard.
+const MAX_OPEN_REQUESTS: usize = 16 << 10;
+/// Bytes between the way in and the transport.
+const PIPE: usize = 1 << 20;
+/// How often the client's process is looked at.
+const PARENT_POLL: Duration = Duration::from_secs(2);
+
+/// What a server needs from outside.
+pub struct Host {
+    /// What judges files.
+    pub engine: Arc<dyn Engine>,
+    /// How long the client may take to answer.
+    pub patience: Duration,
+    /// How long answers that are under way may take when the client is leaving.
+    pub grace: Duration,
+}
+
+impl Host {
+    /// A server with this engine and the usual patience.
+    pub fn new(engine: Arc<dyn Engine>) -> Host {
+        Host { engine, patience: Duration::from_secs(30), grace: Duration::from_secs(1) }
+    }
+}
+
+/// Why the server ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ending {
+    /// The client asked for it: `shutdown`, then `exit`.
+    Orderly,
+    /// `exit` without `shutdown`, or the client is gone.
+    Abrupt,
+}
+
+impl From<Ending> for ExitCode {
+    /// LSP 3.17, "Exit Notification": 0 after `shutdown`, otherwise 1.
+    fn from(ending: Ending) -> ExitCode {
+        match ending {
+            Ending::Orderly => ExitCode::SUCCESS,
+            Ending::Abrupt => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// Serves one client until it leaves.
+pub async fn serve(
+    input: impl AsyncRead + Unpin + Send + 'static,
+    output: impl AsyncWrite + Send + 'static,
+    host: Host,
+) -> std::io::Result<Ending> {
+    let (sender, receiver) = mpsc::channel();
+    let (events, outbox, trace) = (Events::new(sender), Outbox::default(), Trace::default());
+    let world = World::new(events.clone(), outbox.clone(), trace.clone(), host.engine)?;
+    let running = std::thread::Builder::new().name("orcls-loop".to_owned()).spawn(move || world.run(&receiver))?;
+
+    let (leave, leaving) = watch::channel(Leave::default());
+    let (service, socket) = LspService::build(|client| {
+        tokio::spawn(outbox.clone().deliver(client, events.clone(), trace.clone(), host.patience));
+        Backend::new(events.clone())
+    })
+    .custom_method("orcls/cfi", Backend::cfi)
+    .custom_method("orcls/alternatives", Backend::alternatives)
+    .custom_method("orcls/status", Backend::status)
+    .finish();
+    let (pipe_in, pipe_out) = tokio::io::duplex(PIPE);
+    let gate = Gate::new(service, leave, trace.clone());
+    let server = Server::new(pipe_out, output, socket).concurrency_level(MAX_OPEN_REQUESTS);
+    let mut serving = tokio::spawn(async move {
+        // Not every `impl AsyncWrite` can be moved while it is in use; this one stays in its task.
+        server.serve(gate).await;
+    });
+    let mut reading = tokio::spawn(transport::sieve(input, pipe_in, trace));
+
+    tokio::select! {
+        () = client_has_left(leaving.clone()) => {}
+        () = parent_is_gone(leaving.clone()) => {}
+        // The output is closed, or the transport broke.
+        _ = &mut serving => {}
+        _ = &mut reading => {
+            // The input has ended: what was asked before may still be answered.
+            drop(tokio::time::timeout(host.grace, &mut serving).await);
+        }
+    }
+    let last = *leaving.borrow();
+    outbox.close();
+    events.post(Event::Stop);
+    reading.abort();
+    // The loop ends its workers, and they their compilers, before it is done.
+    drop(tokio::task::spawn_blocking(move || running.join()).await);
+    serving.abort();
+    Ok(if last.announced { Ending::Orderly } else { Ending::Abrupt })
+}
+
+async fn client_has_left(mut leaving: watch::Receiver<Leave>) {
+    if leaving.wait_for(|leave| leave.left).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// Ends when the client's process has ended; never for a client that did not name one.
+async fn parent_is_gone(mut leaving: watch::Receiver<Leave>) {
+    let Ok(parent) = leaving.wait_for(|leave| leave.parent.is_some()).await.map(|leave| leave.parent) else {
+        return std::future::pending().await;
+    };
+    let parent = parent.and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw);
+    let Some(parent) = parent else {
+        return std::future::pending().await;
+    };
+    loop {
+        tokio::time::sleep(PARENT_POLL).await;
+        // A process of another user exists as well.
+        if rustix::process::test_kill_process(parent) == Err(rustix::io::Errno::SRCH) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The mailbox: turns calls of the protocol into events, in their order, and does nothing else.
+//!
+//! In: calls from tower-lsp.  Out: [`Event`]s; answers awaited.
+//! Holds afterwards: every method has posted its event before it waits for anything, so that events stand in the order
+//! in which the client sent them; when a caller goes away, whoever works for it is told.
+
+use std::fmt::Debug;
+
+use serde_json::Value;
+use tower_lsp::LanguageServer;
+use tower_lsp::jsonrpc::{Error, Result};
+use tower_lsp::lsp_types::*;
+
+use crate::cancel::{CancelToken, Cancelled};
+
+use super::handlers;
+use super::main_loop::{Event, Events};
+use super::query::{Pace, Question, Reply};
+use super::snapshot::Snapshot;
+
+/// The server, as tower-lsp sees it.
+pub struct Backend {
+    events: Events,
+}
+
+/// Cancels when the future that waits for an answer is dropped: that is how tower-lsp cancels a request.
+struct CancelOnDrop(CancelToken);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+impl Backend {
+    /// A mailbox for the loop behind `events`.
+    pub fn new(events: Events) -> Backend {
+        Backend { events }
+    }
+
+    async fn ask<T: Debug>(&self, event: impl FnOnce(Reply<T>) -> Event) -> Result<T> {
+        let (reply, answer) = Reply::channel();
+        self.events.post(event(reply));
+        answer.await.unwrap_or_else(|_| Err(Error::internal_error()))
+    }
+
+    async fn query<T, F>(&self, pace: Pace, answer: F) -> Result<T>
+    where
+        T: Debug + Send + 'static,
+        F: FnOnce(&Snapshot, &CancelToken) -> std::result::Result<T, Cancelled> + Send + 'static,
+    {
+        let guard = CancelOnDrop(CancelToken::default());
+        let token = guard.0.clone();
+        self.ask(|reply| Event::Query(Box::new(Question { pace, token, answer, reply }))).await
+    }
+
+    /// `orcls/cfi`
+    pub async fn cfi(&self, params: handlers::PlaceParams) -> Result<Value> {
+        self.query(Pace::Slow, move |snapshot, cancel| handlers::tables::cfi(snapshot, &params, cancel)).await
+    }
+
+    /// `orcls/alternatives`
+    pub async fn alternatives(&self, params: handlers::PlaceParams) -> Result<Value> {
+        self.query(Pace::Slow, move |snapshot, cancel| handlers::tables::alternatives(snapshot, &params, cancel)).await
+    }
+
+    /// `orcls/status`
+    pub async fn status(&self, params: handlers::PlaceParams) -> Result<Value> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::status::status(snapshot, &params))).await
+    }
+}
+
+#[tower_lsp::async_trait]
+impl LanguageServer for Backend {
+    async fn initialize(&self, params: InitializeParams) -> Result<InitializeResult> {
+        self.ask(|reply| Event::Initialize(Box::new(params), reply)).await
+    }
+
+    async fn initialized(&self, _: InitializedParams) {
+        self.events.post(Event::Initialized);
+    }
+
+    async fn shutdown(&self) -> Result<()> {
+        self.ask(Event::Shutdown).await
+    }
+
+    async fn did_open(&self, params: DidOpenTextDocumentParams) {
+        self.events.post(Event::Opened(params));
+    }
+
+    async fn did_change(&self, params: DidChangeTextDocumentParams) {
+        self.events.post(Event::Changed(params));
+    }
+
+    async fn did_save(&self, params: DidSaveTextDocumentParams) {
+        self.events.post(Event::Saved(params));
+    }
+
+    async fn did_close(&self, params: DidCloseTextDocumentParams) {
+        self.events.post(Event::Closed(params));
+    }
+
+    async fn did_change_configuration(&self, params: DidChangeConfigurationParams) {
+        self.events.post(Event::SettingsChanged(params.settings));
+    }
+
+    async fn did_change_workspace_folders(&self, params: DidChangeWorkspaceFoldersParams) {
+        self.events.post(Event::FoldersChanged(params));
+    }
+
+    async fn did_change_watched_files(&self, _: DidChangeWatchedFilesParams) {
+        self.events.post(Event::FilesChanged);
+    }
+
+    async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::hover::hover(snapshot, &params))).await
+    }
+
+    async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::diagnostics::document(snapshot, &params))).await
+    }
+
+    async fn workspace_diagnostic(&self, params: WorkspaceDiagnosticParams) -> Result<WorkspaceDiagnosticReportResult> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::diagnostics::workspace(snapshot, &params))).await
+    }
+}

@@ -1,0 +1,215 @@
+//! The user's settings, as the client passes them.
+//!
+//! In: `initializationOptions`, `workspace/configuration`, `workspace/didChangeConfiguration`: an object under `orcls`, or
+//! that object itself.  Out: [`Config`].
+//! Holds afterwards: what can not be understood keeps its default and is said once; nothing else is affected by it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+use tower_lsp::lsp_types::DiagnosticSeverity;
+
+use crate::finding::Code;
+use crate::kernel::KernelChoice;
+
+/// When the text of an editor is compiled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CompileMode {
+    /// While it is typed.
+    #[default]
+    OnType,
+    /// When it is saved.
+    OnSave,
+    /// Never; the build's object is all there is.
+    Off,
+}
+
+impl CompileMode {
+    fn named(name: &str) -> Option<CompileMode> {
+        match name {
+            "onType" => Some(CompileMode::OnType),
+            "onSave" => Some(CompileMode::OnSave),
+            "off" => Some(CompileMode::Off),
+            _ => None,
+        }
+    }
+}
+
+/// How a kind of finding is shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Show {
+    /// Not at all.
+    Off,
+    /// With this severity.
+    As(DiagnosticSeverity),
+}
+
+/// Whether programs may be run for this workspace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Trust {
+    /// The user has opened the workspace in an editor that asks no questions, or has trusted it.
+    #[default]
+    Trusted,
+    /// Nothing is run.
+    Untrusted,
+}
+
+/// All settings.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// `orcls.buildDirectory`
+    pub build_directory: Option<PathBuf>,
+    /// `orcls.kernel`
+    pub kernel: KernelChoice,
+    /// `orcls.checks`: a finding's code and how it is shown.
+    pub checks: FxHashMap<Code, Show>,
+    /// `orcls.compile`
+    pub compile: CompileMode,
+    /// `orcls.compilers`: the programs that may be run; empty for every program of `PATH` with a compiler's name.
+    pub compilers: Vec<String>,
+    /// `orcls.inlayHints`
+    pub inlay_hints: bool,
+    /// `orcls.trace`: a file to which the traffic is written.
+    pub trace: Option<PathBuf>,
+    /// `orcls.trusted`
+    pub trust: Trust,
+    /// `orcls.noreturn`: functions that never return, besides those that the kernel lists.
+    pub noreturn: Vec<String>,
+    /// `orcls.compileTimeout`, in seconds.
+    pub compile_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            build_directory: None,
+            kernel: KernelChoice::Auto,
+            checks: FxHashMap::default(),
+            compile: CompileMode::OnType,
+            compilers: Vec::new(),
+            inlay_hints: true,
+            trace: None,
+            trust: Trust::Trusted,
+            noreturn: Vec::new(),
+            compile_timeout: Duration::from_secs(120),
+        }
+    }
+}
+
+impl Config {
+    /// Takes the settings in `value` over these ones; what it does not name stays. Also returns what was not understood.
+    pub fn merged(&self, value: &Value) -> (Config, Vec<String>) {
+        let mut reader = Reader { config: self.clone(), complaints: Vec::new() };
+        let settings = value.get("orcls").unwrap_or(value);
+        for (name, value) in settings.as_object().into_iter().flatten() {
+            // A client that has no settings answers null for each.
+            if !value.is_null() {
+                reader.take(name, value);
+            }
+        }
+        (reader.config, reader.complaints)
+    }
+}
+
+struct Reader {
+    config: Config,
+    complaints: Vec<String>,
+}
+
+impl Reader {
+    fn take(&mut self, name: &str, value: &Value) {
+        let understood = match name {
+            "buildDirectory" => value.as_str().map(|s| self.config.build_directory = non_empty(s)),
+            "kernel" => value.as_str().and_then(|s| s.parse().ok()).map(|kernel| self.config.kernel = kernel),
+            "checks" => self.checks(value),
+            "compile" => value.as_str().and_then(CompileMode::named).map(|mode| self.config.compile = mode),
+            "compilers" => strings(value).map(|list| self.config.compilers = list),
+            "inlayHints" => value.as_bool().map(|on| self.config.inlay_hints = on),
+            "trace" => value.as_str().map(|file| self.config.trace = non_empty(file)),
+            "trusted" => value.as_bool().map(|yes| {
+                self.config.trust = if yes { Trust::Trusted } else { Trust::Untrusted };
+            }),
+            "noreturn" => strings(value).map(|list| self.config.noreturn = list),
+            "compileTimeout" => value
+                .as_u64()
+                .filter(|&seconds| seconds > 0)
+                .map(|seconds| self.config.compile_timeout = Duration::from_secs(seconds)),
+            // Clients keep settings of their own under the same name (where the server is, say).
+            _ => Some(()),
+        };
+        if understood.is_none() {
+            self.complaints.push(format!("the setting orcls.{name} can not be {value}"));
+        }
+    }
+
+    /// `{"code": "off" | "hint" | "information" | "warning" | "error"}`.
+    fn checks(&mut self, value: &Value) -> Option<()> {
+        let mut checks = FxHashMap::default();
+        for (slug, how) in value.as_object()? {
+            let Some(code) = Code::ALL.iter().copied().find(|code| code.slug() == slug) else {
+                self.complaints.push(format!("orcls.checks names `{slug}`, which is no code of a finding"));
+                continue;
+            };
+            let how = match how.as_str()? {
+                "off" => Show::Off,
+                "hint" => Show::As(DiagnosticSeverity::HINT),
+                "information" => Show::As(DiagnosticSeverity::INFORMATION),
+                "warning" => Show::As(DiagnosticSeverity::WARNING),
+                "error" => Show::As(DiagnosticSeverity::ERROR),
+                _ => return None,
+            };
+            checks.insert(code, how);
+        }
+        self.config.checks = checks;
+        Some(())
+    }
+}
+
+fn non_empty(path: &str) -> Option<PathBuf> {
+    (!path.is_empty()).then(|| PathBuf::from(path))
+}
+
+fn strings(value: &Value) -> Option<Vec<String>> {
+    value.as_array()?.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::Kernel;
+    use serde_json::json;
+
+    #[test]
+    fn settings_may_stand_under_their_name_or_alone() {
+        let (bare, none) = Config::default().merged(&json!({"compile": "off", "kernel": "6.12"}));
+        let (nested, _) = Config::default().merged(&json!({"orcls": {"compile": "off", "kernel": "6.12"}}));
+        assert_eq!((bare.compile, bare.kernel), (CompileMode::Off, KernelChoice::Fixed(Kernel::V6_12)));
+        assert_eq!(bare, nested);
+        assert!(none.is_empty());
+    }
+
+    #[test]
+    fn what_is_not_named_stays() {
+        let (first, _) = Config::default().merged(&json!({"trusted": false, "compilers": ["gcc"]}));
+        let (second, _) = first.merged(&json!({"compile": "onSave", "compilers": null}));
+        assert_eq!(second.trust, Trust::Untrusted);
+        assert_eq!(second.compilers, ["gcc"]);
+    }
+
+    #[test]
+    fn what_is_not_understood_keeps_its_default_and_is_said() {
+        let value = json!({"compile": "often", "kernel": "2.4", "path": "/bin/orcls", "checks": {"no-such": "off"}});
+        let (config, complaints) = Config::default().merged(&value);
+        assert_eq!(config, Config::default());
+        assert_eq!(complaints.len(), 3);
+    }
+
+    #[test]
+    fn checks_name_codes() {
+        let (config, _) = Config::default().merged(&json!({"checks": {"naked-return": "off", "missing-int3": "hint"}}));
+        assert_eq!(config.checks.get(&Code::NakedReturn), Some(&Show::Off));
+        assert_eq!(config.checks.get(&Code::MissingInt3), Some(&Show::As(DiagnosticSeverity::HINT)));
+    }
+}

@@ -1,0 +1,20 @@
+//! One module per kind of question; each is a function of a [`Snapshot`](super::snapshot::Snapshot).
+
+pub mod diagnostics;
+pub mod hover;
+pub mod status;
+pub mod tables;
+
+use serde::{Deserialize, Serialize};
+use tower_lsp::lsp_types::{Position, TextDocumentIdentifier};
+
+/// The parameters of the requests that orcls adds to the protocol.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlaceParams {
+    /// The document.
+    pub text_document: TextDocumentIdentifier,
+    /// A place in it; without one, all of it.
+    #[serde(default)]
+    pub position: Option<Position>,
+}

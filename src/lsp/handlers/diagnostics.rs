@@ -1,0 +1,166 @@
+//! Findings, by the file in which they are shown.
+//!
+//! In: [`Snapshot`].  Out: the list of a file, and the reports of clients that ask.
+//! Holds afterwards: a list is in the order of its lines; what several open files bring into one header stands there
+//! once.
+
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use rustc_hash::{FxHashMap, FxHasher};
+use tower_lsp::lsp_types::*;
+
+use crate::report::findings::{PathKind, ReportedFinding};
+
+use super::super::snapshot::Snapshot;
+use super::super::to_proto::Placer;
+use super::super::units::Unit;
+use super::super::verdict::Verdict;
+
+/// The files in which findings of the verdict may be shown, the source file among them.
+pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
+    let names = verdict.report.findings.iter().filter_map(|finding| finding.file.as_ref());
+    let named = names.filter_map(|name| verdict.files.get(name).cloned());
+    named.chain([verdict.source.clone()]).collect()
+}
+
+/// The findings that are shown in the file at `path`.
+pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
+    let mut list = Vec::new();
+    for unit in snapshot.users_of(path) {
+        of_unit(snapshot, unit, path, &mut list);
+    }
+    list.sort_by(|a, b| (a.range.start, slug(a), &a.message).cmp(&(b.range.start, slug(b), &b.message)));
+    list.dedup_by(|b, a| a.range == b.range && a.code == b.code && a.message == b.message);
+    list
+}
+
+fn slug(diagnostic: &Diagnostic) -> Option<&str> {
+    match diagnostic.code.as_ref()? {
+        NumberOrString::String(slug) => Some(slug),
+        NumberOrString::Number(_) => None,
+    }
+}
+
+fn of_unit(snapshot: &Snapshot, unit: &Unit, path: &Path, list: &mut Vec<Diagnostic>) {
+    let Some(verdict) = &unit.last else {
+        return;
+    };
+    let version = snapshot.documents.of_path(&unit.path).map_or(0, |document| document.version);
+    let freshness = unit.freshness(version);
+    let placer = Placer { snapshot, verdict };
+    for (finding, same_cause) in grouped(&verdict.report.findings) {
+        for place in placer.places(finding).iter().filter(|place| place.file == path) {
+            list.extend(placer.diagnostic(finding, &same_cause, place, freshness));
+        }
+    }
+}
+
+/// Findings whose first cause is that of an earlier one of the function stand with it, unless objtool prints them too.
+fn grouped(findings: &[ReportedFinding]) -> Vec<(&ReportedFinding, Vec<&ReportedFinding>)> {
+    let mut groups: Vec<(&ReportedFinding, Vec<&ReportedFinding>)> = Vec::new();
+    let mut by_cause = FxHashMap::default();
+    for finding in findings {
+        let cause = finding.path.iter().find(|step| step.kind == PathKind::Cause);
+        let key = cause.map(|step| (finding.function.as_deref(), step.section.as_str(), step.offset));
+        let leader: Option<usize> = key.and_then(|key| by_cause.get(&key).copied());
+        match leader.and_then(|leader| groups.get_mut(leader)) {
+            Some((_, others)) if finding.objtool.is_none() => others.push(finding),
+            _ => {
+                if let Some(key) = key {
+                    by_cause.entry(key).or_insert(groups.len());
+                }
+                groups.push((finding, Vec::new()));
+            }
+        }
+    }
+    groups
+}
+
+fn result_id(list: &[Diagnostic]) -> String {
+    let mut hasher = FxHasher::default();
+    serde_json::to_string(list).unwrap_or_default().hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
+
+fn full(items: Vec<Diagnostic>) -> FullDocumentDiagnosticReport {
+    FullDocumentDiagnosticReport { result_id: Some(result_id(&items)), items }
+}
+
+fn unchanged(result_id: String) -> RelatedUnchangedDocumentDiagnosticReport {
+    RelatedUnchangedDocumentDiagnosticReport {
+        related_documents: None,
+        unchanged_document_diagnostic_report: UnchangedDocumentDiagnosticReport { result_id },
+    }
+}
+
+/// `textDocument/diagnostic`. What the file's code brings into headers comes along as related documents.
+pub fn document(snapshot: &Snapshot, params: &DocumentDiagnosticParams) -> DocumentDiagnosticReportResult {
+    let uri = &params.text_document.uri;
+    let path = snapshot.documents.get(uri).and_then(|document| document.path.clone());
+    let path = path.or_else(|| uri.to_file_path().ok()).unwrap_or_default();
+    let unit = snapshot.units.get(&path);
+    if let Some(id) = &params.previous_result_id
+        && unit.is_some_and(Unit::is_busy)
+    {
+        // The client moves what it shows along with the edits, until the next verdict is there and it is told to ask.
+        return DocumentDiagnosticReportResult::Report(DocumentDiagnosticReport::Unchanged(unchanged(id.clone())));
+    }
+    let items = of_file(snapshot, &path);
+    let verdict = unit.and_then(|unit| unit.last.as_ref());
+    let others = verdict.map(|verdict| files(verdict)).unwrap_or_default();
+    let related = others.into_iter().filter(|file| *file != path && snapshot.documents.of_path(file).is_none());
+    let related: std::collections::HashMap<_, _> = related
+        .filter_map(|file| {
+            let report = DocumentDiagnosticReportKind::Full(full(of_file(snapshot, &file)));
+            Some((Url::from_file_path(&file).ok()?, report))
+        })
+        .collect();
+    let related_documents = (!related.is_empty()).then_some(related);
+    let known = params.previous_result_id.as_ref().filter(|id| **id == result_id(&items));
+    let report = match known {
+        Some(id) => DocumentDiagnosticReport::Unchanged(RelatedUnchangedDocumentDiagnosticReport {
+            related_documents,
+            ..unchanged(id.clone())
+        }),
+        None => DocumentDiagnosticReport::Full(RelatedFullDocumentDiagnosticReport {
+            related_documents,
+            full_document_diagnostic_report: full(items),
+        }),
+    };
+    DocumentDiagnosticReportResult::Report(report)
+}
+
+/// `workspace/diagnostic`: every file that has findings, open or not, and every file that had some.
+pub fn workspace(snapshot: &Snapshot, params: &WorkspaceDiagnosticParams) -> WorkspaceDiagnosticReportResult {
+    let verdicts = snapshot.units.iter().filter_map(|unit| unit.last.as_ref());
+    let mut paths: BTreeSet<PathBuf> = verdicts.flat_map(|verdict| files(verdict)).collect();
+    paths.extend(params.previous_result_ids.iter().filter_map(|previous| previous.uri.to_file_path().ok()));
+    let items = paths
+        .iter()
+        .filter_map(|path| {
+            let document = snapshot.documents.of_path(path);
+            let uri = document.map(|d| d.uri.clone()).or_else(|| Url::from_file_path(path).ok())?;
+            let version = document.map(|document| i64::from(document.version));
+            let report = full(of_file(snapshot, path));
+            let known =
+                params.previous_result_ids.iter().any(|p| p.uri == uri && Some(&p.value) == report.result_id.as_ref());
+            Some(match report.result_id.clone().filter(|_| known) {
+                Some(result_id) => {
+                    WorkspaceDocumentDiagnosticReport::Unchanged(WorkspaceUnchangedDocumentDiagnosticReport {
+                        uri,
+                        version,
+                        unchanged_document_diagnostic_report: UnchangedDocumentDiagnosticReport { result_id },
+                    })
+                }
+                None => WorkspaceDocumentDiagnosticReport::Full(WorkspaceFullDocumentDiagnosticReport {
+                    uri,
+                    version,
+                    full_document_diagnostic_report: report,
+                }),
+            })
+        })
+        .collect();
+    WorkspaceDiagnosticReportResult::Report(WorkspaceDiagnosticReport { items })
+}

@@ -1,0 +1,85 @@
+//! `orcls/status`: what is known about a file, how fresh it is, and what it was made from.
+//!
+//! In: [`Snapshot`].  Out: a JSON object with `state` and `message`, or null for a document that is not open.
+
+use serde_json::{Value, json};
+
+use super::super::config::{CompileMode, Trust};
+use super::super::snapshot::Snapshot;
+use super::super::units::Unit;
+use super::super::verdict::{Basis, Freshness, Trouble, Verdict};
+use super::PlaceParams;
+
+/// The state of a file.
+pub fn status(snapshot: &Snapshot, params: &PlaceParams) -> Value {
+    let Some((document, unit)) = snapshot.unit(&params.text_document.uri) else {
+        return Value::Null;
+    };
+    let (state, message) = state(snapshot, unit, document.version);
+    let mut status = json!({
+        "uri": unit.uri,
+        "state": state,
+        "message": message,
+        "source": unit.path,
+        "version": document.version,
+    });
+    if let (Some(verdict), Some(status)) = (&unit.last, status.as_object_mut()) {
+        describe(verdict, &unit.path, status);
+    }
+    status
+}
+
+fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, String) {
+    if let Some(Trouble::NoCommand(not_found)) = &unit.trouble {
+        return ("no-command", format!("{not_found}. {}", not_found.advice()));
+    }
+    if unit.is_busy() {
+        return ("analysing", "the text is being compiled and analysed".to_owned());
+    }
+    if let Some(trouble) = &unit.trouble {
+        let kept = if unit.last.is_some() { "; what is shown belongs to an older text" } else { "" };
+        let state = match snapshot.config.trust {
+            Trust::Untrusted if unit.last.is_none() => "untrusted",
+            _ => "stale",
+        };
+        return (state, format!("{trouble}{kept}"));
+    }
+    match (unit.freshness(version), snapshot.config.trust, snapshot.config.compile) {
+        (Freshness::Fresh, ..) => ("fresh", "what is shown belongs to the text".to_owned()),
+        (_, Trust::Untrusted, _) => {
+            ("untrusted", "the workspace is not trusted: no compiler is run, the build's object is shown".to_owned())
+        }
+        (_, _, CompileMode::Off) => {
+            ("off", "orcls.compile is off: the build's object is shown, which is older than the text".to_owned())
+        }
+        (_, _, CompileMode::OnSave) => ("stale", "the text has changed; it is compiled when it is saved".to_owned()),
+        (_, _, CompileMode::OnType) => ("stale", "the text has changed".to_owned()),
+    }
+}
+
+fn describe(verdict: &Verdict, source: &std::path::Path, status: &mut serde_json::Map<String, Value>) {
+    let basis = match verdict.basis {
+        Basis::Buffer => "buffer",
+        Basis::Object(_) => "object",
+    };
+    status.insert("basis".to_owned(), json!(basis));
+    status.insert("analysedVersion".to_owned(), json!(verdict.versions.get(source)));
+    status.insert("findings".to_owned(), json!(verdict.report.findings.len()));
+    status.insert("unjudged".to_owned(), json!(verdict.report.unjudged));
+    status.insert("notes".to_owned(), json!(verdict.notes));
+    let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+    status.insert("compileMs".to_owned(), json!(milliseconds(verdict.timing.compile)));
+    status.insert("ownMs".to_owned(), json!(milliseconds(verdict.timing.own)));
+    if let Some(build) = &verdict.build {
+        status.insert("object".to_owned(), json!(build.object));
+        status.insert("directory".to_owned(), json!(build.directory));
+        status.insert("command".to_owned(), json!(build.argv));
+        status.insert("origin".to_owned(), json!(build.origin.path()));
+        status.insert("flags".to_owned(), json!(build.flags.words));
+        status.insert("flagsFrom".to_owned(), json!(build.flags.explained()));
+    }
+    if let Some(anatomy) = &verdict.anatomy {
+        status.insert("kernel".to_owned(), json!(anatomy.analysis.kernel));
+        status.insert("kernelEvidence".to_owned(), json!(anatomy.analysis.kernel_evidence));
+    }
+}

@@ -1,0 +1,489 @@
+//! The loop: the only writer of the server's state.
+//!
+//! In: [`Event`]s, in the order in which the client sent them.  Out: answers, jobs for the workers, letters for the
+//! outbox.
+//! Holds afterwards: no event waits for a compiler, an analysis, a file or the client.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::Value;
+use tower_lsp::lsp_types::{
+    DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams,
+    DidOpenTextDocumentParams, DidSaveTextDocumentParams, InitializeParams, InitializeResult, MessageType, Url,
+};
+
+use crate::build::Search;
+use crate::cancel::CancelToken;
+
+use super::capabilities;
+use super::config::{CompileMode, Config, Trust};
+use super::documents::Documents;
+use super::handlers::diagnostics;
+use super::outbox::{Outbox, Refresh};
+use super::query::{Pace, Query, Reply};
+use super::session::{Delivery, Session};
+use super::snapshot::Snapshot;
+use super::trace::Trace;
+use super::units::Units;
+use super::verdict::{Engine, Task, Trouble, Verdict};
+use super::workers::{Lost, Workers};
+
+/// A text is judged this long after its last edit: long enough that a paste or a formatter is one edit, short enough
+/// that nobody waits.
+const DEBOUNCE: Duration = Duration::from_millis(8);
+/// How often objects on disk are looked at.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Everything that can happen.
+pub enum Event {
+    /// The client introduces itself.
+    Initialize(Box<InitializeParams>, Reply<InitializeResult>),
+    /// The client is ready to be asked.
+    Initialized,
+    /// The client is about to leave.
+    Shutdown(Reply<()>),
+    /// The server is to end.
+    Stop,
+    /// A document was opened.
+    Opened(DidOpenTextDocumentParams),
+    /// A document was edited.
+    Changed(DidChangeTextDocumentParams),
+    /// A document was saved.
+    Saved(DidSaveTextDocumentParams),
+    /// A document was closed.
+    Closed(DidCloseTextDocumentParams),
+    /// Settings changed; with the settings, if the client passes them.
+    SettingsChanged(Value),
+    /// The settings.
+    Settings(Value),
+    /// Workspace folders changed.
+    FoldersChanged(DidChangeWorkspaceFoldersParams),
+    /// Files changed on disk.
+    FilesChanged,
+    /// A request that is answered from a snapshot.
+    Query(Box<dyn Query>),
+    /// A judgement ended.
+    Judged(PathBuf, u64, Result<Box<Verdict>, Trouble>),
+    /// Objects of open files, and when they were written.
+    Polled(Vec<(PathBuf, Option<SystemTime>)>),
+}
+
+/// Where events are posted. Clones lead to the same loop.
+#[derive(Clone, Debug)]
+pub struct Events(Sender<Event>);
+
+impl Events {
+    /// A mailbox that `sender` leads to.
+    pub fn new(sender: Sender<Event>) -> Events {
+        Events(sender)
+    }
+
+    /// Posts an event; after the loop has ended, nobody reads it.
+    pub fn post(&self, event: Event) {
+        drop(self.0.send(event));
+    }
+}
+
+/// Who does the work.
+struct Pools {
+    /// Requests that are answered from what is known, each under a number of its own.
+    quick: Workers<u64>,
+    /// Requests that need a judgement of their own.
+    slow: Workers<u64>,
+    /// Judgements of open files, by file.
+    judges: Workers<PathBuf>,
+}
+
+impl Pools {
+    fn start() -> std::io::Result<Pools> {
+        let n_cores = std::thread::available_parallelism().map_or(2, usize::from);
+        Ok(Pools {
+            quick: Workers::start("orcls-quick", 2)?,
+            slow: Workers::start("orcls-slow", 2)?,
+            judges: Workers::start("orcls-judge", n_cores.clamp(2, 8))?,
+        })
+    }
+}
+
+/// The state of the server.
+pub struct World {
+    events: Events,
+    outbox: Outbox,
+    trace: Trace,
+    engine: Arc<dyn Engine>,
+    workers: Pools,
+    session: Arc<Session>,
+    config: Arc<Config>,
+    documents: Documents,
+    units: Units,
+    /// Numbers queries and judgements.
+    count: u64,
+}
+
+impl World {
+    /// A server that knows nothing yet.
+    pub fn new(events: Events, outbox: Outbox, trace: Trace, engine: Arc<dyn Engine>) -> std::io::Result<World> {
+        Ok(World {
+            events,
+            outbox,
+            trace,
+            engine,
+            workers: Pools::start()?,
+            session: Arc::default(),
+            config: Arc::default(),
+            documents: Documents::default(),
+            units: Units::default(),
+            count: 0,
+        })
+    }
+
+    /// Handles events until [`Event::Stop`] or until nobody can post any more.
+    pub fn run(mut self, events: &Receiver<Event>) {
+        let mut next_poll = Instant::now() + POLL;
+        loop {
+            let wake = self.units.next_due().unwrap_or(next_poll).min(next_poll);
+            match events.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(event) => self.handle(event),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let now = Instant::now();
+            for path in self.units.take_due(now) {
+                self.judge(&path);
+            }
+            if now >= next_poll {
+                next_poll = now + POLL;
+                self.poll();
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Initialize(params, reply) => {
+                self.session = Arc::new(Session::new(&params));
+                if let Some(options) = &params.initialization_options {
+                    self.configure(options);
+                }
+                reply.send(Ok(capabilities::announce(&self.session)));
+            }
+            Event::Initialized => {
+                let registrations = capabilities::dynamic(&self.session);
+                if !registrations.is_empty() {
+                    self.outbox.register(registrations);
+                }
+                if self.session.configuration {
+                    self.outbox.fetch_settings();
+                }
+            }
+            Event::Shutdown(reply) => {
+                for unit in self.units.iter_mut() {
+                    unit.due = None;
+                    self.workers.judges.cancel(&unit.path);
+                }
+                reply.send(Ok(()));
+            }
+            Event::Stop => {}
+            Event::Opened(params) => self.opened(params),
+            Event::Changed(params) => self.changed(params),
+            Event::Saved(params) => self.saved(&params.text_document.uri),
+            Event::Closed(params) => self.closed(&params.text_document.uri),
+            Event::SettingsChanged(settings) => {
+                // Clients that keep settings for the server to fetch pass nothing of use here.
+                let carries = settings.get("orcls").is_some_and(Value::is_object);
+                if carries {
+                    self.configure(&settings);
+                }
+                if self.session.configuration && !carries {
+                    self.outbox.fetch_settings();
+                }
+            }
+            Event::Settings(settings) => self.configure(&settings),
+            Event::FoldersChanged(params) => {
+                let session = Arc::make_mut(&mut self.session);
+                session.roots.retain(|root| {
+                    !params.event.removed.iter().any(|folder| folder.uri.to_file_path().as_ref() == Ok(root))
+                });
+                session.roots.extend(params.event.added.iter().filter_map(|folder| folder.uri.to_file_path().ok()));
+                self.judge_all();
+            }
+            Event::FilesChanged => {
+                for unit in self.units.iter_mut().filter(|unit| unit.trouble.is_some()) {
+                    unit.due = Some(Instant::now());
+                }
+                self.poll();
+            }
+            Event::Query(query) => {
+                self.count += 1;
+                let workers = match query.pace() {
+                    Pace::Quick => &self.workers.quick,
+                    Pace::Slow => &self.workers.slow,
+                };
+                query.submit(self.snapshot(), workers, self.count);
+            }
+            Event::Judged(path, number, result) => self.judged(&path, number, result),
+            Event::Polled(times) => self.polled(&times),
+        }
+    }
+
+    /// Where builds are looked for. The build directory may be named relative to the workspace.
+    fn search(&self) -> Search {
+        let roots = self.session.roots.clone();
+        let build_dir = self.config.build_directory.clone();
+        let build_dir = build_dir.map(|dir| roots.first().map_or(dir.clone(), |root| root.join(&dir)));
+        Search { build_dir, roots }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            engine: Arc::clone(&self.engine),
+            session: Arc::clone(&self.session),
+            config: Arc::clone(&self.config),
+            documents: self.documents.clone(),
+            units: self.units.clone(),
+        }
+    }
+
+    fn configure(&mut self, settings: &Value) {
+        let (config, complaints) = self.config.merged(settings);
+        for complaint in complaints {
+            self.outbox.log(MessageType::WARNING, complaint);
+        }
+        if *self.config == config {
+            return;
+        }
+        if self.config.trace != config.trace
+            && let Err(error) = self.trace.set(config.trace.as_deref())
+        {
+            self.outbox.log(MessageType::WARNING, format!("the trace can not be written: {error}"));
+        }
+        self.config = Arc::new(config);
+        self.judge_all();
+    }
+}
+
+/// Documents.
+impl World {
+    fn opened(&mut self, params: DidOpenTextDocumentParams) {
+        let document = self.documents.open(params);
+        let Some(path) = document.path.clone() else {
+            return;
+        };
+        if is_source(&path) {
+            self.units.open(path.clone(), document.uri.clone()).due = Some(Instant::now());
+            self.outbox.status_changed(document.uri.clone());
+        }
+        // A header's text may differ from the file's from the start: editors restore unsaved texts.
+        self.touch_users(&path);
+    }
+
+    fn changed(&mut self, params: DidChangeTextDocumentParams) {
+        let Some(document) = self.documents.change(params, self.session.encoding) else {
+            return;
+        };
+        let Some(path) = &document.path else {
+            return;
+        };
+        let on_type = self.config.compile == CompileMode::OnType && self.config.trust == Trust::Trusted;
+        if let Some(unit) = self.units.get_mut(path) {
+            if on_type {
+                unit.due = Some(Instant::now() + DEBOUNCE);
+                self.workers.judges.cancel(path);
+            }
+            self.outbox.status_changed(document.uri.clone());
+        }
+        if on_type {
+            self.touch_users(path);
+        }
+    }
+
+    fn saved(&mut self, uri: &Url) {
+        let Some(path) = self.documents.get(uri).and_then(|document| document.path.clone()) else {
+            return;
+        };
+        if let Some(unit) = self.units.get_mut(&path)
+            && (self.config.compile == CompileMode::OnSave || unit.trouble.is_some())
+        {
+            unit.due = Some(Instant::now());
+        }
+        if self.config.compile == CompileMode::OnSave {
+            self.touch_users(&path);
+        }
+    }
+
+    fn closed(&mut self, uri: &Url) {
+        let Some(path) = self.documents.close(uri).and_then(|document| document.path.clone()) else {
+            return;
+        };
+        self.workers.judges.cancel(&path);
+        if let Some(unit) = self.units.close(&path) {
+            let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
+            files.insert(path.clone());
+            self.show(&files);
+        }
+        // What was typed into a header and not saved is gone.
+        self.touch_users(&path);
+    }
+
+    /// Judges the open files again whose code was made from `header`.
+    fn touch_users(&mut self, header: &Path) {
+        for unit in self.units.iter_mut().filter(|unit| unit.path != header) {
+            if unit.last.as_ref().is_some_and(|verdict| verdict.includes.iter().any(|file| file == header)) {
+                unit.due = Some(Instant::now() + DEBOUNCE);
+            }
+        }
+    }
+}
+
+/// Judgements.
+impl World {
+    fn judge_all(&mut self) {
+        for unit in self.units.iter_mut() {
+            unit.due = Some(Instant::now());
+        }
+    }
+
+    fn judge(&mut self, path: &Path) {
+        let search = self.search();
+        let (Some(document), Some(unit)) = (self.documents.of_path(path), self.units.get_mut(path)) else {
+            return;
+        };
+        self.count += 1;
+        let number = self.count;
+        unit.running = Some(number);
+        let task = Task {
+            source: path.to_owned(),
+            document: Arc::clone(document),
+            others: self.documents.iter().filter(|other| other.uri != document.uri).cloned().collect(),
+            config: Arc::clone(&self.config),
+            search,
+            previous: unit.last.clone(),
+        };
+        let (engine, events, path) = (Arc::clone(&self.engine), self.events.clone(), path.to_owned());
+        self.outbox.status_changed(document.uri.clone());
+        self.workers.judges.submit(
+            path.clone(),
+            CancelToken::default(),
+            move |cancel| engine.judge(&task, cancel).map(Box::new),
+            move |result| {
+                let result = result.unwrap_or_else(|lost| match lost {
+                    Lost::Dropped => Err(Trouble::Cancelled),
+                    Lost::Panicked(message) => Err(Trouble::Failed(format!("internal error: {message}"))),
+                });
+                events.post(Event::Judged(path, number, result));
+            },
+        );
+    }
+
+    fn judged(&mut self, path: &Path, number: u64, result: Result<Box<Verdict>, Trouble>) {
+        let Some(unit) = self.units.get_mut(path) else {
+            return;
+        };
+        if unit.running == Some(number) {
+            unit.running = None;
+        }
+        if number < unit.settled {
+            return;
+        }
+        let uri = unit.uri.clone();
+        let superseded = unit.is_busy();
+        let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
+        match result {
+            Ok(verdict) => {
+                files.extend(diagnostics::files(&verdict));
+                unit.trouble = None;
+                unit.last = Some(Arc::from(verdict));
+                unit.settled = number;
+            }
+            Err(Trouble::Cancelled) => {
+                self.outbox.status_changed(uri);
+                return;
+            }
+            Err(_) if superseded => {}
+            Err(trouble) => {
+                if let Trouble::NoCommand(not_found) = &trouble {
+                    let advice = not_found.advice();
+                    self.outbox.show_once(advice, MessageType::INFO, format!("orcls: {not_found}. {advice}"));
+                }
+                tracing::info!("{}: {trouble}", path.display());
+                unit.trouble = Some(trouble);
+                unit.settled = number;
+            }
+        }
+        // What belongs to an older text is kept for hovers, and shown only when nothing newer is on its way.
+        if !superseded {
+            files.insert(path.to_owned());
+            self.show(&files);
+        }
+        self.outbox.status_changed(uri);
+    }
+
+    /// Brings what the client shows for these files up to date.
+    fn show(&self, files: &BTreeSet<PathBuf>) {
+        let snapshot = self.snapshot();
+        match self.session.delivery {
+            Delivery::Pull => self.outbox.refresh(Refresh::Diagnostics),
+            Delivery::Push => {
+                for path in files {
+                    let document = self.documents.of_path(path);
+                    let uri = document.map(|document| document.uri.clone()).or_else(|| Url::from_file_path(path).ok());
+                    if let Some(uri) = uri {
+                        let list = diagnostics::of_file(&snapshot, path);
+                        self.outbox.publish(uri, list, document.map(|document| document.version));
+                    }
+                }
+            }
+        }
+        if self.session.refresh_inlay_hints {
+            self.outbox.refresh(Refresh::InlayHints);
+        }
+        if self.session.refresh_code_lens {
+            self.outbox.refresh(Refresh::CodeLens);
+        }
+    }
+
+    /// Asks a worker for the times of the objects of open files.
+    fn poll(&mut self) {
+        let objects: Vec<_> = self
+            .units
+            .iter()
+            .filter(|unit| !unit.is_busy())
+            .filter_map(|unit| {
+                let build = unit.last.as_ref()?.build.as_ref()?;
+                Some((unit.path.clone(), build.object.clone()))
+            })
+            .collect();
+        if objects.is_empty() {
+            return;
+        }
+        self.count += 1;
+        let events = self.events.clone();
+        let look = move |_: &CancelToken| {
+            let time = |object: &Path| std::fs::metadata(object).and_then(|meta| meta.modified()).ok();
+            let times = objects.into_iter().map(|(path, object)| (path, time(&object))).collect();
+            events.post(Event::Polled(times));
+        };
+        self.workers.quick.submit(self.count, CancelToken::default(), look, drop);
+    }
+
+    fn polled(&mut self, times: &[(PathBuf, Option<SystemTime>)]) {
+        for (path, time) in times {
+            if let Some(unit) = self.units.get_mut(path)
+                && !unit.is_busy()
+                && unit.last.as_ref().is_some_and(|verdict| verdict.object_time != *time)
+            {
+                unit.due = Some(Instant::now());
+            }
+        }
+    }
+}
+
+/// Whether files of this name are compiled on their own.
+fn is_source(path: &Path) -> bool {
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    matches!(ending, Some("c" | "S" | "s" | "asm" | "sx" | "cc" | "cpp" | "cxx" | "C"))
+}

@@ -1,0 +1,46 @@
+//! The state of the server at one moment, for everyone but the loop.
+//!
+//! In: the loop's state.  Out: [`Snapshot`], which is cheap to take and never changes.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tower_lsp::lsp_types::Url;
+
+use super::config::Config;
+use super::documents::{Document, Documents};
+use super::session::Session;
+use super::units::{Unit, Units};
+use super::verdict::Engine;
+
+/// Everything that an answer may be made from.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// What judges files, for answers that need a judgement of their own.
+    pub engine: Arc<dyn Engine>,
+    /// The client.
+    pub session: Arc<Session>,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// The open documents.
+    pub documents: Documents,
+    /// What is known about the open source files.
+    pub units: Units,
+}
+
+impl Snapshot {
+    /// The document and what is known about its file, when it is an open source file.
+    pub fn unit(&self, uri: &Url) -> Option<(&Arc<Document>, &Unit)> {
+        let document = self.documents.get(uri)?;
+        let unit = self.units.get(document.path.as_deref()?)?;
+        Some((document, unit))
+    }
+
+    /// The units whose code was made from this file: the file's own, or those that include it, in order of their paths.
+    pub fn users_of<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Unit> {
+        self.units.iter().filter(move |unit| {
+            let includes = unit.last.as_ref().is_some_and(|verdict| verdict.includes.iter().any(|file| file == path));
+            unit.path == path || includes
+        })
+    }
+}

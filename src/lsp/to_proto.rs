@@ -1,0 +1,157 @@
+//! Puts reports into the protocol's words.
+//!
+//! In: a [`Verdict`]'s findings, the documents as they are.  Out: [`Diagnostic`]s with ranges in the current text.
+//! Holds afterwards: a finding of an older text stands where its line has moved to, and says that it is older.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tower_lsp::lsp_types::{
+    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString, Position, Range, Url,
+};
+
+use crate::report::findings::{PathStep, ReportedFinding, Severity};
+
+use super::config::Show;
+use super::snapshot::Snapshot;
+use super::verdict::{Freshness, Verdict};
+
+/// More steps than this tell nobody more.
+const MAX_RELATED: usize = 48;
+
+/// Where a finding is shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: Option<u32>,
+    /// The inlined function that holds the finding, when this is the place of its call.
+    pub call_of: Option<String>,
+}
+
+/// Everything needed to say where something of a verdict is in the texts at hand.
+pub struct Placer<'a> {
+    /// The state of the server.
+    pub snapshot: &'a Snapshot,
+    /// The verdict.
+    pub verdict: &'a Verdict,
+}
+
+impl Placer<'_> {
+    /// The file that a name in the report means.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.verdict.files.get(name).cloned().unwrap_or_else(|| PathBuf::from(name))
+    }
+
+    /// Where a finding is shown: at its line, and where that is not in the source file itself, also at the call in the
+    /// source file that brought it in. A finding without a line stands at the top of the source file.
+    pub fn places(&self, finding: &ReportedFinding) -> Vec<Place> {
+        let source = &self.verdict.source;
+        let (Some(name), Some(line)) = (&finding.file, finding.line) else {
+            return vec![Place { file: source.clone(), line: 1, column: None, call_of: None }];
+        };
+        let direct = Place { file: self.file(name), line, column: finding.column, call_of: None };
+        let call = finding.inlined.iter().find_map(|frame| {
+            let file = self.file(frame.file.as_deref()?);
+            let line = frame.line.filter(|_| file == *source && direct.file != *source)?;
+            Some(Place { file, line, column: None, call_of: Some(frame.function.clone()) })
+        });
+        [direct].into_iter().chain(call).collect()
+    }
+
+    /// The name of a file for the client: that of its document, if it is open.
+    pub fn uri(&self, file: &Path) -> Option<Url> {
+        match self.snapshot.documents.of_path(file) {
+            Some(document) => Some(document.uri.clone()),
+            None => Url::from_file_path(file).ok(),
+        }
+    }
+
+    /// The range of a line (from 1) in the text that the user sees.
+    pub fn range(&self, file: &Path, line: u32, column: Option<u32>) -> Range {
+        let encoding = self.snapshot.session.encoding;
+        if let Some(document) = self.snapshot.documents.of_path(file) {
+            let version = self.verdict.versions.get(file).copied();
+            let column = column.filter(|_| version == Some(document.version));
+            let moved = version.and_then(|version| document.forward(version, line.saturating_sub(1)));
+            return document.text.visible(moved.map_or(line, |moved| moved + 1), column, encoding);
+        }
+        match self.verdict.texts.get(file) {
+            Some(text) => text.visible(line, column, encoding),
+            None => {
+                let start = Position::new(line.saturating_sub(1), 0);
+                Range::new(start, start)
+            }
+        }
+    }
+
+    fn related(&self, step: &PathStep) -> Option<DiagnosticRelatedInformation> {
+        self.remark(step.file.as_deref()?, step.line?, step.text.clone())
+    }
+
+    fn remark(&self, name: &str, line: u32, message: String) -> Option<DiagnosticRelatedInformation> {
+        let file = self.file(name);
+        let location = Location { uri: self.uri(&file)?, range: self.range(&file, line, None) };
+        Some(DiagnosticRelatedInformation { location, message })
+    }
+
+    /// The finding as the client gets it at `place`, with the findings that have the same cause as remarks; `None` when
+    /// the user does not want it.
+    pub fn diagnostic(
+        &self,
+        finding: &ReportedFinding,
+        same_cause: &[&ReportedFinding],
+        place: &Place,
+        freshness: Freshness,
+    ) -> Option<Diagnostic> {
+        let session = &self.snapshot.session;
+        let severity = match self.snapshot.config.checks.get(&finding.code) {
+            Some(Show::Off) => return None,
+            Some(Show::As(severity)) => *severity,
+            None => severity(finding.severity),
+        };
+        let mut message = match &place.call_of {
+            Some(function) => format!("in inlined {function}: {}", finding.message),
+            None => finding.message.clone(),
+        };
+        if freshness != Freshness::Fresh {
+            message.push_str(" (found in an older text)");
+        }
+        let mut remarks: Vec<_> = finding.path.iter().filter_map(|step| self.related(step)).collect();
+        remarks.extend(finding.inlined.iter().filter_map(|frame| {
+            self.remark(frame.file.as_deref()?, frame.line?, format!("{} is inlined here", frame.function))
+        }));
+        remarks.extend(same_cause.iter().filter_map(|other| {
+            self.remark(other.file.as_deref()?, other.line?, format!("from the same cause: {}", other.message))
+        }));
+        remarks.truncate(MAX_RELATED);
+        let data = json!({
+            "objtool": finding.objtool,
+            "function": finding.function,
+            "section": finding.section,
+            "offset": finding.offset,
+            "stale": freshness != Freshness::Fresh,
+        });
+        Some(Diagnostic {
+            range: self.range(&place.file, place.line, place.column),
+            severity: Some(severity),
+            code: Some(NumberOrString::String(finding.code.slug().to_owned())),
+            source: Some("orcls".to_owned()),
+            message,
+            related_information: (session.related_information && !remarks.is_empty()).then_some(remarks),
+            data: session.diagnostic_data.then_some(data),
+            ..Diagnostic::default()
+        })
+    }
+}
+
+fn severity(severity: Severity) -> DiagnosticSeverity {
+    match severity {
+        Severity::Error => DiagnosticSeverity::ERROR,
+        Severity::Warning => DiagnosticSeverity::WARNING,
+        Severity::Information => DiagnosticSeverity::INFORMATION,
+    }
+}

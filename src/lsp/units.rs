@@ -1,0 +1,104 @@
+//! The source files that are open, each with its last verdict and its next one.
+//!
+//! In: edits, verdicts, time.  Out: which files to judge next, and what is known about each.
+//! Holds afterwards: a verdict never replaces one of a later start.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use tower_lsp::lsp_types::Url;
+
+use super::verdict::{Freshness, Trouble, Verdict};
+
+/// An open source file.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The file.
+    pub path: PathBuf,
+    /// Its document.
+    pub uri: Url,
+    /// The last verdict, perhaps on an older text.
+    pub last: Option<Arc<Verdict>>,
+    /// Why there is no verdict on the text at hand.
+    pub trouble: Option<Trouble>,
+    /// When to judge it next.
+    pub due: Option<Instant>,
+    /// The number of the judgement that is under way.
+    pub running: Option<u64>,
+    /// The number of the judgement that `last` or `trouble` came from.
+    pub settled: u64,
+}
+
+impl Unit {
+    /// Whether the last verdict is about the text at `version`.
+    pub fn freshness(&self, version: i32) -> Freshness {
+        match &self.last {
+            None => Freshness::ObjectMissing,
+            Some(verdict) if verdict.versions.get(&self.path) == Some(&version) && self.trouble.is_none() => {
+                Freshness::Fresh
+            }
+            Some(_) => Freshness::SourceNewer,
+        }
+    }
+
+    /// Whether a judgement is under way or due.
+    pub fn is_busy(&self) -> bool {
+        self.running.is_some() || self.due.is_some()
+    }
+}
+
+/// All open source files.
+#[derive(Clone, Debug, Default)]
+pub struct Units {
+    by_path: BTreeMap<PathBuf, Unit>,
+}
+
+impl Units {
+    /// Adds a file, or takes its new name.
+    pub fn open(&mut self, path: PathBuf, uri: Url) -> &mut Unit {
+        let unit = Unit { path: path.clone(), uri, last: None, trouble: None, due: None, running: None, settled: 0 };
+        self.by_path.entry(path).or_insert(unit)
+    }
+
+    /// Forgets a file.
+    pub fn close(&mut self, path: &Path) -> Option<Unit> {
+        self.by_path.remove(path)
+    }
+
+    /// The file's unit.
+    pub fn get(&self, path: &Path) -> Option<&Unit> {
+        self.by_path.get(path)
+    }
+
+    /// The file's unit, to change it.
+    pub fn get_mut(&mut self, path: &Path) -> Option<&mut Unit> {
+        self.by_path.get_mut(path)
+    }
+
+    /// All, ordered by path.
+    pub fn iter(&self) -> impl Iterator<Item = &Unit> {
+        self.by_path.values()
+    }
+
+    /// All, to change them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Unit> {
+        self.by_path.values_mut()
+    }
+
+    /// When the next file is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.iter().filter_map(|unit| unit.due).min()
+    }
+
+    /// The files that are due at `now`; they no longer are.
+    pub fn take_due(&mut self, now: Instant) -> Vec<PathBuf> {
+        let due = self.by_path.values_mut().filter(|unit| unit.due.is_some_and(|due| due <= now));
+        due.map(|unit| {
+            unit.due = None;
+            unit.path.clone()
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,156 @@
+//! What is known about one source file: the result of one compile and analysis, or why there is none.
+//!
+//! In: a [`Task`].  Out: a [`Verdict`] or a [`Trouble`].
+//! Holds afterwards: a verdict never changes; it names the text or the object that it is about.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustc_hash::FxHashMap;
+
+use crate::analysis::Analysis;
+use crate::build::{Build, NotFound, Search};
+use crate::cancel::Cancelled;
+use crate::report::Report;
+use crate::source_map::Lines;
+
+use super::config::Config;
+use super::documents::Document;
+use super::position::Text;
+
+/// A request to judge a source file.
+#[derive(Clone, Debug)]
+pub struct Task {
+    /// The source file.
+    pub source: PathBuf,
+    /// Its text.
+    pub document: Arc<Document>,
+    /// The other open documents, headers among them.
+    pub others: Vec<Arc<Document>>,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// Where builds are looked for.
+    pub search: Search,
+    /// The last verdict on the file.
+    pub previous: Option<Arc<Verdict>>,
+}
+
+/// What a verdict is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Basis {
+    /// The texts of the open documents, compiled.
+    Buffer,
+    /// The object that the build left, as it was written at this time.
+    Object(SystemTime),
+}
+
+/// Whether what is shown belongs to what the user sees.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Freshness {
+    /// It does.
+    Fresh,
+    /// The text has changed since.
+    SourceNewer,
+    /// There is no object, and nothing was compiled.
+    ObjectMissing,
+}
+
+/// How long the parts of a verdict took.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Timing {
+    /// The compiler's own time.
+    pub compile: Duration,
+    /// All that orcls did.
+    pub own: Duration,
+}
+
+/// The insides of the object, for hovers and tables.
+pub struct Anatomy {
+    /// All that is known about the object.
+    pub analysis: Analysis,
+    /// Its lines.
+    pub lines: Lines,
+}
+
+impl fmt::Debug for Anatomy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Anatomy").field("kernel", &self.analysis.kernel).finish_non_exhaustive()
+    }
+}
+
+/// What was found out about one source file.
+#[derive(Debug)]
+pub struct Verdict {
+    /// The source file.
+    pub source: PathBuf,
+    /// How it is built.
+    pub build: Option<Arc<Build>>,
+    /// What the verdict is about.
+    pub basis: Basis,
+    /// When the build wrote its object; `None` when there is none. A later time is a reason to judge again.
+    pub object_time: Option<SystemTime>,
+    /// The version of each open document that took part, by file.
+    pub versions: FxHashMap<PathBuf, i32>,
+    /// The file that each name in the report and in the debug information means.
+    pub files: FxHashMap<Arc<str>, PathBuf>,
+    /// The text of files that findings name and that are not open.
+    pub texts: FxHashMap<PathBuf, Arc<Text>>,
+    /// The other files that its code was made from.
+    pub includes: Vec<PathBuf>,
+    /// The findings.
+    pub report: Report,
+    /// The insides.
+    pub anatomy: Option<Anatomy>,
+    /// How long it took.
+    pub timing: Timing,
+    /// What a person should know: what was chosen, what could not be done.
+    pub notes: Vec<String>,
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Trouble {
+    /// Nobody waits any more.
+    #[error("cancelled")]
+    Cancelled,
+    /// No compile command is known.
+    #[error("{0}")]
+    NoCommand(NotFound),
+    /// The compiler did not accept the text.
+    #[error("the text does not compile: {first}")]
+    NotCompiled {
+        /// Its first error.
+        first: String,
+    },
+    /// The command can not be run privately.
+    #[error("the compile command is not run: {0}")]
+    Refused(String),
+    /// The build has left no object, and nothing may be compiled.
+    #[error("{} has not been built", .0.display())]
+    ObjectMissing(PathBuf),
+    /// Anything else, in words.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<Cancelled> for Trouble {
+    fn from(_: Cancelled) -> Trouble {
+        Trouble::Cancelled
+    }
+}
+
+/// Turns tasks into verdicts. The server's only way to compilers and analysis.
+pub trait Engine: Send + Sync + 'static {
+    /// Judges a source file. Called on a worker's thread.
+    fn judge(&self, task: &Task, cancel: &crate::cancel::CancelToken) -> Result<Verdict, Trouble>;
+
+    /// Judges an object that the build has left. Called on a worker's thread.
+    fn inspect(
+        &self,
+        object: &std::path::Path,
+        config: &Config,
+        cancel: &crate::cancel::CancelToken,
+    ) -> Result<Verdict, Trouble>;
+}

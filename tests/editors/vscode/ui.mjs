@@ -1,0 +1,116 @@
+// What a person sees: squiggles, hovers, panels, drawn by the workbench with the packaged extension. Takes the pictures.
+import assert from 'node:assert';
+import { browse, serve } from './session.mjs';
+import { Workbench } from './workbench.mjs';
+
+export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
+  // No machine settings: the server is the one inside the package.
+  const code = await serve({ prefix, state, vsix, folder, settings });
+  const { page, close } = await browse({ state });
+  const bench = new Workbench(page, artifacts);
+  const step = text => console.log(`  ok    ${text}`);
+  try {
+    await bench.open(code.url, folder);
+    await bench.file('stack.S');
+    await bench.untilSquiggles([10]);
+    step('the squiggle is on line 10');
+
+    const lines = await bench.until('inlay hints', () => bench.lines(), seen => seen.some(line => line.number === 6 && /rsp\+16/.test(line.text)));
+    assert(!/rsp\+/.test(lines.find(line => line.number === 7).text), 'a hint where nothing changes');
+    step('the inlay hints are at the end of the lines where the CFA changes');
+
+    assert.match(await bench.hover(10, 'ret'), /return-with-modified-frame/);
+    await bench.picture('vscode-finding');
+    step('the hover over the squiggle has the finding');
+    assert.match(await bench.hover(7, 'mov'), /rsp\+16/);
+    await bench.picture('vscode-hover');
+    step('the hover over an instruction has the state');
+    await bench.until('the status bar', () => bench.status(), seen => /belongs to the text/.test(seen ?? ''));
+    step('the status bar says that the findings are fresh');
+
+    await bench.line(10);
+    await page.keyboard.press('Control+.');
+    await page.locator('.action-widget .monaco-list-row').first().waitFor();
+    await bench.picture('vscode-quick-fix');
+    await page.keyboard.press('Enter');
+    await bench.untilSquiggles([]);
+    step('the quick fix clears the squiggle');
+    await page.keyboard.press('Control+Z');
+    await bench.untilSquiggles([10]);
+    step('undo brings it back');
+
+    await bench.line(16);
+    await page.keyboard.press('Home');
+    await page.keyboard.type('\tpush %rax\n');
+    await bench.untilSquiggles([10, 20]);
+    step('what is typed brings a squiggle');
+    for (let tries = 0; tries < 20 && (await bench.lines()).some(line => /push\s+%rax/.test(line.text)); tries++) await page.keyboard.press('Control+Z');
+    await bench.untilSquiggles([10]);
+    step('undo clears it');
+
+    await page.locator('.pane-header', { hasText: 'Stack Frame' }).click();
+    await bench.line(8);
+    const frame = await bench.view('table.frame');
+    await bench.until('the drawing', () => frame.locator('table.frame').innerText(), seen => /saved rbx/.test(seen) && /return address/.test(seen));
+    await bench.picture('vscode-frame');
+    await bench.line(6);
+    await bench.until('the drawing before the push', () => frame.locator('table.frame').innerText(), seen => !/saved rbx/.test(seen));
+    step('the stack frame is drawn and follows the cursor');
+
+    await bench.file('save_fl.S');
+    await bench.untilSquiggles([6]);
+    await bench.line(6);
+    await bench.command('orcls: Show Alternatives');
+    const view = await bench.view('.group');
+    assert.match(await view.locator('.summary').innerText(), /2 alternatives, 1 with a conflict/);
+    const conflict = view.locator('td.insn.conflict');
+    assert.strictEqual(await conflict.count(), 2);
+    const red = await conflict.first().evaluate(cell => getComputedStyle(cell).backgroundColor);
+    assert.notStrictEqual(red, await view.locator('td.insn:not(.conflict)').first().evaluate(cell => getComputedStyle(cell).backgroundColor));
+    await bench.picture('vscode-alternatives');
+    step('the arms stand side by side, with the conflict in colour');
+
+    // The other group's line, by a click.
+    await view.locator('.group').nth(1).locator('td.insn .link').first().click();
+    await bench.until('the cursor', () => page.locator('.statusbar-item', { hasText: /Ln \d+/ }).innerText(), seen => /Ln 12\b/.test(seen));
+    step('a click leads to the line');
+
+    // The POP in time, as the second figure's remedy has it: the panel follows.
+    await bench.line(6);
+    await page.keyboard.press('Home');
+    await page.keyboard.press('Shift+End');
+    await page.keyboard.insertText('ALTERNATIVE "call *pv_ops; nop", "pushf; pop %rax; .nops 6", FEATURE_A');
+    await bench.until('the panel after the edit', () => view.locator('.summary').innerText(), seen => /2 alternatives, no conflict/.test(seen));
+    await bench.untilSquiggles([]);
+    step('the panel follows the edit');
+    await page.keyboard.press('Control+Z');
+    await bench.until('the panel after undo', () => view.locator('.summary').innerText(), seen => /1 with a conflict/.test(seen));
+    step('and the undo');
+
+    await bench.command('orcls: Show ORC Table');
+    const orc = await bench.view('table.listing');
+    assert.match(await orc.locator('table.listing').innerText(), /save_fl/);
+    await bench.picture('vscode-orc');
+    step('the ORC table is shown');
+
+    await bench.file('stack.S');
+    await bench.line(10);
+    await bench.command('orcls: Explain Finding');
+    const page_ = await bench.until('the explanation', async () => {
+      for (const frame of page.frames()) {
+        const text = await frame.locator('body').innerText().catch(() => '');
+        if (/stack frame/i.test(text) && /return-with-modified-frame/.test(text)) return frame;
+      }
+      return null;
+    }, Boolean);
+    assert(page_);
+    await bench.picture('vscode-explain');
+    step('the finding is explained');
+  } catch (error) {
+    await bench.picture('vscode-ui-failed');
+    throw error;
+  } finally {
+    await close();
+    code.stop();
+  }
+}

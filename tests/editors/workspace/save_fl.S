@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "orcls.h"
+
+/* Both arms have an instruction at offset 7, with different stacks. */
+SYM_FUNC_START(save_fl)
+	ALTERNATIVE "call *pv_ops; nop", "pushf; .nops 6; pop %rax", FEATURE_A
+	ret
+SYM_FUNC_END(save_fl)
+
+/* No arm but the last ever comes to the offsets where the stack is deeper. */
+SYM_FUNC_START(save_fl_flat)
+	ALTERNATIVE_2 7, "call *pv_ops", "call xen_save_fl", FEATURE_A, "pushf; pop %rax; nop", FEATURE_B
+	ret
+SYM_FUNC_END(save_fl_flat)

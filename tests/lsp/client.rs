@@ -1,0 +1,267 @@
+//! A client for tests: speaks to a server in this process over a pipe, and is as strict as a real one is not.
+//!
+//! In: an [`Engine`].  Out: answers and notifications, in their order.
+//! Holds afterwards: at its end the server has ended in order, every request was answered once, and no message of the
+//! server was left unread, or the test fails.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use orcls::lsp::verdict::Engine;
+use orcls::lsp::{Ending, Host, serve};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+
+/// Longer than anything a test waits for; a test that gets here has failed.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// What the tests' clients never look at, unless they ask for it.
+const NOISE: [&str; 1] = ["orcls/statusChanged"];
+
+/// The test's end of a session.
+pub struct Client {
+    runtime: Option<Runtime>,
+    input: Option<DuplexStream>,
+    server: Option<JoinHandle<std::io::Result<Ending>>>,
+    inbox: Receiver<Value>,
+    unread: Vec<Value>,
+    next_id: i64,
+    open: BTreeSet<i64>,
+}
+
+impl Client {
+    /// Starts a server on several threads and connects to it.
+    pub fn connect(host: Host) -> Client {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
+        let runtime = runtime.expect("a runtime starts");
+        let (input, server_input) = tokio::io::duplex(1 << 16);
+        let (server_output, output) = tokio::io::duplex(1 << 16);
+        let server = runtime.spawn(serve(server_input, server_output, host));
+        let (sender, inbox) = channel();
+        runtime.spawn(async move {
+            let mut output = BufReader::new(output);
+            while let Some(message) = read(&mut output).await {
+                if sender.send(message).is_err() {
+                    return;
+                }
+            }
+        });
+        Client {
+            runtime: Some(runtime),
+            input: Some(input),
+            server: Some(server),
+            inbox,
+            unread: Vec::new(),
+            next_id: 1,
+            open: BTreeSet::new(),
+        }
+    }
+
+    /// Connects with the usual patience and initialises.
+    pub fn start(engine: impl Engine, params: Value) -> Client {
+        let mut client = Client::connect(Host::new(Arc::new(engine)));
+        client.initialize(params);
+        client
+    }
+
+    /// Introduces the client. What `params` leaves out is left out.
+    pub fn initialize(&mut self, mut params: Value) -> Value {
+        let object = params.as_object_mut().expect("parameters are an object");
+        object.entry("processId").or_insert(Value::Null);
+        object.entry("capabilities").or_insert_with(|| json!({}));
+        let result = self.request("initialize", params).expect("initialize is answered");
+        self.notify("initialized", json!({}));
+        result
+    }
+
+    /// Writes raw bytes.
+    pub fn write(&mut self, bytes: &[u8]) {
+        let (Some(runtime), Some(input)) = (&self.runtime, &mut self.input) else {
+            panic!("the client has hung up");
+        };
+        runtime.block_on(input.write_all(bytes)).expect("the server reads");
+    }
+
+    fn send(&mut self, message: &Value) {
+        let body = message.to_string();
+        self.write(format!("Content-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+    }
+
+    /// Sends a notification.
+    pub fn notify(&mut self, method: &str, params: Value) {
+        self.send(&json!({"jsonrpc": "2.0", "method": method, "params": params}));
+    }
+
+    /// Sends a request and returns its number.
+    pub fn ask(&mut self, method: &str, params: Value) -> i64 {
+        let id = self.next_id;
+        self.next_id += 1;
+        self.open.insert(id);
+        let params = if params.is_null() { json!({}) } else { json!({"params": params}) };
+        let mut message = json!({"jsonrpc": "2.0", "id": id, "method": method});
+        if let (Some(message), Some(params)) = (message.as_object_mut(), params.as_object()) {
+            message.extend(params.clone());
+        }
+        self.send(&message);
+        id
+    }
+
+    /// Waits for the answer to a request.
+    pub fn answer(&mut self, id: i64) -> Result<Value, Value> {
+        let message = self.wait(&format!("the answer to request {id}"), |message| {
+            message.get("method").is_none() && message.get("id") == Some(&json!(id))
+        });
+        assert!(self.open.remove(&id), "request {id} is answered twice");
+        match message.get("error") {
+            Some(error) => Err(error.clone()),
+            None => Ok(message.get("result").cloned().unwrap_or(Value::Null)),
+        }
+    }
+
+    /// Sends a request and waits for its answer.
+    pub fn request(&mut self, method: &str, params: Value) -> Result<Value, Value> {
+        let id = self.ask(method, params);
+        self.answer(id)
+    }
+
+    /// Answers a request of the server.
+    pub fn reply(&mut self, request: &Value, result: Value) {
+        let id = request.get("id").expect("a request has a number").clone();
+        self.send(&json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    }
+
+    /// Waits for a call of the server.
+    pub fn called(&mut self, method: &str) -> Value {
+        self.wait(method, |message| message.get("method") == Some(&json!(method)))
+    }
+
+    /// Waits for the next findings of a file.
+    pub fn published(&mut self, uri: &str) -> Published {
+        let message = self.wait(&format!("the findings of {uri}"), |message| {
+            message.get("method") == Some(&json!("textDocument/publishDiagnostics"))
+                && message.pointer("/params/uri") == Some(&json!(uri))
+        });
+        let params = message.get("params").expect("parameters");
+        Published {
+            version: params.get("version").and_then(Value::as_i64),
+            diagnostics: params.get("diagnostics").and_then(Value::as_array).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Waits for the findings of a file at a version, past those of older ones.
+    pub fn published_at(&mut self, uri: &str, version: i64) -> Vec<Value> {
+        loop {
+            let published = self.published(uri);
+            if published.version == Some(version) {
+                return published.diagnostics;
+            }
+            assert!(published.version.is_none_or(|of| of < version), "a later version than {version} was published");
+        }
+    }
+
+    /// The first unread message that `wanted` accepts.
+    #[track_caller]
+    pub fn wait(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(at) = self.unread.iter().position(&wanted) {
+            return self.unread.remove(at);
+        }
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            match self.inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(message) if wanted(&message) => return message,
+                Ok(message) => self.unread.push(message),
+                Err(RecvTimeoutError::Timeout) => panic!("{what} did not come; unread: {:#?}", self.unread),
+                Err(RecvTimeoutError::Disconnected) => panic!("{what} did not come before the server ended"),
+            }
+        }
+    }
+
+    /// Waits until `done` holds, which other threads make true.
+    #[track_caller]
+    pub fn until(&self, what: &str, done: impl Fn() -> bool) {
+        let deadline = Instant::now() + DEADLINE;
+        while !done() {
+            assert!(Instant::now() < deadline, "{what} did not happen");
+            std::thread::yield_now();
+        }
+    }
+
+    /// Messages that have arrived and that nobody has read.
+    pub fn unread(&mut self) -> &[Value] {
+        while let Ok(message) = self.inbox.try_recv() {
+            self.unread.push(message);
+        }
+        self.unread.retain(|message| !NOISE.iter().any(|noise| message.get("method") == Some(&json!(noise))));
+        &self.unread
+    }
+
+    /// Closes the client's end of the input.
+    pub fn hang_up(&mut self) {
+        self.input = None;
+    }
+
+    /// Waits for the server to end.
+    #[track_caller]
+    pub fn ended(&mut self) -> Ending {
+        let (Some(runtime), Some(server)) = (&self.runtime, self.server.take()) else {
+            panic!("the server has ended before");
+        };
+        let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, server).await });
+        ended.expect("the server ends").expect("the server does not panic").expect("the server could start")
+    }
+
+    fn leave(&mut self) {
+        let shutdown = self.request("shutdown", Value::Null);
+        assert_eq!(shutdown, Ok(Value::Null));
+        self.notify("exit", Value::Null);
+        assert_eq!(self.ended(), Ending::Orderly);
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            if self.server.is_some() {
+                self.leave();
+            }
+            let unread = self.unread().to_vec();
+            assert!(unread.is_empty(), "the server said more than the test heard: {unread:#?}");
+            assert!(self.open.is_empty(), "requests without an answer: {:?}", self.open);
+        }
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// The findings of a file.
+#[derive(Debug)]
+pub struct Published {
+    /// The version of the text that they belong to.
+    pub version: Option<i64>,
+    /// The findings.
+    pub diagnostics: Vec<Value>,
+}
+
+async fn read(output: &mut BufReader<DuplexStream>) -> Option<Value> {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if output.read_line(&mut line).await.ok()? == 0 {
+            return None;
+        }
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().expect("a length");
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    output.read_exact(&mut body).await.ok()?;
+    Some(serde_json::from_slice(&body).expect("the server writes JSON"))
+}

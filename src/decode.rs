@@ -7,11 +7,10 @@
 mod effect;
 mod encoding;
 mod holder;
+mod interning;
 mod opcodes;
 mod profile;
 mod text;
-
-use rustc_hash::FxHashMap;
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::cfi::StackOp;
@@ -19,9 +18,10 @@ use crate::finding::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{ElfImage, Section};
 use crate::kernel::Kernel;
-use effect::{Effect, Oddity, Ops, effect};
+use effect::{Effect, Oddity, effect};
 use encoding::Encoding;
 use holder::Holders;
+use interning::Interner;
 use profile::Profile;
 pub use text::{Disassembler, text};
 
@@ -163,6 +163,7 @@ pub fn decode(
         decoder.table.ranges.push((start, decoder.table.insns.len() as u32));
     }
     decoder.table.insns.shrink_to_fit();
+    decoder.table.ops = decoder.interner.lists;
     Ok((decoder.table, decoder.notes))
 }
 
@@ -192,7 +193,9 @@ pub fn bytes<'i>(image: &'i ElfImage, insns: &InsnTable, id: InsnId) -> &'i [u8]
 }
 
 fn encoding_of(image: &ElfImage, insns: &InsnTable, id: InsnId, profile: &Profile) -> Option<Encoding> {
-    Encoding::read(bytes(image, insns, id), profile)
+    let mut encoding = Encoding::default();
+    encoding.read(bytes(image, insns, id), profile)?;
+    Some(encoding)
 }
 
 /// The state of a decoding run.
@@ -200,14 +203,12 @@ struct Decoder {
     profile: &'static Profile,
     table: InsnTable,
     notes: Vec<DecodeNote>,
-    /// The positions of operation lists in the table.
-    known: FxHashMap<Ops, u32>,
+    interner: Interner,
 }
 
 impl Decoder {
     fn new(profile: &'static Profile) -> Self {
-        let table = InsnTable { ops: vec![Box::default()], ..InsnTable::default() };
-        Decoder { profile, table, notes: Vec::new(), known: FxHashMap::default() }
+        Decoder { profile, table: InsnTable::default(), notes: Vec::new(), interner: Interner::new() }
     }
 
     fn section(
@@ -224,32 +225,23 @@ impl Decoder {
                 cancel.check()?;
             }
             let at = CodeLoc::new(id, u64::from(offset));
-            let Some(encoding) = Encoding::read(rest, self.profile) else {
+            let mut encoding = Encoding::default();
+            if encoding.read(rest, self.profile).is_none() {
                 let fault = Fault::Undecodable { section: id, offset: at.offset };
                 self.notes.push(DecodeNote { fault, at, fatal: true });
                 return Ok(());
-            };
+            }
             let Effect { kind, ops, oddity } = effect(&encoding, self.profile, || {
                 holders.get_or_insert_with(|| Holders::new(image, id, self.profile)).in_function(at.offset)
             });
             if let Some(oddity) = oddity {
                 self.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
             }
-            let ops = self.intern(ops);
+            let ops = self.interner.position(ops);
             self.table.insns.push(Insn { offset, ops, len: encoding.len, kind });
             offset += u32::from(encoding.len);
         }
         Ok(())
-    }
-
-    fn intern(&mut self, ops: Ops) -> u32 {
-        if ops[0].is_none() {
-            return 0;
-        }
-        *self.known.entry(ops).or_insert_with(|| {
-            self.table.ops.push(ops.into_iter().flatten().collect());
-            self.table.ops.len() as u32 - 1
-        })
     }
 }
 

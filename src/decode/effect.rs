@@ -291,7 +291,10 @@ mod tests {
     /// `length kind; equation; ...; oddity`, the kind left out when there is nothing to say.
     fn seen(kernel: Kernel, hex: &str, in_function: bool) -> String {
         let profile = Profile::of(kernel);
-        let Some(encoding) = Encoding::read(&bytes(hex), profile) else { return "undecodable".to_owned() };
+        let mut encoding = Encoding::default();
+        if encoding.read(&bytes(hex), profile).is_none() {
+            return "undecodable".to_owned();
+        }
         let Effect { kind, ops, oddity } = effect(&encoding, profile, || in_function);
         let mut parts = vec![format!("{} {kind:?}", encoding.len)];
         parts.extend(ops.into_iter().flatten().map(equation));

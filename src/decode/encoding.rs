@@ -69,15 +69,15 @@ impl Prefixes {
 }
 
 impl Encoding {
-    /// Decodes the instruction at the start of `code`.
-    pub(super) fn read(code: &[u8], profile: &Profile) -> Option<Encoding> {
+    /// Decodes the instruction at the start of `code` into `self`, which must be new. `None` where the release's decoder
+    /// fails.
+    pub(super) fn read(&mut self, code: &[u8], profile: &Profile) -> Option<()> {
         let code = code.get(..MAX_LEN).unwrap_or(code);
         let mut reader = Reader { code, at: 0, operand_size: 4, address_size: 8 };
-        let mut encoding = Encoding::default();
-        let cell = encoding.read_opcode(&mut reader, profile)?;
-        encoding.read_operands(&mut reader, cell)?;
-        encoding.len = reader.at as u8;
-        Some(encoding)
+        let cell = self.read_opcode(&mut reader, profile)?;
+        self.read_operands(&mut reader, cell)?;
+        self.len = reader.at as u8;
+        Some(())
     }
 
     /// ModRM.mod.
@@ -117,7 +117,9 @@ impl Encoding {
 
     /// Reads up to and including ModRM.
     fn read_opcode(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
-        if EMULATE_PREFIXES.iter().any(|prefix| reader.code.starts_with(prefix)) {
+        if let [0x0f, 0x0b, ..] = reader.code
+            && EMULATE_PREFIXES.iter().any(|prefix| reader.code.starts_with(prefix))
+        {
             reader.at += 5;
         }
         self.read_prefixes(reader)?;
@@ -355,13 +357,18 @@ mod tests {
     use super::*;
     use crate::kernel::Kernel;
 
+    fn read(code: &[u8], kernel: Kernel) -> Option<Encoding> {
+        let mut encoding = Encoding::default();
+        encoding.read(code, Profile::of(kernel))?;
+        Some(encoding)
+    }
+
     /// The lengths that 6.1, 6.12 and 7.3 see; 0 where the decoder fails.
     #[track_caller]
     fn each(hex: &str, expected: [u8; 3]) {
         let code: Vec<u8> =
             hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
-        let lengths =
-            Kernel::ALL.map(|kernel| Encoding::read(&code, Profile::of(kernel)).map_or(0, |encoding| encoding.len));
+        let lengths = Kernel::ALL.map(|kernel| read(&code, kernel).map_or(0, |encoding| encoding.len));
         assert_eq!(lengths, expected, "{hex}");
     }
 
@@ -429,7 +436,7 @@ mod tests {
 
     #[test]
     fn the_first_prefix_gives_way_when_it_comes_last_again() {
-        let prefixes = |code: &[u8]| Encoding::read(code, Profile::of(Kernel::V6_12)).map(|e| e.prefixes.first());
+        let prefixes = |code: &[u8]| read(code, Kernel::V6_12).map(|encoding| encoding.prefixes.first());
         assert_eq!(prefixes(&[0xf3, 0x66, 0x2e, 0x3e, 0x90]), Some(0xf3));
         assert_eq!(prefixes(&[0xf3, 0x66, 0x2e, 0x3e, 0xf3, 0x90]), Some(0x3e));
     }
@@ -513,11 +520,11 @@ mod tests {
             }
             code.truncate(2 + (state >> 59) as usize % 16);
             for kernel in Kernel::ALL {
-                if let Some(encoding) = Encoding::read(&code, Profile::of(kernel)) {
+                if let Some(encoding) = read(&code, kernel) {
                     let len = usize::from(encoding.len);
                     assert!((1..=MAX_LEN.min(code.len())).contains(&len), "{code:02x?}");
                     // What follows does not change the length.
-                    let alone = code.get(..len).and_then(|alone| Encoding::read(alone, Profile::of(kernel)));
+                    let alone = code.get(..len).and_then(|alone| read(alone, kernel));
                     assert_eq!(alone, Some(encoding), "{code:02x?}");
                 }
             }

@@ -1,8 +1,12 @@
 //! Decodes every executable section into a table of instructions.
 //!
 //! In: [`ElfImage`].  Out: [`InsnTable`] and what was odd about the encodings.
-//! Holds afterwards: instructions of a section are in ascending order without gaps, each with its length, its kind and
-//! its stack operations.
+//! Holds afterwards: instructions of a section are in ascending order without gaps up to the section's end, or up to the
+//! first that cannot be decoded, each with its length, its kind and its stack operations.
+//!
+//! Verdicts hang on what objtool's decoder sees, not on what a processor does. So `encoding` takes instructions apart by
+//! the tables in `opcodes`, and `effect` says what they are; where releases differ, both ask `profile`. A disassembler is
+//! used for the text that people see, in `text`, and for nothing else.
 
 mod effect;
 mod encoding;

@@ -1,27 +1,26 @@
 //! Runs all stages over one object.
 //!
-//! In: the object's bytes and a [`Config`].  Out: [`Analysis`], everything the report, the command line and the server show.
+//! In: the object's bytes and a [`Config`].  Out: [`Analysis`], everything the report, the command line and the server
+//! show.
+//! Holds afterwards: the lines are objtool's, in its order; the findings are those and, where asked for, all others.
+
+mod merge;
+mod run;
 
 use std::time::Duration;
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::InsnTable;
-use crate::finding::{Finding, Unjudged};
+use crate::finding::{Finding, ObjtoolLine, Unjudged};
 use crate::flow::FlowGraph;
 use crate::follow::CfiMap;
+pub use crate::follow::Policy;
 use crate::image::{ElfImage, LoadError, Store};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::orc::OrcTable;
-
-/// How far to go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Policy {
-    /// As objtool does: a function's first finding ends it.
-    Objtool,
-    /// Everything: go on behind a finding. What objtool would print is known for each finding.
-    Everything,
-}
+use crate::prefix::Prefix;
+use crate::symbols::Symbols;
 
 /// What to analyse, and how.
 #[derive(Clone, Debug)]
@@ -58,6 +57,8 @@ pub struct Analysis {
     pub kernel_evidence: String,
     /// The flags that were applied.
     pub options: Options,
+    /// The symbols as the release sees them.
+    pub symbols: Symbols,
     /// The instructions.
     pub insns: InsnTable,
     /// How they hang together.
@@ -66,8 +67,12 @@ pub struct Analysis {
     pub states: CfiMap,
     /// The ORC table that objtool would write; `None` where it would write none.
     pub orc: Option<OrcTable>,
+    /// The prefix symbols that objtool would create.
+    pub prefixes: Vec<Prefix>,
     /// The findings, those that objtool prints first and in its order.
     pub findings: Vec<Finding>,
+    /// What objtool prints, backtraces included, in its order.
+    pub lines: Vec<ObjtoolLine>,
     /// What could not be judged.
     pub unjudged: Vec<Unjudged>,
     /// Wall time per stage.
@@ -76,23 +81,5 @@ pub struct Analysis {
 
 /// Analyses the object in `store`.
 pub fn analyse(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
-    let image = ElfImage::read(store)?;
-    cancel.check()?;
-    let kernel = match config.kernel {
-        KernelChoice::Fixed(kernel) => kernel,
-        KernelChoice::Auto => Kernel::V6_12,
-    };
-    Ok(Analysis {
-        image,
-        kernel,
-        kernel_evidence: String::new(),
-        options: config.options.clone(),
-        insns: InsnTable::default(),
-        flow: FlowGraph::default(),
-        states: CfiMap::default(),
-        orc: None,
-        findings: Vec::new(),
-        unjudged: Vec::new(),
-        timing: Vec::new(),
-    })
+    run::run(store, config, cancel)
 }

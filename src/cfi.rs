@@ -1,10 +1,15 @@
 //! The CFI state: how to find the caller's frame from an instruction.
 //!
 //! Out: [`CfiState`], what it is made of, and how a stack operation changes it ([`apply`]).
+//! Reads like: `struct cfi_state` in `tools/objtool/include/objtool/cfi.h`.
 
+mod intern;
 pub mod op;
+mod step;
 
+pub use intern::Interner;
 pub use op::{Dest, Source, StackOp};
+pub use step::{Context, apply};
 
 /// Number of registers that a state tracks: 16 general ones and the return address.
 pub const N_REGS: usize = 17;
@@ -111,4 +116,62 @@ pub struct CfiState {
     pub signal: bool,
     /// The state was declared undefined by a hint (6.12 and later).
     pub force_undefined: bool,
+}
+
+impl CfiState {
+    /// Nothing is known: where a walk from a hint starts.
+    pub fn initial() -> CfiState {
+        CfiState {
+            regs: [Rule::UNDEFINED; N_REGS],
+            vals: [Rule::UNDEFINED; N_REGS],
+            cfa: Rule::UNDEFINED,
+            stack_size: 0,
+            drap_reg: Base::UNDEFINED,
+            drap_offset: -1,
+            kind: 0,
+            bp_scratch: false,
+            drap: false,
+            end: false,
+            signal: false,
+            force_undefined: false,
+        }
+    }
+
+    /// At the first instruction of a function: the return address is on top of the stack.
+    pub fn function_entry(call_kind: u8) -> CfiState {
+        let mut state = CfiState::initial();
+        state.cfa = Rule::new(Base::SP, 8);
+        state.regs[16] = Rule::new(Base::CFA, -8);
+        state.stack_size = 8;
+        state.kind = call_kind;
+        state
+    }
+
+    /// Where the caller's value of a register is saved.
+    pub fn reg(&self, base: Base) -> Rule {
+        base.index().map_or(Rule::UNDEFINED, |i| self.regs[i])
+    }
+
+    /// What a register holds.
+    pub fn val(&self, base: Base) -> Rule {
+        base.index().map_or(Rule::UNDEFINED, |i| self.vals[i])
+    }
+
+    /// Whether a return from here would not find the frame as the function's entry left it.
+    pub fn frame_modified(&self) -> bool {
+        let saved = |i: usize| if i == 16 { Rule::new(Base::CFA, -8) } else { Rule::UNDEFINED };
+        self.cfa != Rule::new(Base::SP, 8)
+            || self.drap
+            || self.stack_size != 8
+            || self.regs.iter().enumerate().any(|(i, &rule)| rule != saved(i))
+    }
+
+    /// Whether a frame pointer is set up, with it and the return address saved where they belong.
+    pub fn frame_valid(&self) -> bool {
+        let (bp, ra) = (self.reg(Base::BP), self.reg(Base::RA));
+        (self.cfa.base == Base::BP
+            && bp == Rule::new(Base::CFA, -self.cfa.offset)
+            && ra == Rule::new(Base::CFA, 8 - self.cfa.offset))
+            || (self.drap && bp.base == Base::BP)
+    }
 }

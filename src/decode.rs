@@ -71,6 +71,11 @@ pub struct Insn {
 }
 
 impl Insn {
+    /// Bytes that objtool imagines behind a short replacement of an alternative.
+    pub(crate) fn padding(offset: u32, len: u8) -> Insn {
+        Insn { offset, ops: 0, len, kind: Kind::Nop }
+    }
+
     /// Offset of the byte behind the instruction.
     pub fn end(&self) -> u32 {
         self.offset.saturating_add(u32::from(self.len))
@@ -85,6 +90,8 @@ pub struct InsnTable {
     pub(crate) ranges: Vec<(u32, u32)>,
     /// Distinct lists of stack operations; the first is empty.
     pub(crate) ops: Vec<Box<[StackOp]>>,
+    /// Where the padding instructions are that [`crate::flow`] appends behind all others.
+    pub(crate) padding: Vec<Option<CodeLoc>>,
 }
 
 impl InsnTable {
@@ -123,8 +130,57 @@ impl InsnTable {
         (offset < insns[index].end()).then_some(InsnId(start + index as u32))
     }
 
+    /// How many instructions there are, padding included.
+    pub fn len(&self) -> usize {
+        self.insns.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.insns.is_empty()
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Insn> {
+        self.insns.iter()
+    }
+
+    /// How many of them stand in the object; those behind are padding.
+    pub fn n_real(&self) -> usize {
+        self.insns.len() - self.padding.len()
+    }
+
+    /// Whether the instruction is padding that stands in no section.
+    pub fn is_padding(&self, id: InsnId) -> bool {
+        id.index() >= self.n_real()
+    }
+
+    /// Appends padding, which is found at no address.
+    pub(crate) fn push_padding(&mut self, insn: Insn, at: Option<CodeLoc>) -> InsnId {
+        self.insns.push(insn);
+        self.padding.push(at);
+        InsnId::from_index(self.insns.len() - 1)
+    }
+
+    /// The instruction behind this one in its section.
+    pub fn next_in_section(&self, id: InsnId) -> Option<InsnId> {
+        let next = id.index() + 1;
+        // A section has no gaps, and the next one starts at offset 0.
+        let adjacent = next < self.n_real() && self.insns[next].offset == self.insns[id.index()].end();
+        adjacent.then_some(InsnId(id.0 + 1))
+    }
+
+    /// The instruction before this one in its section.
+    pub fn prev_in_section(&self, id: InsnId) -> Option<InsnId> {
+        let insn = self.get(id);
+        (insn.offset != 0 && !self.is_padding(id)).then(|| InsnId(id.0 - 1))
+    }
+
     /// The section of an instruction.
     pub fn section_of(&self, id: InsnId) -> SectionId {
+        if self.is_padding(id) {
+            return self.padding[id.index() - self.n_real()].map_or(SectionId(0), |at| at.section);
+        }
         // Sections without instructions have empty ranges at the position where theirs would be.
         let index = self.ranges.partition_point(|&(_, end)| end <= id.0);
         SectionId::from_index(index)

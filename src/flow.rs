@@ -1,13 +1,31 @@
 //! Resolves control flow: who owns an instruction, where jumps and calls lead, which streams an alternative has, what
 //! hints and annotations say.
 //!
-//! In: [`ElfImage`](crate::image::ElfImage), [`InsnTable`](crate::decode::InsnTable).  Out: [`FlowGraph`] and what was wrong with the tables.
+//! In: [`ElfImage`](crate::image::ElfImage), [`InsnTable`].  Out: [`FlowGraph`] and what was wrong with the tables.
+//! Holds afterwards: every destination, owner and alternate is an instruction or symbol of the object.
+//! Reads like: `tools/objtool/check.c`, everything that runs before the first function is validated.
+
+mod alternatives;
+mod annotations;
+pub(crate) mod calls;
+mod hints;
+mod jumps;
+mod names;
+mod noinstr;
+mod owners;
+mod resolve;
+mod special;
+mod tables;
 
 use rustc_hash::FxHashMap;
 
 use crate::cfi::CfiState;
-use crate::decode::Kind;
-use crate::ids::{CodeLoc, GroupId, InsnId, SymbolId};
+use crate::decode::{InsnTable, Kind};
+use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
+use crate::symbols::Symbols;
+
+pub(crate) use resolve::adjusted_addend;
+pub use resolve::{Input, resolve};
 
 /// Why an instruction has another way to go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,8 +43,8 @@ pub enum AlternateKind {
 /// Another way to go on at an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Alternate {
-    /// Where it leads.
-    pub to: InsnId,
+    /// Where it leads; `None` behind the last instruction of a section.
+    pub to: Option<InsnId>,
     /// Why.
     pub kind: AlternateKind,
     /// The original instruction is not followed besides (6.1, 6.12: by CPU feature).
@@ -44,8 +62,6 @@ pub struct AltGroup {
     pub last: Option<InsnId>,
     /// The padding that objtool imagines behind a replacement that is shorter than the original.
     pub nop: Option<InsnId>,
-    /// The instruction behind the group in the original code.
-    pub after: Option<InsnId>,
     /// CPU feature number with its flags in the high half; 0 for the original code.
     pub feature: u32,
     /// Where the stream starts; `None` when the replacement is empty.
@@ -58,15 +74,95 @@ pub struct AltGroup {
     pub ignore: bool,
 }
 
+/// What is known of an instruction besides its encoding.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Flags(pub(crate) u32);
+
+#[allow(missing_docs, reason = "named by objtool's own words")]
+impl Flags {
+    /// Execution does not go on behind it.
+    pub const DEAD_END: Flags = Flags(1);
+    /// Its function is not validated (6.1, 6.12).
+    pub const IGNORE: Flags = Flags(1 << 1);
+    pub const IGNORE_ALTS: Flags = Flags(1 << 2);
+    /// A hint gives its state.
+    pub const HINT: Flags = Flags(1 << 3);
+    pub const SAVE: Flags = Flags(1 << 4);
+    pub const RESTORE: Flags = Flags(1 << 5);
+    pub const NOENDBR: Flags = Flags(1 << 6);
+    /// The untraining check starts here.
+    pub const UNRET: Flags = Flags(1 << 7);
+    /// Annotated as a safe indirect branch, return or (unret) NOP.
+    pub const SAFE: Flags = Flags(1 << 8);
+    /// The target is a symbol that is called.
+    pub const CALLS: Flags = Flags(1 << 9);
+    /// Its stack operations are undone by the callee.
+    pub const NO_OPS: Flags = Flags(1 << 10);
+    pub const ALTERNATES: Flags = Flags(1 << 11);
+    /// Part of an alternative.
+    pub const GROUP: Flags = Flags(1 << 12);
+    /// A dynamic jump with a known table.
+    pub const TABLE: Flags = Flags(1 << 13);
+    /// Code between symbols that the linker left over.
+    pub const HOLE: Flags = Flags(1 << 14);
+    /// Its instrumentation counter changes.
+    pub const INSTR: Flags = Flags(1 << 15);
+    /// `endbr` that something refers to.
+    pub const ENDBR_USED: Flags = Flags(1 << 16);
+
+    pub fn has(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// What a section's name makes of its code.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SectionTraits {
+    /// Code that gets ORC entries.
+    pub text: bool,
+    /// Code that must not be instrumented.
+    pub noinstr: bool,
+    /// Code that only runs at boot.
+    pub init: bool,
+}
+
+/// The instructions that objtool lists in sections of its own, in its order.
+#[derive(Clone, Debug, Default)]
+pub struct Sites {
+    /// For `.static_call_sites`.
+    pub static_call: Vec<InsnId>,
+    /// For `.retpoline_sites`.
+    pub retpoline: Vec<InsnId>,
+    /// For `.return_sites`.
+    pub ret: Vec<InsnId>,
+    /// For `.call_sites`.
+    pub call: Vec<InsnId>,
+    /// For `__mcount_loc`.
+    pub mcount: Vec<InsnId>,
+    /// `endbr` at the start of functions, for `.ibt_endbr_seal`.
+    pub endbr: Vec<InsnId>,
+}
+
 /// How the instructions of an object hang together.
 #[derive(Clone, Debug, Default)]
 pub struct FlowGraph {
     pub(crate) kinds: Vec<Kind>,
+    pub(crate) flags: Vec<Flags>,
     pub(crate) owners: Vec<u32>,
+    pub(crate) targets: Vec<u32>,
     pub(crate) alternates: FxHashMap<InsnId, Vec<Alternate>>,
     pub(crate) groups: Vec<AltGroup>,
     pub(crate) group_of: FxHashMap<InsnId, GroupId>,
+    /// Length of each table of flattened states.
+    pub(crate) slot_tables: Vec<u32>,
     pub(crate) hints: FxHashMap<InsnId, CfiState>,
+    pub(crate) instr: FxHashMap<InsnId, i32>,
+    pub(crate) sections: Vec<SectionTraits>,
+    pub(crate) pv_ops: FxHashMap<i64, Vec<SymbolId>>,
+    pub(crate) has_pv_ops: bool,
+    pub(crate) unreachables_ignored: bool,
+    /// The lists of annotated sites.
+    pub sites: Sites,
 }
 
 impl FlowGraph {
@@ -75,9 +171,46 @@ impl FlowGraph {
         self.kinds[id.index()]
     }
 
+    /// Whether the instruction has the property.
+    pub fn has(&self, id: InsnId, flag: Flags) -> bool {
+        self.flags[id.index()].has(flag)
+    }
+
+    pub(crate) fn set(&mut self, id: InsnId, flag: Flags) {
+        self.flags[id.index()].0 |= flag.0;
+    }
+
+    pub(crate) fn clear(&mut self, id: InsnId, flag: Flags) {
+        self.flags[id.index()].0 &= !flag.0;
+    }
+
     /// The symbol that the instruction belongs to; usually a function.
     pub fn owner(&self, id: InsnId) -> Option<SymbolId> {
         self.owners.get(id.index()).copied().filter(|&owner| owner != 0).map(SymbolId)
+    }
+
+    /// The function that the instruction belongs to.
+    pub fn function(&self, symbols: &Symbols, id: InsnId) -> Option<SymbolId> {
+        self.owner(id).filter(|&owner| symbols.is_function(owner))
+    }
+
+    /// Where a jump leads.
+    pub fn jump_target(&self, id: InsnId) -> Option<InsnId> {
+        let target = self.targets[id.index()];
+        (target != 0 && !self.has(id, Flags::CALLS)).then(|| InsnId(target - 1))
+    }
+
+    /// What is called; also by a jump out of the function.
+    pub fn callee(&self, id: InsnId) -> Option<SymbolId> {
+        self.has(id, Flags::CALLS).then(|| SymbolId(self.targets[id.index()]))
+    }
+
+    /// The callee as the checks see it: an indirect branch has none.
+    pub fn direct_callee(&self, id: InsnId) -> Option<SymbolId> {
+        match self.kind(id) {
+            Kind::JumpDynamic | Kind::CallDynamic => None,
+            _ => self.callee(id),
+        }
     }
 
     /// The streams of all alternatives, each original before its replacements.
@@ -85,13 +218,56 @@ impl FlowGraph {
         self.groups.iter().enumerate().map(|(i, g)| (GroupId::from_index(i), g))
     }
 
+    /// The stream.
+    pub fn group(&self, id: GroupId) -> &AltGroup {
+        &self.groups[id.index()]
+    }
+
     /// The stream that the instruction belongs to.
     pub fn group_of(&self, id: InsnId) -> Option<GroupId> {
-        self.group_of.get(&id).copied()
+        if self.has(id, Flags::GROUP) { self.group_of.get(&id).copied() } else { None }
     }
 
     /// The other ways to go on at an instruction.
     pub fn alternates(&self, id: InsnId) -> &[Alternate] {
+        if !self.has(id, Flags::ALTERNATES) {
+            return &[];
+        }
         self.alternates.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// The traits of a section.
+    pub fn section(&self, id: SectionId) -> SectionTraits {
+        self.sections.get(id.index()).copied().unwrap_or_default()
+    }
+
+    /// The instruction that runs after this one when nothing branches: the replacement of an alternative goes on behind
+    /// the original code.
+    pub fn next(&self, insns: &InsnTable, id: InsnId) -> Option<InsnId> {
+        if let Some(group) = self.group_of(id) {
+            let group = &self.groups[group.index()];
+            if let Some(original) = group.original {
+                let back = || insns.next_in_section(self.groups[original.index()].last?);
+                if group.nop == Some(id) {
+                    return back();
+                }
+                if group.last == Some(id) {
+                    return match group.nop {
+                        Some(nop) => Some(nop),
+                        None => back(),
+                    };
+                }
+            }
+        }
+        insns.next_in_section(id)
+    }
+
+    /// Whether a dynamic jump goes through a known table: its own, or that of the code it replaces.
+    pub fn is_table_jump(&self, id: InsnId) -> bool {
+        if self.has(id, Flags::TABLE) {
+            return true;
+        }
+        let Some(original) = self.group_of(id).and_then(|g| self.groups[g.index()].original) else { return false };
+        self.has(self.groups[original.index()].first, Flags::TABLE)
     }
 }

@@ -1,7 +1,9 @@
 //! The kernel releases whose objtool orcls speaks for.
 //!
-//! Out: [`Kernel`].  What differs between releases is asked of [`Kernel`] alone (see `Kernel::rules`), never tested for
+//! Out: [`Kernel`].  What differs between releases is asked of [`Kernel`] alone (see [`Kernel::rules`]), never tested for
 //! elsewhere.
+
+pub mod rules;
 
 use std::fmt;
 use std::str::FromStr;

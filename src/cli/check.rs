@@ -152,7 +152,7 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
 /// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.
 fn print_objtool(object: &Object) -> Printed {
     let mut printed = Printed::default();
-    for line in object.analysis.findings.iter().filter_map(|finding| finding.objtool.as_ref()) {
+    for line in &object.analysis.lines {
         let level = match line.level {
             Level::Warning => "warning",
             Level::Error => "error",

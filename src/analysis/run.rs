@@ -1,0 +1,169 @@
+//! The stages in their order, with the time that each takes.
+//!
+//! In, out: see [`super::analyse`].
+
+use std::time::{Duration, Instant};
+
+use super::{Analysis, AnalysisError, Config, merge};
+use crate::audit;
+use crate::cancel::CancelToken;
+use crate::decode;
+use crate::finding::{Fault, Unjudged};
+use crate::flow;
+use crate::follow::{CfiMap, Input, Policy, Scope, follow};
+use crate::image::{ElfImage, Store};
+use crate::kernel::KernelChoice;
+use crate::ledger::{Ledger, Weight};
+use crate::orc::{self, OrcTable};
+use crate::prefix::{Prefix, prefixes};
+use crate::symbols::Symbols;
+use crate::wording::Naming;
+
+/// Measures stages.
+struct Clock {
+    last: Instant,
+    timing: Vec<(&'static str, Duration)>,
+}
+
+impl Clock {
+    fn lap(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        self.timing.push((stage, now - self.last));
+        self.last = now;
+    }
+}
+
+/// See [`super::analyse`].
+pub(super) fn run(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
+    let mut clock = Clock { last: Instant::now(), timing: Vec::new() };
+    let image = ElfImage::read(store)?;
+    cancel.check()?;
+    clock.lap("read");
+    let (kernel, kernel_evidence) = match config.kernel {
+        KernelChoice::Fixed(kernel) => (kernel, "named by the user".to_owned()),
+        KernelChoice::Auto => crate::detect::detect(store, &image),
+    };
+    let rules = kernel.rules();
+    let options = &config.options;
+    let mut ledger = Ledger::default();
+    let (symbols, faults) = Symbols::new(&image, rules);
+    clock.lap("symbols");
+    let (insns, notes) = decode::decode(&image, kernel, cancel)?;
+    clock.lap("decode");
+    {
+        let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };
+        if rules.symtab_required && image.symtab.is_none() {
+            let fault = Fault::BadObject { text: "no .symtab".to_owned() };
+            ledger.plain(&naming, Weight::Fatal, fault, None, None);
+        }
+        for fault in faults {
+            ledger.plain(&naming, Weight::Fatal, fault, None, None);
+        }
+    }
+    let flow_input = flow::Input { image: &image, store, rules, options, noreturn: &config.noreturn };
+    let (symbols, insns, flow) = flow::resolve(&flow_input, symbols, insns, &notes, &mut ledger, cancel)?;
+    clock.lap("flow");
+    let input = Input { image: &image, symbols: &symbols, insns: &insns, flow: &flow, rules, options };
+    let judged = judge(input, ledger, cancel, &mut clock)?;
+    let Judged { mut states, orc, prefixes, mut ledger } = judged;
+    let mut unjudged = Vec::new();
+    if ledger.stopped() {
+        unjudged.push(Unjudged {
+            what: "the object".to_owned(),
+            why: "objtool stops at a table, annotation or instruction that it can not read".to_owned(),
+        });
+    }
+    if config.policy == Policy::Everything && !ledger.findings.is_empty() {
+        let (everything, more) = merge::everything(input, &ledger, cancel)?;
+        states = everything;
+        ledger.findings = more;
+        clock.lap("everything");
+    }
+    let (findings, lines) = (ledger.findings, ledger.lines);
+    Ok(Analysis {
+        kernel,
+        kernel_evidence,
+        options: options.clone(),
+        states,
+        orc,
+        prefixes,
+        findings,
+        lines,
+        unjudged,
+        timing: clock.timing,
+        image,
+        symbols,
+        insns,
+        flow,
+    })
+}
+
+struct Judged {
+    states: CfiMap,
+    orc: Option<OrcTable>,
+    prefixes: Vec<Prefix>,
+    ledger: Ledger,
+}
+
+/// The checks and the table, as objtool runs them.
+fn judge(
+    input: Input<'_>,
+    mut ledger: Ledger,
+    cancel: &CancelToken,
+    clock: &mut Clock,
+) -> Result<Judged, AnalysisError> {
+    let options = input.options;
+    let mut states = CfiMap::nowhere(input.insns.len(), &input.flow.slot_tables);
+    if ledger.stopped() || input.insns.is_empty() {
+        return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger });
+    }
+    let mut counted = if options.retpoline { audit::retpoline(&input, &mut ledger) } else { 0 };
+    if options.stackval || options.orc || options.uaccess {
+        let (map, walked) = follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel)?;
+        states = map;
+        counted += walked;
+        clock.lap("follow");
+        let clean = if input.rules.unreachable_after_other_warnings { walked == 0 } else { counted == 0 };
+        if clean {
+            audit::unreachable(&input, &states, &mut ledger);
+        }
+    } else if options.noinstr {
+        (states, _) = follow(input, Policy::Objtool, Scope::Noinstr, &mut ledger, cancel)?;
+        clock.lap("follow");
+    }
+    if options.unret && !ledger.stopped() {
+        audit::unret(&input, &mut ledger, cancel)?;
+    }
+    if options.ibt && !ledger.stopped() {
+        audit::ibt(&input, &mut ledger);
+    }
+    if options.sls && !ledger.stopped() {
+        audit::sls(&input, &mut ledger);
+    }
+    if options.static_call && !ledger.stopped() {
+        audit::static_calls(&input, &mut ledger);
+    }
+    clock.lap("checks");
+    let prefixes = prefixes(&input, &mut states, &mut ledger);
+    if options.noabs {
+        audit::absolute_relocations(&input, &mut ledger);
+    }
+    let mut orc = None;
+    if options.orc && !ledger.stopped() {
+        match orc::build(&input, &states) {
+            Ok(table) => orc = Some(table),
+            Err((fault, id)) => {
+                let owner = input.flow.owner(id);
+                ledger.at_insn(&input.naming(), Weight::Fatal, fault, id, owner, None);
+            }
+        }
+        if orc.as_ref().is_some_and(|table| !table.rows.is_empty())
+            && input.image.section_by_name(".orc_unwind").is_some()
+        {
+            let fault = Fault::SectionExists { section: ".orc_unwind" };
+            ledger.plain(&input.naming(), Weight::Fatal, fault, None, None);
+        }
+    }
+    clock.lap("orc");
+    Ok(Judged { states, orc, prefixes, ledger })
+}

@@ -1,0 +1,182 @@
+//! Whether code whose address is taken starts with `endbr`.
+//!
+//! In: relocations of code and data.  Out: references to code that an indirect branch may not reach; which `endbr` are
+//! used.
+//! Reads like: `validate_ibt` and `check_abs_references` in `tools/objtool/check.c`.
+
+use rustc_hash::FxHashSet;
+
+use crate::decode::{self, Kind};
+use crate::finding::Fault;
+use crate::flow::{Flags, adjusted_addend};
+use crate::follow::Input;
+use crate::ids::{CodeLoc, InsnId};
+use crate::image::{Reloc, SHF_ALLOC};
+use crate::ledger::{Ledger, Weight};
+
+/// `R_X86_64_PC32`, `R_X86_64_PLT32`
+const RELATIVE: [u32; 2] = [2, 4];
+/// `R_X86_64_64`
+const ABSOLUTE: u32 = 1;
+
+struct Check<'a, 'l> {
+    input: &'a Input<'a>,
+    ledger: &'l mut Ledger,
+    used: FxHashSet<InsnId>,
+    counted: usize,
+}
+
+/// `--ibt`. How many findings objtool counts, and the `endbr` instructions that something refers to.
+pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>) {
+    let mut check = Check { input, ledger, used: FxHashSet::default(), counted: 0 };
+    for index in 0..input.insns.n_real() {
+        check.insn(InsnId::from_index(index));
+    }
+    for (id, section) in input.image.sections() {
+        if section.is_code() || section.rela.is_none() || is_exempt(&section.name, input.rules.ibt_exempt) {
+            continue;
+        }
+        for reloc in section.relocs.as_slice() {
+            let symbol = input.image.symbol(reloc.symbol);
+            let target = CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend));
+            check.data(CodeLoc::new(id, reloc.offset), target);
+        }
+    }
+    (check.counted, check.used)
+}
+
+/// Sections that refer to code, but not to branch there.
+fn is_exempt(name: &str, more: &[&str]) -> bool {
+    const EXEMPT: [&str; 13] = [
+        ".altinstructions",
+        ".ibt_endbr_seal",
+        ".kcfi_traps",
+        ".orc_unwind_ip",
+        ".retpoline_sites",
+        ".static_call_sites",
+        "_error_injection_whitelist",
+        "_kprobe_blacklist",
+        "__bug_table",
+        "__ex_table",
+        "__jump_table",
+        "__mcount_loc",
+        "__patchable_function_entries",
+    ];
+    (name.starts_with(".discard") && name != ".discard.ibt_endbr_noseal")
+        || name.starts_with(".debug")
+        || EXEMPT.contains(&name)
+        || more.contains(&name)
+}
+
+impl Check<'_, '_> {
+    fn insn(&mut self, id: InsnId) {
+        let Input { flow, insns, image, rules, .. } = *self.input;
+        match flow.kind(id) {
+            Kind::Call
+            | Kind::CallDynamic
+            | Kind::JumpConditional
+            | Kind::JumpUnconditional
+            | Kind::JumpDynamic
+            | Kind::JumpDynamicConditional
+            | Kind::Return
+            | Kind::Nop => return,
+            _ => {}
+        }
+        let insn = insns.get(id);
+        let section = insns.section_of(id);
+        let relocs = &image.section(section).relocs;
+        let (start, end) = (u64::from(insn.offset), u64::from(insn.end()));
+        let mut next = relocs.first_in(start, end);
+        if next.is_none() && flow.kind(id) == Kind::LeaRip {
+            let offset = end.wrapping_add_signed(decode::branch_immediate(image, insns, id, rules.kernel));
+            match insns.at(CodeLoc::new(section, offset)) {
+                Some(target) => self.code(id, target),
+                None => self.report(Fault::CorruptFunctionPointer, id),
+            }
+            return;
+        }
+        while let Some(reloc) = next {
+            self.reloc(id, reloc, end);
+            next = relocs.first_in(reloc.offset + 1, end);
+        }
+    }
+
+    fn reloc(&mut self, id: InsnId, reloc: &Reloc, insn_end: u64) {
+        let Input { insns, image, symbols, rules, .. } = *self.input;
+        if rules.ibt_skips_static_calls && symbols.traits(reloc.symbol).static_call_tramp {
+            return;
+        }
+        let addend = if rules.adjusted_addend {
+            adjusted_addend(reloc, insn_end)
+        } else if RELATIVE.contains(&reloc.kind) {
+            (reloc.addend as u64).wrapping_add(4)
+        } else {
+            reloc.addend as u64
+        };
+        let symbol = image.symbol(reloc.symbol);
+        if let Some(target) = insns.at(CodeLoc::new(symbol.section, symbol.value.wrapping_add(addend))) {
+            self.code(id, target);
+        }
+    }
+
+    /// A reference from code. What refers to its own function is a `_THIS_IP_`, not a pointer to call.
+    fn code(&mut self, id: InsnId, target: InsnId) {
+        let Input { flow, symbols, insns, rules, .. } = *self.input;
+        if flow.kind(target) == Kind::Endbr {
+            self.used.insert(target);
+            return;
+        }
+        let function = |id: InsnId| {
+            let function = flow.function(symbols, id)?;
+            if rules.ibt_compares_parents { symbols.parent(function) } else { Some(function) }
+        };
+        let own = function(target).is_some() && function(target) == function(id);
+        if own || flow.has(target, Flags::NOENDBR) || (rules.ibt_range_ends && self.ends_range(target)) {
+            return;
+        }
+        self.report(Fault::RelocationToNonEndbr { target: insns.loc(target) }, id);
+    }
+
+    /// The end of a range of code that itself starts with `endbr` or needs none.
+    fn ends_range(&self, target: InsnId) -> bool {
+        let Input { flow, symbols, insns, image, .. } = *self.input;
+        let at = insns.loc(target);
+        let Some(before) = at.offset.checked_sub(1) else { return false };
+        let Some(symbol) = symbols.symbol_containing(at.section, before) else { return false };
+        let start = image.symbol(symbol).value;
+        let Some(first) = insns.at(CodeLoc::new(at.section, start)) else { return false };
+        (flow.kind(first) == Kind::Endbr || flow.has(first, Flags::NOENDBR))
+            && at.offset == start.wrapping_add(symbols.size(symbol))
+    }
+
+    fn data(&mut self, from: CodeLoc, target: CodeLoc) {
+        let Input { flow, insns, .. } = *self.input;
+        let Some(id) = insns.at(target) else { return };
+        if flow.kind(id) == Kind::Endbr {
+            self.used.insert(id);
+        } else if !flow.has(id, Flags::NOENDBR) {
+            let fault = Fault::DataRelocationToNonEndbr { target };
+            self.ledger.at_place(&self.input.naming(), Weight::Warning, fault, from);
+            self.counted += 1;
+        }
+    }
+
+    fn report(&mut self, fault: Fault, id: InsnId) {
+        let owner = self.input.flow.owner(id);
+        self.ledger.at_insn(&self.input.naming(), Weight::Warning, fault, id, owner, None);
+        self.counted += 1;
+    }
+}
+
+/// `--noabs`: absolute relocations of what is loaded.
+pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) {
+    for (id, section) in input.image.sections() {
+        if section.flags & SHF_ALLOC == 0 || section.rela.is_none() || section.name == "__patchable_function_entries" {
+            continue;
+        }
+        for reloc in section.relocs.as_slice().iter().filter(|reloc| reloc.kind == ABSOLUTE) {
+            let fault = Fault::AbsoluteRelocation { section: id, offset: reloc.offset };
+            ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+        }
+    }
+}

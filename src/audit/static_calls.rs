@@ -1,0 +1,42 @@
+//! Whether each static call's trampoline has its key.
+//!
+//! In: the call sites.  Out: findings that end objtool.
+//! Reads like: `create_static_call_sections` in `tools/objtool/check.c`.
+
+use crate::finding::Fault;
+use crate::follow::Input;
+use crate::ledger::{Ledger, Weight};
+
+/// The trampoline of static call NAME.
+const TRAMPOLINE: &str = "__SCT__";
+/// Its key.
+const KEY: &str = "__SCK__";
+
+/// `--static-call`.
+pub fn static_calls(input: &Input<'_>, ledger: &mut Ledger) {
+    let sites = &input.flow.sites.static_call;
+    if sites.is_empty() {
+        return;
+    }
+    let existing = ".static_call_sites";
+    if input.image.section_by_name(existing).is_some() {
+        let fault = Fault::SectionExists { section: existing };
+        ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+        return;
+    }
+    for &id in sites {
+        let Some(callee) = input.flow.callee(id) else { continue };
+        let name = input.image.symbol_name(callee);
+        let Some(rest) = name.strip_prefix(TRAMPOLINE) else {
+            let fault = Fault::StaticCallTrampolineName { name: name.to_owned() };
+            ledger.plain(&input.naming(), Weight::Fatal, fault, Some(id), input.flow.owner(id));
+            continue;
+        };
+        let key = format!("{KEY}{rest}");
+        // A module may only know the trampoline; then that stands for the key.
+        if input.symbols.by_name(input.image, &key).is_none() && !input.options.module {
+            let fault = Fault::StaticCallKeyMissing { name: key };
+            ledger.plain(&input.naming(), Weight::Fatal, fault, Some(id), input.flow.owner(id));
+        }
+    }
+}

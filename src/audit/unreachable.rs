@@ -1,0 +1,132 @@
+//! Code that no path reaches.
+//!
+//! In: what the walk visited.  Out: unreachable instructions, and callees that seem never to return.
+//! Reads like: `validate_reachable_instructions` and `ignore_unreachable_insn` in `tools/objtool/check.c`.
+
+use rustc_hash::FxHashSet;
+
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::flow::Flags;
+use crate::follow::{CfiMap, Input};
+use crate::ids::{InsnId, SymbolId};
+use crate::kernel::rules::UnreachableReport;
+use crate::ledger::{Ledger, Weight};
+
+struct Search<'a> {
+    input: &'a Input<'a>,
+    reached: &'a CfiMap,
+    /// Cold parts that only dropped code jumps to.
+    ignored: FxHashSet<SymbolId>,
+}
+
+/// Reports code that no path reached. How many findings objtool counts.
+pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> usize {
+    if input.flow.unreachables_ignored {
+        return 0;
+    }
+    let mut search = Search { input, reached, ignored: FxHashSet::default() };
+    let mut counted = 0;
+    for index in 0..input.insns.n_real() {
+        let id = InsnId::from_index(index);
+        if reached.id(id).is_some() || search.exempt(id) {
+            continue;
+        }
+        let before = input.insns.prev_in_section(id).filter(|&before| input.flow.has(before, Flags::DEAD_END));
+        let fault = match before.and_then(|before| input.flow.direct_callee(before)) {
+            Some(callee) if input.rules.unreachable == UnreachableReport::All => Fault::MissingNoreturn { callee },
+            _ => Fault::Unreachable,
+        };
+        ledger.at_insn(&input.naming(), Weight::Warning, fault, id, input.flow.owner(id), None);
+        counted += 1;
+        if input.rules.unreachable == UnreachableReport::First {
+            break;
+        }
+    }
+    counted
+}
+
+impl Search<'_> {
+    fn exempt(&mut self, id: InsnId) -> bool {
+        let Input { flow, insns, symbols, rules, options, image, .. } = *self.input;
+        let function = flow.function(symbols, id);
+        let ignored = flow.has(id, Flags::IGNORE)
+            || function.is_some_and(|function| symbols.traits(function).ignore || self.ignored.contains(&function));
+        if ignored || matches!(flow.kind(id), Kind::Nop | Kind::Trap) || flow.has(id, Flags::HOLE) {
+            return true;
+        }
+        let at = insns.loc(id);
+        if matches!(image.section(at.section).name.as_str(), ".altinstr_replacement" | ".altinstr_aux") {
+            return true;
+        }
+        let Some(function) = function else {
+            return options.link && !rules.holes_marked_first && self.in_hole(id);
+        };
+        if symbols.traits(function).static_call_tramp {
+            return true;
+        }
+        let before = insns.prev_in_section(id);
+        let dead_end = before.is_some_and(|before| flow.has(before, Flags::DEAD_END));
+        let jumps_to_bug = flow.kind(id) == Kind::JumpUnconditional
+            && flow.jump_target(id).is_some_and(|target| flow.kind(target) == Kind::Bug);
+        if dead_end && (flow.kind(id) == Kind::Bug || jumps_to_bug) {
+            return true;
+        }
+        self.leads_to_sanitizer(id, function)
+    }
+
+    /// Whether one of the next five instructions is a sanitizer's call for code that should not be reached.
+    fn leads_to_sanitizer(&self, id: InsnId, function: SymbolId) -> bool {
+        const HANDLERS: [&str; 2] = ["__asan_handle_no_return", "__ubsan_handle_builtin_unreachable"];
+        let Input { flow, insns, symbols, image, .. } = *self.input;
+        let end = image.symbol(function).value.saturating_add(symbols.size(function));
+        let mut at = id;
+        for _ in 0..5 {
+            let callee = (flow.kind(at) == Kind::Call).then(|| flow.callee(at)).flatten();
+            if callee.is_some_and(|callee| HANDLERS.contains(&image.symbol_name(callee))) {
+                return true;
+            }
+            let next = if flow.kind(at) == Kind::JumpUnconditional {
+                flow.jump_target(at).filter(|&target| flow.function(symbols, target) == Some(function))
+            } else if u64::from(insns.get(at).end()) >= end {
+                None
+            } else {
+                insns.next_in_section(at)
+            };
+            match next {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+        false
+    }
+
+    /// Whether the code lies between symbols, up to code that a path reaches.
+    fn in_hole(&mut self, id: InsnId) -> bool {
+        let Input { flow, insns, symbols, image, rules, .. } = *self.input;
+        let at = insns.loc(id);
+        let size = match symbols.hole(at.section, at.offset, rules) {
+            Some(0) => return false,
+            None => return true,
+            Some(size) => size,
+        };
+        let end = at.offset.saturating_add(size);
+        let mut next = insns.next_in_section(id);
+        while let Some(insn) = next {
+            if self.reached.id(insn).is_some() {
+                return true;
+            }
+            if u64::from(insns.get(insn).offset) >= end {
+                break;
+            }
+            let target = flow.jump_target(insn).and_then(|target| flow.function(symbols, target));
+            if let Some(function) = target
+                && image.symbol_name(function).contains(".cold")
+            {
+                self.ignored.insert(function);
+            }
+            next = insns.next_in_section(insn);
+        }
+        false
+    }
+}

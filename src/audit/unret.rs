@@ -1,0 +1,192 @@
+//! Whether entry code untrains the return predictor before its first return.
+//!
+//! In: the starts that annotations name.  Out: returns and indirect branches that come too early.
+//! Reads like: `validate_unret` in `tools/objtool/check.c`; the walk here has a stack of its own.
+
+use crate::cancel::{CancelToken, Cancelled};
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::flow::{Flags, calls};
+use crate::follow::Input;
+use crate::ids::{CodeLoc, InsnId};
+use crate::kernel::rules::{FatalStyle, IgnoreAlternatives};
+use crate::ledger::{Ledger, Weight};
+
+struct Walk<'a, 'l> {
+    input: &'a Input<'a>,
+    ledger: &'l mut Ledger,
+    visited: Vec<bool>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Arrive,
+    Alternate(usize),
+    Branched { ends: bool },
+}
+
+struct Frame {
+    insn: InsnId,
+    phase: Phase,
+    tag: &'static str,
+}
+
+enum Next {
+    End,
+    Enter(InsnId, &'static str),
+    Forward,
+    Found,
+    /// objtool gives up on the whole check.
+    Broken,
+}
+
+/// `--unret`. How many findings objtool counts.
+pub fn unret(input: &Input<'_>, ledger: &mut Ledger, cancel: &CancelToken) -> Result<usize, Cancelled> {
+    let mut walk = Walk { input, ledger, visited: vec![false; input.insns.len()] };
+    let mut counted = 0;
+    for index in 0..input.insns.n_real() {
+        let id = InsnId::from_index(index);
+        if !input.flow.has(id, Flags::UNRET) {
+            continue;
+        }
+        cancel.check()?;
+        match walk.run(id) {
+            Next::Broken if input.rules.fatal == FatalStyle::Warning => {
+                walk.report(Weight::Fatal, Fault::UnretFailed, id);
+                break;
+            }
+            Next::Broken | Next::Found => counted += 1,
+            _ => {}
+        }
+    }
+    Ok(counted)
+}
+
+impl Walk<'_, '_> {
+    fn report(&mut self, weight: Weight, fault: Fault, id: InsnId) {
+        let owner = self.input.flow.owner(id);
+        self.ledger.at_insn(&self.input.naming(), weight, fault, id, owner, None);
+    }
+
+    fn run(&mut self, start: InsnId) -> Next {
+        let mut stack = vec![Frame { insn: start, phase: Phase::Arrive, tag: "" }];
+        while let Some(mut frame) = stack.pop() {
+            loop {
+                match self.step(&mut frame) {
+                    Next::End => break,
+                    Next::Enter(insn, tag) => {
+                        frame.tag = tag;
+                        stack.push(frame);
+                        stack.push(Frame { insn, phase: Phase::Arrive, tag: "" });
+                        break;
+                    }
+                    Next::Forward => match self.input.flow.next(self.input.insns, frame.insn) {
+                        Some(next) => frame = Frame { insn: next, phase: Phase::Arrive, tag: "" },
+                        None => {
+                            self.report(Weight::Warning, Fault::UnretEnd, frame.insn);
+                            self.backtrace(&stack);
+                            return Next::Broken;
+                        }
+                    },
+                    failed => {
+                        self.backtrace(&stack);
+                        return failed;
+                    }
+                }
+            }
+        }
+        Next::End
+    }
+
+    fn backtrace(&mut self, stack: &[Frame]) {
+        let options = self.input.options;
+        if !options.backtrace && !(options.verbose && self.input.rules.once_per_function) {
+            return;
+        }
+        let naming = self.input.naming();
+        for frame in stack.iter().rev() {
+            let text = format!("  {}: {}", naming.place(self.input.insns.loc(frame.insn)), frame.tag);
+            self.ledger.line(&naming, text);
+        }
+    }
+
+    fn step(&mut self, frame: &mut Frame) -> Next {
+        let flow = self.input.flow;
+        let id = frame.insn;
+        match frame.phase {
+            Phase::Arrive => {
+                if std::mem::replace(&mut self.visited[id.index()], true) {
+                    return Next::End;
+                }
+                self.alternate(frame, 0)
+            }
+            Phase::Alternate(n) => self.alternate(frame, n),
+            Phase::Branched { ends: true } => Next::End,
+            Phase::Branched { ends: false } if flow.has(id, Flags::DEAD_END) => Next::End,
+            Phase::Branched { ends: false } => Next::Forward,
+        }
+    }
+
+    fn alternate(&mut self, frame: &mut Frame, n: usize) -> Next {
+        let flow = self.input.flow;
+        let by_group = self.input.rules.ignore_alternatives == IgnoreAlternatives::ByGroup;
+        if by_group || !flow.has(frame.insn, Flags::IGNORE_ALTS) {
+            let alternates = flow.alternates(frame.insn);
+            if let Some(alternate) = alternates.get(n) {
+                frame.phase = Phase::Alternate(n + 1);
+                return match alternate.to {
+                    Some(to) => Next::Enter(to, "(alt)"),
+                    None => self.alternate(frame, n + 1),
+                };
+            }
+            if alternates.iter().any(|alternate| alternate.skip_original) {
+                return Next::End;
+            }
+        }
+        self.act(frame)
+    }
+
+    fn act(&mut self, frame: &mut Frame) -> Next {
+        let Input { flow, symbols, insns, image, rules, .. } = *self.input;
+        let id = frame.insn;
+        let kind = flow.kind(id);
+        match kind {
+            Kind::CallDynamic | Kind::JumpDynamic | Kind::JumpDynamicConditional => {
+                self.report(Weight::Warning, Fault::EarlyIndirectBranch, id);
+                return Next::Found;
+            }
+            Kind::JumpUnconditional | Kind::JumpConditional
+                if !calls::is_sibling_call(flow, symbols, rules.sibling_needs_function, id) =>
+            {
+                let Some(target) = flow.jump_target(id) else {
+                    self.report(Weight::Warning, Fault::UnresolvedJumpAfterLink, id);
+                    return Next::Broken;
+                };
+                let ends = kind == Kind::JumpUnconditional;
+                frame.phase = Phase::Branched { ends };
+                return Next::Enter(target, if ends { "(branch)" } else { "(branch-cond)" });
+            }
+            Kind::JumpUnconditional | Kind::JumpConditional | Kind::Call => {
+                let Some(callee) = flow.callee(id) else { return Next::End };
+                let at = CodeLoc::new(image.symbol(callee).section, image.symbol(callee).value);
+                let Some(target) = insns.at(at) else {
+                    let fault = Fault::UnresolvedFunctionAfterLink { symbol: callee };
+                    self.ledger.plain(&self.input.naming(), Weight::Warning, fault, Some(id), flow.owner(id));
+                    return Next::Broken;
+                };
+                // A callee that comes back without a finding has untrained.
+                frame.phase = Phase::Branched { ends: true };
+                return Next::Enter(target, "(call)");
+            }
+            Kind::Return => {
+                self.report(Weight::Warning, Fault::ReturnBeforeUntrain, id);
+                return Next::Found;
+            }
+            Kind::ContextSwitch if flow.function(symbols, id).is_none() => return Next::End,
+            Kind::Sysret => return Next::End,
+            Kind::Nop if flow.has(id, Flags::SAFE) => return Next::End,
+            _ => {}
+        }
+        if flow.has(id, Flags::DEAD_END) { Next::End } else { Next::Forward }
+    }
+}

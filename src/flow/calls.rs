@@ -1,0 +1,177 @@
+//! What calls and sibling calls lead to, and which callees never return.
+//!
+//! In: relocations, symbols.  Out: callees, dead ends, the lists of annotated sites.
+//! Reads like: `add_call_destinations`, `annotate_call_site`, `dead_end_function` of the releases.
+
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::ids::{InsnId, SectionId, SymbolId};
+use crate::image::STB_WEAK;
+use crate::ledger::Weight;
+
+use super::Flags;
+use super::resolve::Builder;
+
+impl Builder<'_> {
+    pub(super) fn add_calls(&mut self) {
+        for index in 0..self.insns.len() {
+            let id = InsnId::from_index(index);
+            if self.graph.kind(id) != Kind::Call {
+                continue;
+            }
+            let Some(reloc) = self.reloc(id) else {
+                self.add_local_call(id);
+                continue;
+            };
+            if self.is_section_symbol(reloc.symbol) {
+                let section = self.image.symbol(reloc.symbol).section;
+                let offset = self.branch_addend(id, &reloc);
+                match self.callee_at(section, offset) {
+                    Some(callee) => self.set_callee(id, Some(callee), false),
+                    None => {
+                        let section = self.image.section(section).name.clone();
+                        self.insn_fault(Weight::Fatal, Fault::CallWithoutDest { section, offset }, id);
+                    }
+                }
+            } else if self.symbols.traits(reloc.symbol).retpoline_thunk {
+                self.make_retpoline(id);
+            } else {
+                self.set_callee(id, Some(reloc.symbol), false);
+            }
+        }
+    }
+
+    fn add_local_call(&mut self, id: InsnId) {
+        let callee = self.callee_at(self.insns.section_of(id), self.encoded_target(id));
+        self.set_callee(id, callee, false);
+        let function = self.function(id);
+        let ignored = self.graph.has(id, Flags::IGNORE)
+            || (self.rules.ignore_is_per_symbol && function.is_some_and(|f| self.symbols.traits(f).ignore));
+        if ignored {
+            return;
+        }
+        match callee {
+            None => self.insn_fault(Weight::Fatal, Fault::UnannotatedIntraCall, id),
+            Some(callee) if function.is_some() && !self.symbols.is_function(callee) => {
+                self.insn_fault(Weight::Fatal, Fault::CallToNonFunction, id);
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn callee_at(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
+        self.symbols.function_at(section, offset).or_else(|| self.symbols.symbol_at(section, offset))
+    }
+
+    /// Whatever a call does to the stack, the callee's return undoes.
+    pub(super) fn set_callee(&mut self, id: InsnId, callee: Option<SymbolId>, sibling: bool) {
+        let Some(callee) = callee else { return };
+        self.graph.targets[id.index()] = callee.0;
+        self.graph.set(id, Flags::CALLS);
+        self.graph.set(id, Flags::NO_OPS);
+        self.annotate_call(id, callee, sibling);
+    }
+
+    pub(super) fn annotate_call(&mut self, id: InsnId, callee: SymbolId, sibling: bool) {
+        let section = self.insns.section_of(id);
+        if !self.rules.dead_end_in_replacements && self.image.section(section).name == ".altinstr_replacement" {
+            return;
+        }
+        let traits = self.symbols.traits(callee);
+        let section = self.graph.section(section);
+        if traits.static_call_tramp {
+            self.graph.sites.static_call.push(id);
+            return;
+        }
+        if traits.retpoline_thunk {
+            self.graph.sites.retpoline.push(id);
+            return;
+        }
+        if self.hacks.noinstr && section.noinstr && traits.profiling {
+            self.graph.kinds[id.index()] = if sibling { Kind::Return } else { Kind::Nop };
+            if sibling {
+                self.graph.set(id, Flags::SAFE);
+            }
+            return;
+        }
+        if self.options.mcount && traits.fentry {
+            if sibling {
+                self.insn_fault(Weight::Warning, Fault::FentryTailCall, id);
+            }
+            if self.options.mnop || self.rules.fentry_always_nop {
+                self.graph.kinds[id.index()] = Kind::Nop;
+            }
+            self.graph.sites.mcount.push(id);
+            return;
+        }
+        let listed = !section.init && !(self.rules.embedded_not_listed && traits.embedded_insn);
+        if self.graph.kind(id) == Kind::Call && listed {
+            self.graph.sites.call.push(id);
+        }
+        if !sibling && self.never_returns(callee) {
+            self.graph.set(id, Flags::DEAD_END);
+        }
+    }
+
+    /// Whether a call of the function is where a path ends.
+    fn never_returns(&mut self, function: SymbolId) -> bool {
+        if let Some(&known) = self.dead_end_functions.get(&function) {
+            return known;
+        }
+        let verdict = self.judge_noreturn(function);
+        self.dead_end_functions.insert(function, verdict);
+        verdict
+    }
+
+    fn judge_noreturn(&self, function: SymbolId) -> bool {
+        let symbol = self.image.symbol(function);
+        let weak = symbol.binding == STB_WEAK;
+        if self.noreturn.lists(self.image.symbol_name(function), symbol.binding) {
+            return true;
+        }
+        if weak || self.symbols.size(function) == 0 {
+            return false;
+        }
+        let first = self.find(symbol.section, symbol.value);
+        if first.is_none_or(|first| self.function(first).is_none()) {
+            return false;
+        }
+        // While no jump table is known, an indirect jump counts as leaving the function.
+        let mut next = first;
+        let mut moved = false;
+        while let Some(id) = next {
+            if self.graph.kind(id) == Kind::Return || self.is_sibling_call(id) {
+                return false;
+            }
+            let Some(owner) = self.function(id) else { break };
+            next = self.insns.next_in_section(id).filter(|&n| self.function(n) == Some(owner));
+            if next.is_none() {
+                let child = self.symbols.child(owner).filter(|&c| c != owner && !moved);
+                next = child.and_then(|c| self.find(self.image.symbol(c).section, self.image.symbol(c).value));
+                moved = true;
+            }
+        }
+        true
+    }
+
+    fn is_sibling_call(&self, id: InsnId) -> bool {
+        is_sibling_call(&self.graph, &self.symbols, self.rules.sibling_needs_function, id)
+    }
+}
+
+/// Whether a jump leaves its function for another one.
+pub(crate) fn is_sibling_call(
+    graph: &super::FlowGraph,
+    symbols: &crate::symbols::Symbols,
+    needs_function: bool,
+    id: InsnId,
+) -> bool {
+    let in_function = || graph.function(symbols, id).is_some();
+    match graph.kind(id) {
+        Kind::JumpDynamic => in_function() && !graph.is_table_jump(id),
+        Kind::JumpConditional | Kind::JumpUnconditional => {
+            graph.has(id, Flags::CALLS) && (!needs_function || in_function())
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,236 @@
+//! Where static jumps lead.
+//!
+//! In: relocations, encoded displacements, owners.  Out: jump targets, sibling calls, thunks resolved.
+//! Reads like: `add_jump_destinations` of the releases.
+
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
+use crate::image::{Reloc, STT_NOTYPE};
+use crate::kernel::rules::JumpRules;
+use crate::ledger::Weight;
+
+use super::Flags;
+use super::resolve::Builder;
+
+/// What a jump turns out to be.
+enum Found {
+    Retpoline,
+    Return,
+    Sibling(SymbolId),
+    Place(SectionId, u64, Option<SymbolId>),
+    Nothing,
+}
+
+impl Builder<'_> {
+    pub(super) fn add_jumps(&mut self) {
+        for index in 0..self.insns.len() {
+            let id = InsnId::from_index(index);
+            if !self.is_static_jump(id) || self.graph.targets[index] != 0 {
+                continue;
+            }
+            let reloc = self.reloc(id);
+            let found = match (reloc, self.rules.jumps) {
+                (None, _) => {
+                    let section = self.insns.section_of(id);
+                    Found::Place(section, self.encoded_target(id), self.image.section(section).symbol)
+                }
+                (Some(reloc), JumpRules::StartIsSibling) => self.by_definition(id, &reloc),
+                (Some(reloc), _) => self.by_symbol(id, &reloc),
+            };
+            match found {
+                Found::Retpoline => self.make_retpoline(id),
+                Found::Return => self.make_return(id, true),
+                Found::Sibling(symbol) => self.set_callee(id, Some(symbol), true),
+                Found::Place(section, offset, symbol) => self.jump_to(id, section, offset, symbol),
+                Found::Nothing => {}
+            }
+        }
+    }
+
+    /// Up to 6.12: a relocation against a symbol makes a function's jump a sibling call.
+    fn by_symbol(&self, id: InsnId, reloc: &Reloc) -> Found {
+        let symbol = self.image.symbol(reloc.symbol);
+        let addend = self.branch_addend(id, reloc);
+        if self.is_section_symbol(reloc.symbol) {
+            return Found::Place(symbol.section, addend, None);
+        }
+        let traits = self.symbols.traits(reloc.symbol);
+        if traits.retpoline_thunk {
+            Found::Retpoline
+        } else if traits.return_thunk {
+            Found::Return
+        } else if self.function(id).is_some() {
+            Found::Sibling(reloc.symbol)
+        } else if !symbol.is_undefined() {
+            Found::Place(symbol.section, symbol.value.wrapping_add(addend), None)
+        } else {
+            Found::Nothing
+        }
+    }
+
+    /// 7.3: only an undefined symbol decides by itself.
+    fn by_definition(&self, id: InsnId, reloc: &Reloc) -> Found {
+        let symbol = self.image.symbol(reloc.symbol);
+        if !symbol.is_undefined() {
+            let offset = symbol.value.wrapping_add(self.branch_addend(id, reloc));
+            return Found::Place(symbol.section, offset, Some(reloc.symbol));
+        }
+        let traits = self.symbols.traits(reloc.symbol);
+        if traits.retpoline_thunk {
+            Found::Retpoline
+        } else if traits.return_thunk {
+            Found::Return
+        } else if self.function(id).is_some() {
+            Found::Sibling(reloc.symbol)
+        } else {
+            Found::Nothing
+        }
+    }
+
+    fn jump_to(&mut self, id: InsnId, section: SectionId, offset: u64, symbol: Option<SymbolId>) {
+        let Some(target) = self.find(section, offset) else {
+            self.jump_nowhere(id, section, offset);
+            return;
+        };
+        match self.rules.jumps {
+            JumpRules::StartIsSibling => self.jump_by_symbol(id, target, symbol),
+            _ => self.jump_by_owner(id, target),
+        }
+    }
+
+    fn jump_nowhere(&mut self, id: InsnId, section: SectionId, offset: u64) {
+        let symbol = self.symbols.symbol_at(section, offset);
+        if symbol.is_some_and(|symbol| self.symbols.traits(symbol).embedded_insn) {
+            self.make_return(id, false);
+            return;
+        }
+        // Dead code of coverage builds may jump to the end of its function.
+        if self.rules.end_of_section_is_fatal
+            && self.graph.unreachables_ignored
+            && section == self.insns.section_of(id)
+            && let Some(function) = self.function(id)
+            && offset == self.image.symbol(function).value.wrapping_add(self.symbols.size(function))
+        {
+            return;
+        }
+        let fault = Fault::JumpWithoutDest {
+            section: self.image.section(section).name.clone(),
+            offset,
+            symbolic: self.symbolic(CodeLoc::new(section, offset)),
+        };
+        self.insn_fault(Weight::Fatal, fault, id);
+    }
+
+    fn jump_by_owner(&mut self, id: InsnId, target: InsnId) {
+        if let Some(owner) = self.graph.owner(target)
+            && self.rules.jumps == JumpRules::SymbolIsSibling
+            && u64::from(self.insns.get(target).offset) == self.image.symbol(owner).value
+        {
+            let traits = self.symbols.traits(owner);
+            if traits.retpoline_thunk {
+                self.make_retpoline(id);
+                return;
+            }
+            if traits.return_thunk {
+                self.make_return(id, true);
+                return;
+            }
+        }
+        let mut relinked = false;
+        if let (Some(from), Some(to)) = (self.function(id), self.function(target))
+            && from != to
+        {
+            if !self.image.symbol_name(from).contains(".cold") && self.image.symbol_name(to).contains(".cold") {
+                self.symbols.link(from, to);
+                relinked = true;
+            }
+            if self.rules.jumps == JumpRules::SymbolIsSiblingLenient
+                && !relinked
+                && self.symbols.parent(from) != self.symbols.parent(to)
+                && self.is_first_insn(target, to)
+            {
+                self.set_callee(id, Some(to), true);
+                return;
+            }
+        }
+        if self.rules.jumps == JumpRules::SymbolIsSibling
+            && let (Some(from), Some(to)) = (self.graph.owner(id), self.graph.owner(target))
+            && self.is_first_insn(target, to)
+            && self.symbols.kind(to) != STT_NOTYPE
+            && self.symbols.parent(from) != self.symbols.parent(to)
+        {
+            self.set_callee(id, Some(to), true);
+            return;
+        }
+        self.graph.targets[id.index()] = target.0 + 1;
+    }
+
+    fn jump_by_symbol(&mut self, id: InsnId, target: InsnId, symbol: Option<SymbolId>) {
+        let symbol = symbol.filter(|&symbol| !self.is_section_symbol(symbol)).or_else(|| self.graph.owner(target));
+        if let Some(symbol) = symbol {
+            if u64::from(self.insns.get(target).offset) == self.image.symbol(symbol).value {
+                let traits = self.symbols.traits(symbol);
+                if traits.retpoline_thunk {
+                    self.make_retpoline(id);
+                    return;
+                }
+                if traits.return_thunk {
+                    self.make_return(id, true);
+                    return;
+                }
+            }
+            if let Some(owner) = self.graph.owner(id)
+                && self.symbols.parent(owner) != self.symbols.parent(symbol)
+                && self.function(target).is_some_and(|function| self.is_first_insn(target, function))
+            {
+                self.set_callee(id, Some(symbol), true);
+                return;
+            }
+        }
+        self.graph.targets[id.index()] = target.0 + 1;
+    }
+
+    /// Whether an instruction is where calls of a symbol may enter it: its start, or with `--ibt` the one behind an
+    /// `endbr` there.
+    pub(super) fn is_first_insn(&self, id: InsnId, symbol: SymbolId) -> bool {
+        let start = self.image.symbol(symbol).value;
+        let offset = u64::from(self.insns.get(id).offset);
+        if offset == start {
+            return true;
+        }
+        if !self.options.ibt {
+            return false;
+        }
+        self.insns.prev_in_section(id).is_some_and(|prev| {
+            self.graph.kind(prev) == Kind::Endbr
+                && u64::from(self.insns.get(prev).offset) == start
+                && self.function(prev) == self.function(id)
+        })
+    }
+
+    /// A jump or call of a retpoline thunk is an indirect branch.
+    pub(super) fn make_retpoline(&mut self, id: InsnId) {
+        let kind = match self.graph.kind(id) {
+            Kind::Call => Kind::CallDynamic,
+            Kind::JumpUnconditional => Kind::JumpDynamic,
+            Kind::JumpConditional => Kind::JumpDynamicConditional,
+            _ => return,
+        };
+        self.graph.kinds[id.index()] = kind;
+        self.graph.set(id, Flags::SAFE);
+        self.graph.set(id, Flags::NO_OPS);
+        if let Some(thunk) = self.reloc(id).map(|reloc| reloc.symbol) {
+            self.annotate_call(id, thunk, false);
+        }
+    }
+
+    /// A jump to the return thunk is a return.
+    fn make_return(&mut self, id: InsnId, listed: bool) {
+        self.graph.kinds[id.index()] = Kind::Return;
+        self.graph.set(id, Flags::SAFE);
+        if listed {
+            self.graph.sites.ret.push(id);
+        }
+    }
+}

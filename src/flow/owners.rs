@@ -1,0 +1,163 @@
+//! Who owns an instruction, and what is said of whole functions and sections.
+//!
+//! In: symbols in list order.  Out: owners, ignored functions, uaccess-safe functions.
+
+use crate::decode::{DecodeNote, Kind};
+use crate::finding::Fault;
+use crate::ids::SectionId;
+use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
+use crate::kernel::rules::{FatalStyle, Rules};
+use crate::ledger::Weight;
+use crate::options::Options;
+
+use super::resolve::Builder;
+use super::{Flags, SectionTraits};
+
+/// What the sections' names say.
+pub(super) fn section_traits(image: &ElfImage, options: &Options, rules: &Rules) -> Vec<SectionTraits> {
+    image
+        .sections
+        .iter()
+        .map(|section| {
+            let name = section.name.as_str();
+            if !section.is_code() {
+                return SectionTraits::default();
+            }
+            SectionTraits {
+                text: !matches!(name, ".altinstr_replacement" | ".altinstr_aux") && !name.starts_with(".discard."),
+                noinstr: matches!(name, ".noinstr.text" | ".entry.text")
+                    || (rules.cpuidle_is_noinstr && name == ".cpuidle.text")
+                    || name.starts_with(".text..__x86."),
+                init: name == ".init.text" && !options.module,
+            }
+        })
+        .collect()
+}
+
+impl Builder<'_> {
+    /// Section by section: what decoding had to say of it, then the owners of its instructions. Later symbols
+    /// overwrite earlier ones.
+    pub(super) fn assign_owners(&mut self, notes: &[DecodeNote]) {
+        let mut notes = notes.iter().peekable();
+        for index in 1..self.image.sections.len() {
+            let section = SectionId::from_index(index);
+            while let Some(note) = notes.next_if(|note| note.at.section <= section) {
+                let weight = if note.fatal { Weight::Fatal } else { Weight::Warning };
+                self.plain_fault(weight, note.fault.clone(), None);
+            }
+            if self.image.section(section).is_code() {
+                self.assign_section(section);
+            }
+        }
+    }
+
+    fn assign_section(&mut self, section: SectionId) {
+        for id in self.insns.of_section(section) {
+            if self.graph.kind(id) == Kind::Bug {
+                self.graph.set(id, Flags::DEAD_END);
+            }
+        }
+        let size = self.image.section(section).size;
+        for symbol in self.symbols.of_section(section).to_vec() {
+            let kind = self.symbols.kind(symbol);
+            if kind != STT_FUNC && !(kind == STT_NOTYPE && self.rules.notype_owns) {
+                continue;
+            }
+            let start = self.image.symbol(symbol).value;
+            if start == size && self.rules.end_of_section_is_fatal {
+                if kind == STT_FUNC {
+                    self.plain_fault(Weight::Fatal, Fault::FunctionAtSectionEnd { symbol }, Some(symbol));
+                }
+                continue;
+            }
+            if self.symbols.is_alias(symbol) || (self.rules.notype_owns && self.symbols.traits(symbol).embedded_insn) {
+                continue;
+            }
+            let Some(first) = self.find(section, start) else {
+                self.plain_fault(Weight::Fatal, Fault::NoStartingInsn { symbol }, Some(symbol));
+                continue;
+            };
+            let end = start.saturating_add(self.symbols.size(symbol));
+            let mut next = Some(first);
+            while let Some(id) = next.filter(|&id| u64::from(self.insns.get(id).offset) < end) {
+                self.graph.owners[id.index()] = symbol.0;
+                if kind == STT_FUNC && id == first && self.graph.kind(id) == Kind::Endbr {
+                    self.graph.sites.endbr.push(id);
+                }
+                next = self.insns.next_in_section(id);
+            }
+        }
+    }
+
+    /// `STACK_FRAME_NON_STANDARD`.
+    pub(super) fn mark_ignored(&mut self) {
+        const NAME: &str = ".rela.discard.func_stack_frame_non_standard";
+        let Some(relocs) = self.relocs_named(NAME) else { return };
+        for reloc in relocs {
+            let symbol = self.image.symbol(reloc.symbol);
+            let function = match self.symbols.kind(reloc.symbol) {
+                STT_FUNC => Some(reloc.symbol),
+                STT_SECTION => self.symbols.function_at(symbol.section, reloc.addend as u64),
+                kind => {
+                    let weight = match self.rules.fatal {
+                        FatalStyle::Warning => Weight::Warning,
+                        FatalStyle::Error => Weight::Fatal,
+                    };
+                    let fault = Fault::UnexpectedRelocSymbolType { section: NAME.to_owned(), kind: Some(kind) };
+                    self.plain_fault(weight, fault, None);
+                    None
+                }
+            };
+            let Some(function) = function else { continue };
+            if self.rules.ignore_is_per_symbol {
+                self.symbols.traits_mut(function).ignore = true;
+                if let Some(child) = self.symbols.child(function) {
+                    self.symbols.traits_mut(child).ignore = true;
+                }
+            } else {
+                for id in self.insns_of(function) {
+                    self.graph.set(id, Flags::IGNORE);
+                }
+            }
+        }
+    }
+
+    pub(super) fn mark_uaccess_safe(&mut self) {
+        if !self.options.uaccess {
+            return;
+        }
+        for name in super::names::uaccess_safe(self.rules.kernel) {
+            if let Some(symbol) = self.symbols.by_name(self.image, name) {
+                self.symbols.traits_mut(symbol).uaccess_safe = true;
+            }
+        }
+    }
+
+    /// With `--link`, code between symbols is what the linker left of a dropped weak function. A cold part that only
+    /// such code jumps to is not validated either.
+    pub(super) fn mark_holes(&mut self) {
+        if !self.options.link || !self.rules.holes_marked_first {
+            return;
+        }
+        let mut in_hole = false;
+        for index in 0..self.insns.len() {
+            let id = crate::ids::InsnId::from_index(index);
+            let at = self.insns.loc(id);
+            if self.graph.owner(id).is_some() || self.symbols.hole(at.section, at.offset, self.rules) == Some(0) {
+                in_hole = false;
+                continue;
+            }
+            if !in_hole && self.graph.kind(id) == Kind::Nop {
+                continue;
+            }
+            in_hole = true;
+            self.graph.set(id, Flags::HOLE);
+            let target = self.graph.jump_target(id).and_then(|target| self.function(target));
+            if let Some(function) = target
+                && self.image.symbol_name(function).contains(".cold")
+            {
+                self.symbols.traits_mut(function).ignore = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! The preparation passes, in the release's order.
+//!
+//! In: image, symbols, instructions.  Out: [`FlowGraph`], and the instructions with alternatives' padding appended.
+//! Holds afterwards: see [`super`].
+
+use rustc_hash::FxHashMap;
+
+use crate::cancel::{CancelToken, Cancelled};
+use crate::decode::{DecodeNote, InsnTable, Kind};
+use crate::finding::Fault;
+use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
+use crate::image::{ElfImage, Reloc, STT_SECTION, Store};
+use crate::kernel::rules::{Annotations, Rules};
+use crate::ledger::{Ledger, Weight};
+use crate::options::{Hacks, Options};
+use crate::symbols::Symbols;
+use crate::wording::Naming;
+
+use super::names::Noreturn;
+use super::{Flags, FlowGraph};
+
+/// What flow is resolved from.
+pub struct Input<'a> {
+    /// The object.
+    pub image: &'a ElfImage,
+    /// Its bytes, for the tables that the image left in the file.
+    pub store: &'a dyn Store,
+    /// The release's rules.
+    pub rules: &'static Rules,
+    /// The flags.
+    pub options: &'a Options,
+    /// Functions that never return, besides those that the release knows.
+    pub noreturn: &'a [String],
+}
+
+/// What the passes work on.
+pub(super) struct Builder<'a> {
+    pub image: &'a ElfImage,
+    pub store: &'a dyn Store,
+    pub rules: &'static Rules,
+    pub options: &'a Options,
+    pub hacks: Hacks,
+    pub noreturn: Noreturn<'a>,
+    pub dead_end_functions: FxHashMap<SymbolId, bool>,
+    pub symbols: Symbols,
+    pub insns: InsnTable,
+    pub graph: FlowGraph,
+    pub ledger: &'a mut Ledger,
+}
+
+/// Runs all passes. A broken table ends objtool; here the pass goes on with the next entry, and what the other passes
+/// find is kept as something that objtool would not have said.
+pub fn resolve(
+    input: &Input<'_>,
+    symbols: Symbols,
+    insns: InsnTable,
+    notes: &[DecodeNote],
+    ledger: &mut Ledger,
+    cancel: &CancelToken,
+) -> Result<(Symbols, InsnTable, FlowGraph), Cancelled> {
+    let n = insns.len();
+    let mut builder = Builder {
+        image: input.image,
+        store: input.store,
+        rules: input.rules,
+        options: input.options,
+        hacks: input.options.hacks(),
+        noreturn: Noreturn::new(input.rules, input.noreturn),
+        dead_end_functions: FxHashMap::default(),
+        symbols,
+        graph: FlowGraph {
+            kinds: insns.iter().map(|insn| insn.kind).collect(),
+            flags: vec![Flags::default(); n],
+            owners: vec![0; n],
+            targets: vec![0; n],
+            sections: super::owners::section_traits(input.image, input.options, input.rules),
+            unreachables_ignored: input.options.no_unreachable,
+            ..FlowGraph::default()
+        },
+        insns,
+        ledger,
+    };
+    builder.run(notes, cancel)?;
+    Ok((builder.symbols, builder.insns, builder.graph))
+}
+
+impl Builder<'_> {
+    fn run(&mut self, notes: &[DecodeNote], cancel: &CancelToken) -> Result<(), Cancelled> {
+        self.find_pv_ops();
+        self.assign_owners(notes);
+        cancel.check()?;
+        self.mark_ignored();
+        self.mark_uaccess_safe();
+        let generic = self.rules.annotations == Annotations::Generic;
+        if generic {
+            self.annotate_early();
+        } else {
+            self.label_ignore_alts();
+            self.label_noendbr();
+        }
+        let o = self.options;
+        if self.rules.special_always || o.stackval || o.orc || o.uaccess || o.noinstr || self.hacks.jump_label {
+            self.add_special();
+        }
+        cancel.check()?;
+        self.add_jumps();
+        cancel.check()?;
+        if generic {
+            self.annotate_intra_calls();
+        } else {
+            self.label_intra_calls();
+        }
+        self.add_calls();
+        cancel.check()?;
+        if !generic {
+            self.label_dead_ends();
+        }
+        self.add_tables();
+        self.read_hints();
+        if generic {
+            self.mark_holes();
+            self.annotate_late();
+        } else {
+            self.label_retpoline_safe();
+            self.label_instr();
+            self.label_unret();
+        }
+        Ok(())
+    }
+
+    fn naming(&self) -> Naming<'_> {
+        Naming {
+            image: self.image,
+            insns: &self.insns,
+            symbols: &self.symbols,
+            rules: self.rules,
+            options: self.options,
+        }
+    }
+
+    pub(super) fn insn_fault(&mut self, weight: Weight, fault: Fault, id: InsnId) {
+        let owner = self.graph.owner(id);
+        let mut ledger = std::mem::take(self.ledger);
+        ledger.at_insn(&self.naming(), weight, fault, id, owner, None);
+        *self.ledger = ledger;
+    }
+
+    pub(super) fn place_fault(&mut self, weight: Weight, fault: Fault, at: CodeLoc) {
+        let mut ledger = std::mem::take(self.ledger);
+        ledger.at_place(&self.naming(), weight, fault, at);
+        *self.ledger = ledger;
+    }
+
+    pub(super) fn plain_fault(&mut self, weight: Weight, fault: Fault, function: Option<SymbolId>) {
+        let mut ledger = std::mem::take(self.ledger);
+        ledger.plain(&self.naming(), weight, fault, None, function);
+        *self.ledger = ledger;
+    }
+
+    pub(super) fn symbolic(&self, at: CodeLoc) -> String {
+        self.naming().place(at)
+    }
+
+    pub(super) fn find(&self, section: SectionId, offset: u64) -> Option<InsnId> {
+        self.insns.at(CodeLoc::new(section, offset))
+    }
+
+    pub(super) fn function(&self, id: InsnId) -> Option<SymbolId> {
+        self.graph.function(&self.symbols, id)
+    }
+
+    /// The parent of the function that owns the instruction.
+    pub(super) fn parent_of(&self, id: InsnId) -> Option<SymbolId> {
+        self.symbols.parent(self.function(id)?)
+    }
+
+    /// The relocation of an instruction: the one with the lowest offset inside it.
+    pub(super) fn reloc(&self, id: InsnId) -> Option<Reloc> {
+        let insn = self.insns.get(id);
+        let relocs = &self.image.section(self.insns.section_of(id)).relocs;
+        relocs.first_in(u64::from(insn.offset), u64::from(insn.end())).copied()
+    }
+
+    pub(super) fn is_section_symbol(&self, id: SymbolId) -> bool {
+        self.image.symbol(id).kind == STT_SECTION
+    }
+
+    /// The destination that an instruction's own bytes name.
+    pub(super) fn encoded_target(&self, id: InsnId) -> u64 {
+        u64::from(self.insns.get(id).end()).wrapping_add_signed(self.immediate(id))
+    }
+
+    pub(super) fn immediate(&self, id: InsnId) -> i64 {
+        crate::decode::branch_immediate(self.image, &self.insns, id, self.rules.kernel)
+    }
+
+    /// A relocation's addend as an offset of the place that a branch leads to.
+    pub(super) fn branch_addend(&self, id: InsnId, reloc: &Reloc) -> u64 {
+        if self.rules.adjusted_addend {
+            adjusted_addend(reloc, u64::from(self.insns.get(id).end()))
+        } else {
+            (reloc.addend as u64).wrapping_add(4)
+        }
+    }
+
+    pub(super) fn is_static_jump(&self, id: InsnId) -> bool {
+        matches!(self.graph.kind(id), Kind::JumpConditional | Kind::JumpUnconditional)
+    }
+
+    /// The instructions of a function and its cold part, as objtool walks over them: while the owner stays the same,
+    /// then from the start of the cold part.
+    pub(super) fn insns_of(&self, function: SymbolId) -> Vec<InsnId> {
+        let symbol = self.image.symbol(function);
+        let mut out = Vec::new();
+        let mut next = self.find(symbol.section, symbol.value);
+        let mut moved = false;
+        while let Some(id) = next {
+            out.push(id);
+            let Some(owner) = self.function(id) else { break };
+            next = self.insns.next_in_section(id).filter(|&n| self.function(n) == Some(owner));
+            if next.is_none() {
+                let child = self.symbols.child(owner).filter(|&c| c != owner && !moved);
+                next = child.and_then(|c| self.find(self.image.symbol(c).section, self.image.symbol(c).value));
+                moved = true;
+            }
+        }
+        out
+    }
+}
+
+/// The addend of a PC-relative relocation counts from the relocated field; this one counts from the end of the
+/// instruction. The sign bit that `__pa_symbol` sets is undone.
+pub(crate) fn adjusted_addend(reloc: &Reloc, insn_end: u64) -> u64 {
+    // R_X86_64_PC32, PLT32, GOTPCREL, PC16, PC8, PC64, GOTPC32 (psABI, table "Relocation Types").
+    const PC_RELATIVE: [u32; 7] = [2, 4, 9, 13, 15, 24, 26];
+    let mut addend = reloc.addend;
+    if PC_RELATIVE.contains(&reloc.kind) {
+        addend = addend.wrapping_add(insn_end.wrapping_sub(reloc.offset) as i64);
+    }
+    if addend > 0 {
+        addend &= !(1 << 31);
+    }
+    addend as u64
+}

@@ -1,0 +1,207 @@
+//! Finds the jump tables of `switch` statements.
+//!
+//! In: dynamic jumps, relocations of read-only data.  Out: alternates of dynamic jumps.
+//! Reads like: `add_jump_table_alts` and `arch_find_switch_table` of the releases.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::ids::{InsnId, SectionId, SymbolId};
+use crate::image::Reloc;
+use crate::ledger::Weight;
+
+use super::resolve::Builder;
+use super::{Alternate, AlternateKind, Flags};
+
+/// `R_X86_64_PC32`
+const PC32: u32 = 2;
+
+/// A jump table: the section that holds it and the position of its first relocation there.
+type TableStart = (SectionId, usize);
+
+/// What the search over all functions keeps.
+#[derive(Default)]
+struct Search {
+    /// By jump target: the first jump to it from before.
+    back: FxHashMap<InsnId, InsnId>,
+    /// Every table found so far.
+    starts: FxHashSet<TableStart>,
+    by_insn: FxHashMap<InsnId, TableStart>,
+}
+
+impl Builder<'_> {
+    pub(super) fn add_tables(&mut self) {
+        if !self.image.sections().any(|(_, s)| self.is_rodata(&s.name)) {
+            return;
+        }
+        let functions: Vec<SymbolId> = if self.rules.table_symbols_in_symtab_order {
+            self.image.symbols().map(|(id, _)| id).collect()
+        } else {
+            (0..self.image.sections.len())
+                .flat_map(|i| self.symbols.of_section(SectionId::from_index(i)).to_vec())
+                .collect()
+        };
+        let mut search = Search::default();
+        for function in functions {
+            if !self.symbols.is_function(function)
+                || self.image.symbol(function).is_undefined()
+                || (self.rules.table_skips_aliases && self.symbols.is_alias(function))
+            {
+                continue;
+            }
+            self.add_function_tables(function, &mut search);
+        }
+    }
+
+    fn is_rodata(&self, name: &str) -> bool {
+        (name.starts_with(".rodata") && !name.contains(".str1."))
+            || (self.rules.relro_is_rodata && name.starts_with(".data.rel.ro"))
+    }
+
+    fn add_function_tables(&mut self, function: SymbolId, search: &mut Search) {
+        let insns = self.insns_of(function);
+        // Most functions have no dynamic jump; their back links are of use to no search.
+        if !insns.iter().any(|&id| self.graph.kind(id) == Kind::JumpDynamic) {
+            return;
+        }
+        for &id in &insns {
+            if let Some(target) = self.graph.jump_target(id)
+                && self.insns.get(target).offset > self.insns.get(id).offset
+            {
+                search.back.entry(target).or_insert(id);
+            }
+            if self.graph.kind(id) == Kind::JumpDynamic
+                && let Some(table) = self.find_table(function, id, search)
+            {
+                search.starts.insert(table);
+                search.by_insn.insert(id, table);
+                self.graph.set(id, Flags::TABLE);
+            }
+        }
+        let with_table: Vec<InsnId> = insns.iter().copied().filter(|id| search.by_insn.contains_key(id)).collect();
+        for (i, &id) in with_table.iter().enumerate() {
+            let next = with_table.get(i + 1).and_then(|id| search.by_insn.get(id)).copied();
+            self.read_jump_table(id, next, search);
+        }
+    }
+
+    /// Searches back from the jump for an instruction that refers to a table of this function.
+    fn find_table(&mut self, function: SymbolId, jump: InsnId, search: &Search) -> Option<TableStart> {
+        let mut at = Some(jump);
+        let jump_offset = self.insns.get(jump).offset;
+        while let Some(id) = at {
+            if self.parent_of(id) != Some(function) {
+                return None;
+            }
+            if id != jump && self.graph.kind(id) == Kind::JumpDynamic {
+                return None;
+            }
+            if self.graph.kind(id) == Kind::JumpUnconditional
+                && let Some(target) = self.graph.jump_target(id)
+            {
+                let target = self.insns.get(target).offset;
+                if target <= self.insns.get(id).offset || target > jump_offset {
+                    return None;
+                }
+            }
+            if let Some((section, first)) = self.table_at(id)
+                && let Some(reloc) = self.image.section(section).relocs.as_slice().get(first).copied()
+                && let Some(target) = self.find(self.image.symbol(reloc.symbol).section, self.table_target(&reloc))
+                && self.parent_of(target) == Some(function)
+            {
+                return Some((section, first));
+            }
+            at =
+                search.back.get(&id).copied().or_else(|| {
+                    self.insns.prev_in_section(id).filter(|&prev| self.function(prev) == self.function(id))
+                });
+        }
+        None
+    }
+
+    /// The table that an instruction's relocation points to.
+    fn table_at(&mut self, id: InsnId) -> Option<TableStart> {
+        let reloc = self.reloc(id)?;
+        if !self.is_section_symbol(reloc.symbol) {
+            return None;
+        }
+        let section = self.image.symbol(reloc.symbol).section;
+        if !self.is_rodata(&self.image.section(section).name) {
+            return None;
+        }
+        let mut offset = reloc.addend as u64;
+        if reloc.kind == PC32 {
+            offset = offset.wrapping_add(4);
+        }
+        // A table has no symbol of its own, unless it was written in C and annotated.
+        if self.symbols.symbol_containing(section, offset).is_some()
+            && self.image.section(section).name != self.rules.c_jump_table
+        {
+            return None;
+        }
+        let first = self.image.section(section).relocs.first_index_in(offset, offset.checked_add(1)?)?;
+        if reloc.kind == PC32 {
+            // GCC may leave code behind that nothing reaches when it uses a table so.
+            if self.rules.table_quirk_reported && !self.graph.unreachables_ignored {
+                self.insn_fault(Weight::Warning, Fault::JumpTableQuirk, id);
+            }
+            self.graph.unreachables_ignored = true;
+        }
+        Some((section, first))
+    }
+
+    fn table_target(&self, reloc: &Reloc) -> u64 {
+        if self.rules.hint_symbol_and_addend {
+            self.image.symbol(reloc.symbol).value.wrapping_add_signed(reloc.addend)
+        } else {
+            reloc.addend as u64
+        }
+    }
+
+    fn read_jump_table(&mut self, id: InsnId, next_table: Option<TableStart>, search: &Search) {
+        let (Some(&(section, first)), Some(parent)) = (search.by_insn.get(&id), self.parent_of(id)) else { return };
+        let relocs: &[Reloc] = self.image.section(section).relocs.as_slice();
+        let symbol = self.image.symbol(parent);
+        let end = symbol.value.wrapping_add(self.symbols.size(parent));
+        let mut previous = 0u64;
+        for (index, reloc) in relocs.iter().enumerate().skip(first) {
+            let ends = if self.rules.table_start_marks {
+                search.starts.contains(&(section, index))
+            } else {
+                next_table == Some((section, index))
+            };
+            if index != first && ends {
+                break;
+            }
+            if previous != 0 && reloc.offset != previous + self.entry_width(reloc) {
+                break;
+            }
+            let target_section = self.image.symbol(reloc.symbol).section;
+            let target = self.table_target(reloc);
+            if target_section == symbol.section && target == symbol.value {
+                break;
+            }
+            let dangling =
+                self.rules.table_end_of_function_skipped && target_section == symbol.section && target == end;
+            if !dangling {
+                let Some(to) = self.find(target_section, target) else { break };
+                if self.parent_of(to) != Some(parent) {
+                    break;
+                }
+                let alternate = Alternate { to: Some(to), kind: AlternateKind::Table, skip_original: false };
+                self.add_alternate(id, alternate);
+            }
+            previous = reloc.offset;
+        }
+        if previous == 0 {
+            self.insn_fault(Weight::Fatal, Fault::NoJumpTable, id);
+        }
+    }
+
+    fn entry_width(&self, reloc: &Reloc) -> u64 {
+        // R_X86_64_PC32, PLT32, 32, 32S.
+        let narrow = matches!(reloc.kind, 2 | 4 | 10 | 11);
+        if self.rules.table_entry_width_by_type && narrow { 4 } else { 8 }
+    }
+}

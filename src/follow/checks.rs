@@ -1,0 +1,214 @@
+//! What is checked at returns, calls, jumps and instructions that change the processor's state.
+//!
+//! In: an instruction with the state at it.  Out: findings; whether the path goes on.
+//! Reads like: `validate_return`, `validate_call`, `validate_sibling_call` and the type switch of `validate_branch` in
+//! `tools/objtool/check.c`.
+
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::flow::{Flags, calls};
+use crate::ids::{InsnId, SymbolId};
+
+use super::walk::{After, FrameView, Verdict, Walk, WalkState};
+
+impl Walk<'_, '_> {
+    /// Case 9: by the instruction's kind.
+    pub(super) fn check(
+        &mut self,
+        function: Option<SymbolId>,
+        id: InsnId,
+        state: &mut WalkState,
+        view: FrameView,
+    ) -> After {
+        match self.input.flow.kind(id) {
+            Kind::Return => self.check_return(function, state, view),
+            Kind::Call | Kind::CallDynamic => self.check_call_insn(function, id, state, view),
+            Kind::JumpConditional | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::JumpDynamicConditional => {
+                self.check_jump(id, state, view)
+            }
+            Kind::ContextSwitch | Kind::Syscall | Kind::Sysret => self.check_context_switch(function, id, view),
+            Kind::Stac | Kind::Clac => self.check_uaccess(function, id, state, view),
+            Kind::Std | Kind::Cld => self.check_direction(function, id, state, view),
+            _ => After::Go,
+        }
+    }
+
+    fn uaccess_safe(&self, function: Option<SymbolId>) -> bool {
+        function.is_some_and(|function| self.input.symbols.traits(function).uaccess_safe)
+    }
+
+    fn check_return(&mut self, function: Option<SymbolId>, state: &WalkState, view: FrameView) -> After {
+        let safe = self.uaccess_safe(function);
+        let cfi = self.states.get(state.cfi);
+        let fault = if state.noinstr && state.instr > 0 {
+            Fault::ReturnWithInstrumentation
+        } else if state.uaccess && !safe {
+            Fault::ReturnWithUaccess
+        } else if !state.uaccess && safe {
+            Fault::ReturnWithoutUaccess
+        } else if state.df {
+            Fault::ReturnWithDirectionFlag
+        } else if function.is_some() && cfi.frame_modified() {
+            Fault::ReturnWithModifiedFrame
+        } else if cfi.bp_scratch {
+            Fault::FramePointerScratched
+        } else {
+            return After::Stop(Verdict::End);
+        };
+        self.found(fault, view, false, false)
+    }
+
+    /// `None` when the call is fine.
+    fn judge_call(&mut self, id: InsnId, state: &WalkState, view: FrameView) -> Option<After> {
+        let callee = self.input.flow.direct_callee(id);
+        let fault = if state.noinstr && state.instr <= 0 && !self.noinstr_callee(id, callee, view) {
+            Fault::CallLeavesNoinstr { callee: self.callee_name(id, callee) }
+        } else if state.uaccess && !self.uaccess_safe(callee) {
+            Fault::CallWithUaccess { callee: self.callee_name(id, callee) }
+        } else if state.df {
+            Fault::CallWithDirectionFlag { callee: self.callee_name(id, callee) }
+        } else {
+            return None;
+        };
+        Some(self.found(fault, view, false, true))
+    }
+
+    fn callee_name(&self, _id: InsnId, callee: Option<SymbolId>) -> String {
+        callee.map_or("{dynamic}", |callee| self.input.image.symbol_name(callee)).to_owned()
+    }
+
+    /// Whether noinstr code may call this.
+    fn noinstr_callee(&mut self, id: InsnId, callee: Option<SymbolId>, view: FrameView) -> bool {
+        let Some(callee) = callee else {
+            return self.input.flow.has_pv_ops && self.noinstr_pv_op(id, view);
+        };
+        let input = self.input;
+        let section = input.image.symbol(callee).section;
+        input.flow.section(section).noinstr
+            || (input.rules.static_call_tramp_is_noinstr && input.symbols.traits(callee).static_call_tramp)
+            || input.image.symbol_name(callee).starts_with("__ubsan_handle_")
+    }
+
+    /// An indirect call through a paravirt slot is fine when every function that may be in the slot is.
+    fn noinstr_pv_op(&mut self, id: InsnId, view: FrameView) -> bool {
+        let input = self.input;
+        let insn = input.insns.get(id);
+        let relocs = &input.image.section(input.insns.section_of(id)).relocs;
+        let Some(reloc) = relocs.first_in(u64::from(insn.offset), u64::from(insn.end())) else { return false };
+        if !input.rules.pv_ops_tables.contains(&input.image.symbol_name(reloc.symbol)) {
+            return false;
+        }
+        let slot = reloc.addend.wrapping_add(4) / 8;
+        let mut clean = true;
+        for &target in input.flow.pv_ops.get(&slot).into_iter().flatten() {
+            if !input.flow.section(input.image.symbol(target).section).noinstr {
+                self.plain(Fault::ParavirtOp { slot, target }, None, Some(target));
+                clean = false;
+            }
+        }
+        let _ = view;
+        clean
+    }
+
+    fn check_call_insn(&mut self, function: Option<SymbolId>, id: InsnId, state: &WalkState, view: FrameView) -> After {
+        if let Some(after) = self.judge_call(id, state, view)
+            && !matches!(after, After::Go)
+        {
+            return after;
+        }
+        let input = self.input;
+        if input.options.stackval && function.is_some() && !self.is_special_call(id) {
+            let cfi = self.states.get(state.cfi);
+            if !cfi.frame_valid() {
+                return self.found(Fault::CallWithoutFramePointer, view, true, true);
+            }
+        }
+        After::Go
+    }
+
+    /// A call that is made before a frame is set up.
+    fn is_special_call(&self, id: InsnId) -> bool {
+        let flow = self.input.flow;
+        flow.kind(id) == Kind::Call
+            && flow.callee(id).is_some_and(|callee| {
+                let traits = self.input.symbols.traits(callee);
+                traits.fentry || traits.embedded_insn
+            })
+    }
+
+    fn check_jump(&mut self, id: InsnId, state: &WalkState, view: FrameView) -> After {
+        let input = self.input;
+        if !calls::is_sibling_call(input.flow, input.symbols, input.rules.sibling_needs_function, id) {
+            return After::Go;
+        }
+        let owned = input.flow.function(input.symbols, id).is_some();
+        if owned && self.states.get(state.cfi).frame_modified() {
+            return self.found(Fault::SiblingCallWithModifiedFrame, view, false, true);
+        }
+        self.judge_call(id, state, view).unwrap_or(After::Go)
+    }
+
+    fn check_context_switch(&mut self, function: Option<SymbolId>, id: InsnId, view: FrameView) -> After {
+        let flow = self.input.flow;
+        let kind = flow.kind(id);
+        if function.is_some() {
+            let next = flow.next(self.input.insns, id);
+            if !next.is_some_and(|next| flow.has(next, Flags::HINT)) {
+                return self.found(Fault::UnsupportedInstruction, view, true, false);
+            }
+        }
+        let ends = match kind {
+            Kind::Syscall => false,
+            Kind::Sysret => true,
+            _ => function.is_none(),
+        };
+        if ends { After::Stop(Verdict::End) } else { After::Go }
+    }
+
+    fn check_uaccess(
+        &mut self,
+        function: Option<SymbolId>,
+        id: InsnId,
+        state: &mut WalkState,
+        view: FrameView,
+    ) -> After {
+        if !self.input.options.uaccess {
+            return After::Go;
+        }
+        let opens = self.input.flow.kind(id) == Kind::Stac;
+        let fault = if opens {
+            state.uaccess.then_some(Fault::UaccessRecursive)
+        } else if !state.uaccess && function.is_some() {
+            Some(Fault::UaccessRedundant)
+        } else if self.uaccess_safe(function) && state.uaccess_stack == 0 {
+            Some(Fault::UaccessSafeDisables)
+        } else {
+            None
+        };
+        state.uaccess = opens;
+        match fault {
+            Some(fault) => self.found(fault, view, true, true),
+            None => After::Go,
+        }
+    }
+
+    fn check_direction(
+        &mut self,
+        function: Option<SymbolId>,
+        id: InsnId,
+        state: &mut WalkState,
+        view: FrameView,
+    ) -> After {
+        let sets = self.input.flow.kind(id) == Kind::Std;
+        let fault = if sets {
+            state.df.then_some(Fault::DirectionFlagRecursive)
+        } else {
+            (!state.df && function.is_some()).then_some(Fault::DirectionFlagRedundant)
+        };
+        state.df = sets;
+        match fault {
+            Some(fault) => self.found(fault, view, true, true),
+            None => After::Go,
+        }
+    }
+}

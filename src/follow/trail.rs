@@ -1,0 +1,80 @@
+//! Remembers by which branches each instruction was first reached.
+//!
+//! In: the activations of the walk.  Out: trails, from the start of the function to an instruction.
+//! Holds afterwards: a segment's parent comes before it, so that every trail ends at a root.
+
+use crate::cfi::CfiState;
+use crate::finding::{StateAt, Step, StepKind};
+use crate::ids::InsnId;
+
+/// An activation of the walk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SegmentId(u32);
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    parent: Option<SegmentId>,
+    /// The instruction that branched here.
+    from: InsnId,
+    start: InsnId,
+    kind: StepKind,
+}
+
+/// All activations, and which of them visited an instruction first.
+#[derive(Debug)]
+pub struct Segments {
+    segments: Vec<Segment>,
+    /// By instruction; empty when trails are not wanted.
+    first_visit: Vec<u32>,
+}
+
+impl Segments {
+    /// Space for `n` instructions; with none, nothing is remembered.
+    pub fn new(n: usize) -> Segments {
+        Segments { segments: Vec::new(), first_visit: vec![u32::MAX; n] }
+    }
+
+    fn push(&mut self, segment: Segment) -> SegmentId {
+        if self.first_visit.is_empty() {
+            return SegmentId(0);
+        }
+        self.segments.push(segment);
+        SegmentId(self.segments.len() as u32 - 1)
+    }
+
+    /// An activation at the start of a walk.
+    pub fn root(&mut self, start: InsnId) -> SegmentId {
+        self.push(Segment { parent: None, from: start, start, kind: StepKind::Start })
+    }
+
+    /// An activation that branches from another one.
+    pub fn fork(&mut self, parent: SegmentId, from: InsnId, start: InsnId, kind: StepKind) -> SegmentId {
+        self.push(Segment { parent: Some(parent), from, start, kind })
+    }
+
+    /// Takes down a visit.
+    pub fn visit(&mut self, insn: InsnId, segment: SegmentId, first: bool) {
+        if first && let Some(slot) = self.first_visit.get_mut(insn.index()) {
+            *slot = segment.0;
+        }
+    }
+
+    /// The branches from the start of the walk to an instruction of a segment.
+    pub fn trail(&self, segment: SegmentId, _to: InsnId) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut at = Some(segment);
+        while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
+            steps.push(Step { kind: segment.kind, insn: segment.from, to: Some(segment.start), bytes: 0 });
+            at = segment.parent;
+        }
+        steps.reverse();
+        steps
+    }
+
+    /// A recorded state with the way by which it came.
+    pub fn state_at(&self, insn: InsnId, state: CfiState) -> StateAt {
+        let segment = self.first_visit.get(insn.index()).copied().filter(|&s| s != u32::MAX);
+        let trail = segment.map_or_else(Vec::new, |segment| self.trail(SegmentId(segment), insn));
+        StateAt { insn, state, trail }
+    }
+}

@@ -1,0 +1,598 @@
+//! The walk: from a start, along every branch, depth first, with a stack of its own so that no input can exhaust ours.
+//!
+//! In: a start and its state.  Out: states of instructions, findings.
+//! Holds afterwards: alternates are followed before an instruction's own effect, a jump's target before what is behind
+//! it; each instruction is walked at most once per state of user access.
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::cfi::{CfiState, Context, Dest, Interner, Source, apply};
+use crate::decode::Kind;
+use crate::finding::{Fault, StepKind};
+use crate::flatten::FlatCfi;
+use crate::flow::{AlternateKind, Flags};
+use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
+use crate::kernel::rules::IgnoreAlternatives;
+use crate::ledger::Ledger;
+
+use super::trail::{SegmentId, Segments};
+use super::{CfiMap, Input, Policy, merge};
+
+/// What is carried along a path.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WalkState {
+    pub cfi: CfiId,
+    pub uaccess: bool,
+    /// What PUSHF put away: a bit per level under a marker bit.
+    pub uaccess_stack: u32,
+    pub df: bool,
+    pub noinstr: bool,
+    pub instr: i8,
+}
+
+impl WalkState {
+    pub(super) fn new(cfi: CfiId) -> Self {
+        WalkState { cfi, uaccess: false, uaccess_stack: 0, df: false, noinstr: false, instr: 0 }
+    }
+}
+
+/// Where an activation of the walk stands at its current instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Arrive,
+    /// Following alternate number n.
+    Alternate(usize),
+    /// The taken branch was followed.
+    Branched,
+}
+
+/// One activation: a straight run with the branches that it takes.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    insn: InsnId,
+    previous: Option<InsnId>,
+    state: WalkState,
+    phase: Phase,
+    start: InsnId,
+    segment: SegmentId,
+}
+
+/// How a step of an activation ends.
+enum Next {
+    /// The path ends here.
+    End,
+    /// Another activation runs first.
+    Enter(InsnId, StepKind),
+    /// objtool gives up on the function.
+    Fail,
+}
+
+/// What a finding does to the path.
+pub(super) enum After {
+    Go,
+    Stop(Verdict),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    End,
+    Fail,
+}
+
+pub(super) struct Walk<'a, 'l> {
+    pub input: Input<'a>,
+    pub policy: Policy,
+    ledger: &'l mut Ledger,
+    pub states: Interner,
+    pub of_insn: Vec<u32>,
+    visits: Vec<u8>,
+    flat: FlatCfi,
+    /// Transitions met before: state and operations to state.
+    memo: FxHashMap<(u32, u32), u32>,
+    hints: FxHashMap<InsnId, CfiId>,
+    pub segments: Segments,
+    said: FxHashSet<(std::mem::Discriminant<Fault>, InsnId)>,
+    incomplete: bool,
+    start: InsnId,
+    entry: CfiId,
+    initial: CfiId,
+}
+
+const NONE: u32 = u32::MAX;
+
+impl<'a, 'l> Walk<'a, 'l> {
+    pub(super) fn new(input: Input<'a>, policy: Policy, ledger: &'l mut Ledger) -> Self {
+        let mut states = Interner::default();
+        let initial = states.intern(CfiState::initial());
+        let entry = states.intern(CfiState::function_entry(input.rules.hints.call));
+        let hints = input.flow.hints.iter().map(|(&id, state)| (id, states.intern(state.clone()))).collect();
+        let n = input.insns.len();
+        Walk {
+            input,
+            policy,
+            ledger,
+            states,
+            of_insn: vec![NONE; n],
+            visits: vec![0; n],
+            flat: FlatCfi::new(&input.flow.slot_tables),
+            memo: FxHashMap::default(),
+            hints,
+            segments: Segments::new(if policy == Policy::Everything { n } else { 0 }),
+            said: FxHashSet::default(),
+            incomplete: false,
+            start: InsnId(0),
+            entry,
+            initial,
+        }
+    }
+
+    pub(super) fn function_entry(&self) -> CfiId {
+        self.entry
+    }
+
+    pub(super) fn initial(&self) -> CfiId {
+        self.initial
+    }
+
+    pub(super) fn visited(&self, id: InsnId) -> bool {
+        self.visits[id.index()] != 0
+    }
+
+    pub(super) fn has_restore_hints(&self) -> bool {
+        self.input.flow.flags.iter().any(|flags| flags.has(Flags::RESTORE))
+    }
+
+    pub(super) fn starts_noinstr(&self, section: SectionId) -> bool {
+        let options = self.input.options;
+        options.noinstr
+            && (options.link || !self.input.rules.noinstr_needs_link)
+            && self.input.flow.section(section).noinstr
+    }
+
+    pub(super) fn finish(self) -> CfiMap {
+        CfiMap {
+            states: self.states.into_states(),
+            of_insn: self.of_insn,
+            flat: self.flat,
+            incomplete: self.incomplete,
+        }
+    }
+
+    /// A finding that objtool prints without a place.
+    pub(super) fn plain(&mut self, fault: Fault, insn: Option<InsnId>, function: Option<SymbolId>) {
+        let weight = super::weigh(&fault);
+        if let Some(insn) = insn
+            && !self.said.insert((std::mem::discriminant(&fault), insn))
+            && self.policy == Policy::Everything
+        {
+            return;
+        }
+        self.ledger.plain(&self.input.naming(), weight, fault, insn, function);
+    }
+
+    /// Follows everything from a start. Whether objtool counts a finding for it.
+    pub(super) fn run(&mut self, function: Option<SymbolId>, start: InsnId, state: WalkState, mark: &str) -> bool {
+        let root = self.segments.root(start);
+        let frame =
+            |insn, state, segment| Frame { insn, previous: None, state, phase: Phase::Arrive, start: insn, segment };
+        let mut stack = vec![frame(start, state, root)];
+        let mut found = false;
+        while let Some(mut top) = stack.pop() {
+            self.start = top.start;
+            let before = self.ledger.findings.len();
+            let next = self.step(function, &mut top);
+            found |= self.ledger.findings.len() != before;
+            match next {
+                Next::End => {}
+                Next::Enter(insn, kind) => {
+                    let segment = self.segments.fork(top.segment, top.insn, insn, kind);
+                    let state = top.state;
+                    stack.push(top);
+                    stack.push(frame(insn, state, segment));
+                }
+                Next::Fail => {
+                    self.backtrace(&stack, start, mark);
+                    return true;
+                }
+            }
+        }
+        found
+    }
+
+    fn backtrace(&mut self, stack: &[Frame], start: InsnId, mark: &str) {
+        let options = self.input.options;
+        if !options.backtrace && !(options.verbose && self.input.rules.once_per_function) {
+            return;
+        }
+        for frame in stack.iter().rev() {
+            let tag = if matches!(frame.phase, Phase::Alternate(_)) { "(alt)" } else { "(branch)" };
+            self.backtrace_line(frame.insn, tag);
+        }
+        self.backtrace_line(start, mark);
+    }
+
+    fn backtrace_line(&mut self, insn: InsnId, tag: &str) {
+        let naming = self.input.naming();
+        let text = format!("  {}: {tag}", naming.place(self.input.insns.loc(insn)));
+        self.ledger.line(&naming, text);
+    }
+
+    /// Runs one activation until its path ends or branches.
+    fn step(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Next {
+        loop {
+            let next = match frame.phase {
+                Phase::Arrive => self.arrive(function, frame),
+                Phase::Alternate(n) => self.alternate(function, frame, n),
+                Phase::Branched => self.behind_branch(frame),
+            };
+            match next {
+                Step::Next(next) => return next,
+                Step::Continue => {}
+                Step::Forward => {
+                    let Some(insn) = self.input.flow.next(self.input.insns, frame.insn) else {
+                        return self.end_of_section(function, frame);
+                    };
+                    frame.previous = Some(frame.insn);
+                    frame.insn = insn;
+                    frame.phase = Phase::Arrive;
+                }
+            }
+        }
+    }
+
+    /// Case 3 to 6 of the walk: who owns the instruction, whether it was seen before, its state.
+    fn arrive(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
+        let Input { flow, symbols, rules, .. } = self.input;
+        let id = frame.insn;
+        if let Some(function) = function {
+            if frame.previous.is_none() && symbols.traits(function).ignore {
+                return Step::Next(Next::End);
+            }
+            if let Some(owner) = flow.function(symbols, id)
+                && symbols.parent(owner) != Some(function)
+            {
+                return Step::Next(self.left_function(function, owner, frame));
+            }
+            if flow.has(id, Flags::IGNORE) {
+                return self.give_up(Fault::IgnoredFunctionReached, frame, true);
+            }
+        }
+        let bit = 1u8 << u8::from(frame.state.uaccess);
+        let hint = flow.has(id, Flags::HINT);
+        if self.visits[id.index()] != 0 {
+            if !hint && !self.merges(frame) {
+                return Step::Next(if self.policy == Policy::Objtool { Next::Fail } else { Next::End });
+            }
+            if self.visits[id.index()] & bit != 0 {
+                return Step::Next(Next::End);
+            }
+        }
+        if frame.state.noinstr && flow.has(id, Flags::INSTR) {
+            let by = flow.instr.get(&id).copied().unwrap_or(0);
+            frame.state.instr = frame.state.instr.wrapping_add(by as i8);
+        }
+        if hint {
+            if flow.has(id, Flags::RESTORE) {
+                match self.restore(function, frame) {
+                    Ok(state) => frame.state.cfi = state,
+                    Err(step) => return step,
+                }
+            } else if let Some(&state) = self.hints.get(&id) {
+                frame.state.cfi = state;
+            }
+        }
+        self.of_insn[id.index()] = frame.state.cfi.0;
+        self.segments.visit(id, frame.segment, self.visits[id.index()] == 0);
+        self.visits[id.index()] |= bit;
+        if flow.has(id, Flags::GROUP)
+            && let Some(group) = flow.group_of(id)
+        {
+            let group = flow.group(group);
+            let offset = self.input.insns.get(id).offset.wrapping_sub(self.input.insns.get(group.first).offset);
+            if let Err(first) = self.flat.put(group.slots, offset, frame.state.cfi, id) {
+                if let step @ Step::Next(_) = self.conflict(frame, first) {
+                    return step;
+                }
+            }
+        }
+        let _ = rules;
+        frame.phase = Phase::Alternate(0);
+        Step::Continue
+    }
+
+    /// A path led into another function.
+    fn left_function(&mut self, function: SymbolId, owner: SymbolId, frame: &Frame) -> Next {
+        let Input { image, symbols, rules, flow, .. } = self.input;
+        let name = image.symbol_name(function);
+        let prefix = rules.prefix_functions.iter().any(|prefix| name.starts_with(prefix))
+            && (!rules.prefix_function_must_be_function || symbols.is_function(function));
+        if prefix || flow.unreachables_ignored {
+            return Next::End;
+        }
+        self.plain(
+            Fault::FallsThrough { from: function, to: owner },
+            Some(frame.previous.unwrap_or(frame.insn)),
+            Some(function),
+        );
+        if rules.prefix_function_must_be_function {
+            self.ledger.mark_warned(function);
+        }
+        self.attach(frame, frame.insn, None);
+        if self.policy == Policy::Objtool { Next::Fail } else { Next::End }
+    }
+
+    fn end_of_section(&mut self, function: Option<SymbolId>, frame: &Frame) -> Next {
+        let cfa = self.states.get(frame.state.cfi).cfa.base;
+        if cfa == crate::cfi::Base::UNDEFINED || self.input.flow.unreachables_ignored {
+            return Next::End;
+        }
+        let rules = self.input.rules;
+        let at = if rules.end_of_section_names_function { frame.insn } else { self.start };
+        let section = self.input.insns.section_of(at);
+        let section = (section.0 != 0).then_some(section);
+        let fault = Fault::UnexpectedEndOfSection { function, section };
+        self.plain(fault, Some(frame.insn), function);
+        self.attach(frame, frame.insn, None);
+        if self.policy == Policy::Objtool { Next::Fail } else { Next::End }
+    }
+
+    /// Whether the state fits the one that another path brought.
+    fn merges(&mut self, frame: &Frame) -> bool {
+        let recorded = CfiId(self.of_insn[frame.insn.index()]);
+        if recorded == frame.state.cfi {
+            return true;
+        }
+        let (a, b) = (self.states.get(recorded), self.states.get(frame.state.cfi));
+        let mismatches = merge::compare(a, b, self.input.rules.all_register_mismatches);
+        let merged = mismatches.is_empty();
+        for mismatch in mismatches {
+            self.report(Fault::StackStateMismatch(mismatch), frame, Some(recorded), false);
+        }
+        merged
+    }
+
+    fn conflict(&mut self, frame: &Frame, first: InsnId) -> Step {
+        let flow = self.input.flow;
+        let at = match flow.group_of(frame.insn).map(|g| flow.group(g)) {
+            Some(group) if self.input.rules.conflict_at_original => match group.original {
+                Some(original) => flow.group(original).first,
+                None => group.first,
+            },
+            _ => frame.insn,
+        };
+        let fault = Fault::AlternativeStackConflict { insn: frame.insn, original: first };
+        self.report_at(fault, at, frame, Some(first), false);
+        match self.policy {
+            Policy::Objtool => Step::Next(Next::Fail),
+            Policy::Everything => Step::Continue,
+        }
+    }
+
+    /// The state that a save hint put away. An error is how the path ends instead.
+    fn restore(&mut self, function: Option<SymbolId>, frame: &Frame) -> Result<CfiId, Step> {
+        let Input { insns, flow, image, rules, .. } = self.input;
+        let start = function.map(|f| image.symbol(f).value);
+        let mut at = frame.insn;
+        let saved = loop {
+            let Some(before) = insns.prev_in_section(at) else { break None };
+            if start.is_none_or(|start| u64::from(insns.get(before).offset) < start) {
+                break None;
+            }
+            if flow.has(before, Flags::SAVE) {
+                break Some(before);
+            }
+            at = before;
+        };
+        let Some(saved) = saved else {
+            return Err(self.give_up(Fault::RestoreWithoutSave, frame, true));
+        };
+        if self.visits[saved.index()] == 0 {
+            if rules.restore_deferred && frame.previous.is_none() {
+                return Err(Step::Next(Next::End));
+            }
+            return Err(self.give_up(Fault::RestoreBeforeSave, frame, true));
+        }
+        Ok(CfiId(self.of_insn[saved.index()]))
+    }
+
+    fn alternate(&mut self, function: Option<SymbolId>, frame: &mut Frame, n: usize) -> Step {
+        let flow = self.input.flow;
+        let id = frame.insn;
+        let by_group = self.input.rules.ignore_alternatives == IgnoreAlternatives::ByGroup;
+        if flow.has(id, Flags::ALTERNATES) && (by_group || !flow.has(id, Flags::IGNORE_ALTS)) {
+            let alternates = flow.alternates(id);
+            if let Some(alternate) = alternates.get(n) {
+                frame.phase = Phase::Alternate(n + 1);
+                let Some(to) = alternate.to else { return Step::Continue };
+                return Step::Next(Next::Enter(to, step_kind(alternate.kind)));
+            }
+            if alternates.iter().any(|alternate| alternate.skip_original) {
+                return Step::Next(Next::End);
+            }
+        }
+        if by_group && self.skips_group(id) {
+            return Step::Next(Next::End);
+        }
+        self.act(function, frame)
+    }
+
+    /// Whether the original code of an alternative is not followed: it is annotated so, or its first arm opens or
+    /// closes user access, which a mix of patched and unpatched code must not be judged by.
+    fn skips_group(&self, id: InsnId) -> bool {
+        let flow = self.input.flow;
+        let Some(group) = flow.group_of(id) else { return false };
+        if flow.group(group).ignore {
+            return true;
+        }
+        let Some(first) = flow.alternates(id).first().and_then(|alternate| alternate.to) else { return false };
+        let ignored = flow.group_of(first).is_some_and(|group| flow.group(group).ignore);
+        !ignored && matches!(flow.kind(first), Kind::Clac | Kind::Stac)
+    }
+
+    /// Case 8 and 9 of the walk: the stack operations, then what the instruction is.
+    fn act(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
+        let ops = self.input.insns.get(frame.insn).ops;
+        if ops != 0 && !self.input.flow.has(frame.insn, Flags::NO_OPS) {
+            match self.apply_ops(frame, ops) {
+                Ok(()) => {}
+                Err(fault) => return self.give_up(fault, frame, false),
+            }
+        }
+        match self.check_insn(function, frame) {
+            After::Stop(Verdict::Fail) => return Step::Next(Next::Fail),
+            After::Stop(Verdict::End) => return Step::Next(Next::End),
+            After::Go => {}
+        }
+        let flow = self.input.flow;
+        if matches!(flow.kind(frame.insn), Kind::JumpConditional | Kind::JumpUnconditional)
+            && let Some(target) = flow.jump_target(frame.insn)
+        {
+            frame.phase = Phase::Branched;
+            let conditional = flow.kind(frame.insn) == Kind::JumpConditional;
+            let kind = if conditional { StepKind::Taken } else { StepKind::Jump };
+            return Step::Next(Next::Enter(target, kind));
+        }
+        self.behind_branch(frame)
+    }
+
+    fn behind_branch(&mut self, frame: &mut Frame) -> Step {
+        let flow = self.input.flow;
+        if matches!(flow.kind(frame.insn), Kind::JumpUnconditional | Kind::JumpDynamic)
+            || flow.has(frame.insn, Flags::DEAD_END)
+        {
+            return Step::Next(Next::End);
+        }
+        Step::Forward
+    }
+
+    fn apply_ops(&mut self, frame: &mut Frame, ops: u32) -> Result<(), Fault> {
+        let Input { insns, flow, symbols, options, rules, .. } = self.input;
+        let id = frame.insn;
+        let in_function = flow.function(symbols, id).is_some();
+        let next = flow.next(insns, id);
+        let hint_follows = next.is_some_and(|next| flow.has(next, Flags::HINT));
+        let context = Context { in_function, hint_follows, stackval: options.stackval, rules };
+        let tracked = options.uaccess && flow.has(id, Flags::GROUP);
+        if !tracked {
+            let key = (frame.state.cfi.0, ops << 2 | u32::from(in_function) << 1 | u32::from(hint_follows));
+            if let Some(&state) = self.memo.get(&key) {
+                frame.state.cfi = CfiId(state);
+                return Ok(());
+            }
+            let mut state = self.states.get(frame.state.cfi).clone();
+            for op in insns.ops(id) {
+                apply(&mut state, op, &context)?;
+            }
+            frame.state.cfi = self.states.intern(state);
+            self.memo.insert(key, frame.state.cfi.0);
+            return Ok(());
+        }
+        let mut state = self.states.get(frame.state.cfi).clone();
+        for op in insns.ops(id) {
+            apply(&mut state, op, &context)?;
+            if op.dest == Dest::Pushf {
+                let walk = &mut frame.state;
+                if walk.uaccess_stack == 0 {
+                    walk.uaccess_stack = 1;
+                } else if walk.uaccess_stack >> 31 != 0 {
+                    return Err(Fault::PushfStackExhausted);
+                }
+                walk.uaccess_stack = walk.uaccess_stack << 1 | u32::from(walk.uaccess);
+            }
+            if op.src == Source::Popf && frame.state.uaccess_stack != 0 {
+                let walk = &mut frame.state;
+                walk.uaccess = walk.uaccess_stack & 1 != 0;
+                walk.uaccess_stack >>= 1;
+                if walk.uaccess_stack == 1 {
+                    walk.uaccess_stack = 0;
+                }
+            }
+        }
+        frame.state.cfi = self.states.intern(state);
+        Ok(())
+    }
+
+    /// A finding behind which the state is not known.
+    fn give_up(&mut self, fault: Fault, frame: &Frame, at_walk_start: bool) -> Step {
+        self.report(fault, frame, None, at_walk_start);
+        self.incomplete = true;
+        Step::Next(if self.policy == Policy::Objtool { Next::Fail } else { Next::End })
+    }
+
+    fn report(&mut self, fault: Fault, frame: &Frame, recorded: Option<CfiId>, at_walk_start: bool) {
+        let first = recorded.map(|_| frame.insn);
+        self.report_at(fault, frame.insn, frame, first, at_walk_start);
+    }
+
+    /// Takes down a finding at `at`. `first` is the instruction whose recorded state disagrees with the frame's.
+    fn report_at(&mut self, fault: Fault, at: InsnId, frame: &Frame, first: Option<InsnId>, at_walk_start: bool) {
+        if self.policy == Policy::Everything && !self.said.insert((std::mem::discriminant(&fault), at)) {
+            return;
+        }
+        let Input { insns, flow, rules, .. } = self.input;
+        // Up to 6.1 some findings are printed with the section in which the walk started.
+        let shown = (at_walk_start && rules.walk_start_section_printed)
+            .then(|| CodeLoc::new(insns.section_of(self.start), u64::from(insns.get(at).offset)));
+        let weight = super::weigh(&fault);
+        self.ledger.at_insn(&self.input.naming(), weight, fault, at, flow.owner(at), shown);
+        self.attach(frame, frame.insn, first);
+    }
+
+    /// Gives the last finding its states and the ways to them.
+    fn attach(&mut self, frame: &Frame, insn: InsnId, first: Option<InsnId>) {
+        if self.policy != Policy::Everything {
+            return;
+        }
+        let mut states = Vec::new();
+        if let Some(first) = first {
+            let recorded = self.of_insn[first.index()];
+            if recorded != NONE {
+                states.push(self.segments.state_at(first, self.states.get(CfiId(recorded)).clone()));
+            }
+        }
+        let trail = self.segments.trail(frame.segment, insn);
+        states.push(crate::finding::StateAt { insn, state: self.states.get(frame.state.cfi).clone(), trail });
+        if let Some(finding) = self.ledger.findings.last_mut() {
+            finding.states = states;
+        }
+    }
+
+    /// Takes down a finding of the checks, and says how the path goes on.
+    pub(super) fn found(&mut self, fault: Fault, frame: FrameView, at_walk_start: bool, go_on: bool) -> After {
+        let frame = frame.0;
+        self.report(fault, &frame, None, at_walk_start);
+        match self.policy {
+            Policy::Objtool => After::Stop(Verdict::Fail),
+            Policy::Everything if go_on => After::Go,
+            Policy::Everything => After::Stop(Verdict::End),
+        }
+    }
+
+    fn check_insn(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> After {
+        let view = FrameView(*frame);
+        let mut state = frame.state;
+        let after = self.check(function, frame.insn, &mut state, view);
+        frame.state = state;
+        after
+    }
+}
+
+/// An activation as the checks see it: only to report by.
+#[derive(Clone, Copy)]
+pub(super) struct FrameView(Frame);
+
+/// How the phases of an instruction follow each other.
+enum Step {
+    Next(Next),
+    Continue,
+    Forward,
+}
+
+fn step_kind(kind: AlternateKind) -> StepKind {
+    match kind {
+        AlternateKind::Arm => StepKind::Arm,
+        AlternateKind::JumpLabel => StepKind::StaticBranch,
+        AlternateKind::Exception => StepKind::Fixup,
+        AlternateKind::Table => StepKind::TableEntry,
+    }
+}

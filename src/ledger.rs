@@ -1,0 +1,123 @@
+//! Takes down what the stages find, in objtool's order, and knows which of it objtool prints.
+//!
+//! In: a [`Fault`] with its place.  Out: findings, and the lines of objtool.
+//! Holds afterwards: a line stands for a finding only where objtool prints it: once per function where the release does
+//! so, and nothing behind a fatal one.
+
+use rustc_hash::FxHashSet;
+
+use crate::finding::{Fault, Finding, Level, ObjtoolLine};
+use crate::ids::{CodeLoc, InsnId, SymbolId};
+use crate::kernel::rules::FatalStyle;
+use crate::wording::Naming;
+
+/// What objtool does behind a finding.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Weight {
+    /// It goes on.
+    Warning,
+    /// It prints an error but goes on.
+    Error,
+    /// It stops.
+    Fatal,
+}
+
+/// Findings and lines, in order.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Everything found.
+    pub findings: Vec<Finding>,
+    /// Everything objtool prints, backtraces included.
+    pub lines: Vec<ObjtoolLine>,
+    warned: FxHashSet<SymbolId>,
+    stopped: bool,
+}
+
+impl Ledger {
+    /// Whether objtool has stopped at a fatal finding.
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Marks a function as warned about without a line of its own.
+    pub fn mark_warned(&mut self, function: SymbolId) {
+        self.warned.insert(function);
+    }
+
+    /// A finding at an instruction, which belongs to `owner`. `shown` is the place objtool prints, if another.
+    pub fn at_insn(
+        &mut self,
+        naming: &Naming<'_>,
+        weight: Weight,
+        fault: Fault,
+        insn: InsnId,
+        owner: Option<SymbolId>,
+        shown: Option<CodeLoc>,
+    ) {
+        let at = naming.insns.loc(insn);
+        let always = weight != Weight::Warning && naming.rules.fatal == FatalStyle::Error;
+        let first = match owner {
+            Some(owner) if naming.rules.once_per_function && !always => self.warned.insert(owner),
+            _ => true,
+        };
+        let text = format!("{}: {}", naming.place(shown.unwrap_or(at)), naming.text(&fault));
+        let objtool = first.then_some(text);
+        self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool);
+    }
+
+    /// A finding at a place that need not be an instruction.
+    pub fn at_place(&mut self, naming: &Naming<'_>, weight: Weight, fault: Fault, at: CodeLoc) {
+        let text = format!("{}: {}", naming.place(at), naming.text(&fault));
+        self.take(naming, weight, fault, Some(at), None, None, Some(text));
+    }
+
+    /// A finding that objtool prints without a place; `insn` is where a person looks.
+    pub fn plain(
+        &mut self,
+        naming: &Naming<'_>,
+        weight: Weight,
+        fault: Fault,
+        insn: Option<InsnId>,
+        function: Option<SymbolId>,
+    ) {
+        let text = naming.text(&fault);
+        let at = insn.map(|id| naming.insns.loc(id)).or_else(|| {
+            let symbol = naming.image.symbol(function?);
+            (!symbol.is_undefined()).then(|| CodeLoc::new(symbol.section, symbol.value))
+        });
+        self.take(naming, weight, fault, at, insn, function, Some(text));
+    }
+
+    /// A line of objtool that is no finding: a step of a backtrace.
+    pub fn line(&mut self, naming: &Naming<'_>, text: String) {
+        if !self.stopped {
+            let level = level(naming, Weight::Warning);
+            self.lines.push(ObjtoolLine { level, text });
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the one place where a finding is put together")]
+    fn take(
+        &mut self,
+        naming: &Naming<'_>,
+        weight: Weight,
+        fault: Fault,
+        at: Option<CodeLoc>,
+        insn: Option<InsnId>,
+        function: Option<SymbolId>,
+        text: Option<String>,
+    ) {
+        let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level: level(naming, weight), text });
+        self.lines.extend(objtool.clone());
+        self.findings.push(Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool });
+        self.stopped |= weight == Weight::Fatal;
+    }
+}
+
+fn level(naming: &Naming<'_>, weight: Weight) -> Level {
+    let error = match naming.rules.fatal {
+        FatalStyle::Warning => false,
+        FatalStyle::Error => weight != Weight::Warning || naming.options.werror,
+    };
+    if error { Level::Error } else { Level::Warning }
+}

@@ -1,0 +1,112 @@
+//! Padding in front of functions that belongs to them: call depth tracking and kernel CFI put code there.
+//!
+//! In: `--prefix`, the walk's states.  Out: prefix symbols; the functions' states on their prefixes.
+//! Reads like: `add_prefix_symbols` (6.12) and `create_prefix_symbols` (7.3) in `tools/objtool/check.c`.
+
+use crate::decode::Kind;
+use crate::finding::Fault;
+use crate::follow::{CfiMap, Input};
+use crate::ids::{CodeLoc, InsnId, SymbolId};
+use crate::ledger::{Ledger, Weight};
+
+/// A prefix symbol `__pfx_NAME` that objtool creates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Prefix {
+    /// The function.
+    pub function: SymbolId,
+    /// Where the prefix starts.
+    pub at: CodeLoc,
+    /// Its size in bytes.
+    pub size: u32,
+}
+
+/// The longest symbol name that objtool handles (`SYM_NAME_LEN`).
+const NAME_LIMIT: usize = 512;
+const NAME_PREFIX: &str = "__pfx_";
+
+/// Finds the prefixes, and gives them the states of their functions.
+pub fn prefixes(input: &Input<'_>, map: &mut CfiMap, ledger: &mut Ledger) -> Vec<Prefix> {
+    let Some(size) = input.options.prefix.filter(|&size| size != 0) else { return Vec::new() };
+    if !input.rules.prefix_by_patchable_entries {
+        return by_padding(input, map, size);
+    }
+    if input.options.cfi { Vec::new() } else { by_patchable_entries(input, map, size, ledger) }
+}
+
+/// 6.12: NOPs, and nothing but NOPs, in front of a function.
+fn by_padding(input: &Input<'_>, map: &mut CfiMap, size: u32) -> Vec<Prefix> {
+    let mut found = Vec::new();
+    for (section, header) in input.image.sections() {
+        if !header.is_code() {
+            continue;
+        }
+        for &function in input.symbols.of_section(section) {
+            if !input.symbols.is_function(function) {
+                continue;
+            }
+            let start = CodeLoc::new(section, input.image.symbol(function).value);
+            let Some(first) = input.insns.at(start) else { continue };
+            let Some(at) = padding_start(input, first, size) else { continue };
+            found.push(Prefix { function, at: input.insns.loc(at), size });
+            spread(input, map, at, first);
+        }
+    }
+    found
+}
+
+fn padding_start(input: &Input<'_>, first: InsnId, size: u32) -> Option<InsnId> {
+    let start = input.insns.get(first).offset;
+    let mut at = first;
+    loop {
+        at = input.insns.prev_in_section(at)?;
+        let distance = start - input.insns.get(at).offset;
+        if input.flow.kind(at) != Kind::Nop || distance > size {
+            return None;
+        }
+        if distance == size {
+            return Some(at);
+        }
+    }
+}
+
+/// 7.3: the compiler lists the patchable entries, which are where the prefixes start.
+fn by_patchable_entries(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: &mut Ledger) -> Vec<Prefix> {
+    let mut found = Vec::new();
+    for (_, section) in input.image.sections() {
+        if section.name != "__patchable_function_entries" || section.rela.is_none() {
+            continue;
+        }
+        for reloc in section.relocs.as_slice() {
+            let symbol = input.image.symbol(reloc.symbol);
+            let offset = symbol.value.wrapping_add_signed(reloc.addend);
+            let start = offset.wrapping_add(u64::from(size));
+            let Some(function) = input.symbols.function_at(symbol.section, start) else { continue };
+            let name = input.image.symbol_name(function);
+            if name.len() + NAME_PREFIX.len() + 1 > NAME_LIMIT {
+                let fault = Fault::PrefixNameTooLong { name: name.to_owned() };
+                ledger.plain(&input.naming(), Weight::Warning, fault, None, Some(function));
+                continue;
+            }
+            let at = CodeLoc::new(symbol.section, offset);
+            found.push(Prefix { function, at, size });
+            if let (Some(from), Some(first)) = (input.insns.at(at), input.insns.at(CodeLoc::new(symbol.section, start)))
+            {
+                spread(input, map, from, first);
+            }
+        }
+    }
+    found
+}
+
+/// Gives the instructions from `from` up to `first` the state of `first`.
+fn spread(input: &Input<'_>, map: &mut CfiMap, from: InsnId, first: InsnId) {
+    let state = map.of_insn[first.index()];
+    if state == u32::MAX {
+        return;
+    }
+    let mut at = Some(from);
+    while let Some(id) = at.filter(|&id| id < first) {
+        map.of_insn[id.index()] = state;
+        at = input.insns.next_in_section(id);
+    }
+}

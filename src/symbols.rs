@@ -1,0 +1,355 @@
+//! Symbols as the chosen release's objtool sees them: order, aliases, parents of cold parts, look-up by address and name.
+//!
+//! In: [`ElfImage`], [`Rules`].  Out: [`Symbols`].
+//! Holds afterwards: every look-up answers what the release's own table would, ties included.
+//! Reads like: `tools/objtool/elf.c`, symbol reading and look-up.
+
+mod lookup;
+
+use rustc_hash::FxHashMap;
+
+use crate::finding::Fault;
+use crate::ids::{SectionId, SymbolId};
+use crate::image::{ElfImage, STB_GLOBAL, STB_LOCAL, STT_FILE, STT_FUNC, STT_NOTYPE, STT_SECTION};
+use crate::kernel::rules::Rules;
+use lookup::AddressMap;
+
+/// What a symbol's name tells about it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Traits {
+    /// A static call trampoline.
+    pub static_call_tramp: bool,
+    /// A retpoline thunk.
+    pub retpoline_thunk: bool,
+    /// A return thunk.
+    pub return_thunk: bool,
+    /// An instruction inside another one.
+    pub embedded_insn: bool,
+    /// `__fentry__`
+    pub fentry: bool,
+    /// A function that profiles its caller.
+    pub profiling: bool,
+    /// A `.L` label.
+    pub local_label: bool,
+    /// May run with user access open.
+    pub uaccess_safe: bool,
+    /// Annotated as without kernel CFI.
+    pub nocfi: bool,
+    /// Not to be validated (7.3; earlier releases mark instructions).
+    pub ignore: bool,
+}
+
+/// The symbols of an object, by the release's rules.
+#[derive(Clone, Debug)]
+pub struct Symbols {
+    /// By symbol: its type, cold parts forced to functions where the release does so.
+    kinds: Vec<u8>,
+    /// By symbol: its size, without a cold part at its end.
+    sizes: Vec<u64>,
+    aliases: Vec<u32>,
+    parents: Vec<u32>,
+    children: Vec<u32>,
+    traits: FxHashMap<SymbolId, Traits>,
+    /// By section: the symbols in list order.
+    lists: Vec<Vec<SymbolId>>,
+    maps: Vec<AddressMap>,
+    names: FxHashMap<u64, SymbolId>,
+    resolve_alias: bool,
+}
+
+fn hash_of(name: &str) -> u64 {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = rustc_hash::FxHasher::default();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+impl Symbols {
+    /// Builds the tables. The faults are those of cold parts whose parent can not be found.
+    pub fn new(image: &ElfImage, rules: &Rules) -> (Symbols, Vec<Fault>) {
+        let n = image.symbols.len();
+        let mut symbols = Symbols {
+            kinds: image.symbols.iter().map(|s| s.kind).collect(),
+            sizes: image.symbols.iter().map(|s| s.size).collect(),
+            aliases: (0..n as u32).collect(),
+            parents: vec![0; n],
+            children: vec![0; n],
+            traits: FxHashMap::default(),
+            lists: vec![Vec::new(); image.sections.len()],
+            maps: Vec::new(),
+            names: FxHashMap::default(),
+            resolve_alias: rules.lookup_resolves_alias,
+        };
+        for (id, _) in image.symbols() {
+            symbols.names.insert(hash_of(image.symbol_name(id)), id);
+        }
+        symbols.find_aliases(image, rules);
+        symbols.order(image, rules);
+        let faults = symbols.link_cold_parts(image, rules);
+        symbols.maps = lookup::address_maps(image, &symbols.kinds, &symbols.sizes, rules);
+        symbols.classify(image, rules);
+        (symbols, faults)
+    }
+
+    /// `STT_*`, cold parts forced to functions where the release does so.
+    pub fn kind(&self, id: SymbolId) -> u8 {
+        self.kinds.get(id.index()).copied().unwrap_or(STT_NOTYPE)
+    }
+
+    /// Whether the symbol is a function.
+    pub fn is_function(&self, id: SymbolId) -> bool {
+        self.kind(id) == STT_FUNC
+    }
+
+    /// Size in bytes, without a cold part at its end.
+    pub fn size(&self, id: SymbolId) -> u64 {
+        self.sizes.get(id.index()).copied().unwrap_or(0)
+    }
+
+    /// The canonical one of the symbols at the same place.
+    pub fn alias(&self, id: SymbolId) -> SymbolId {
+        self.aliases.get(id.index()).copied().map_or(id, SymbolId)
+    }
+
+    /// Whether another symbol stands for this one.
+    pub fn is_alias(&self, id: SymbolId) -> bool {
+        self.alias(id) != id
+    }
+
+    /// The function that a cold part belongs to; a function itself otherwise. `None` for what is no function.
+    pub fn parent(&self, id: SymbolId) -> Option<SymbolId> {
+        self.parents.get(id.index()).copied().filter(|&p| p != 0).map(SymbolId)
+    }
+
+    /// The cold part of a function; the function itself when it has none.
+    pub fn child(&self, id: SymbolId) -> Option<SymbolId> {
+        self.children.get(id.index()).copied().filter(|&p| p != 0).map(SymbolId)
+    }
+
+    /// Makes `cold` the cold part of `parent`.
+    pub(crate) fn link(&mut self, parent: SymbolId, cold: SymbolId) {
+        if let (Some(p), Some(c)) = (self.children.get_mut(parent.index()), self.parents.get_mut(cold.index())) {
+            *p = cold.0;
+            *c = parent.0;
+        }
+    }
+
+    /// What the name tells.
+    pub fn traits(&self, id: SymbolId) -> Traits {
+        self.traits.get(&id).copied().unwrap_or_default()
+    }
+
+    /// Changes what is known about a symbol.
+    pub(crate) fn traits_mut(&mut self, id: SymbolId) -> &mut Traits {
+        self.traits.entry(id).or_default()
+    }
+
+    /// The symbols of a section in list order: the order in which they are owners and in which functions are followed.
+    pub fn of_section(&self, section: SectionId) -> &[SymbolId] {
+        self.lists.get(section.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The symbol of this name; the last one of several.
+    pub fn by_name(&self, image: &ElfImage, name: &str) -> Option<SymbolId> {
+        let id = *self.names.get(&hash_of(name))?;
+        if image.symbol_name(id) == name {
+            return Some(id);
+        }
+        image.symbols().rev().find(|(id, _)| image.symbol_name(*id) == name).map(|(id, _)| id)
+    }
+
+    fn resolve(&self, id: Option<SymbolId>) -> Option<SymbolId> {
+        if self.resolve_alias { id.map(|id| self.alias(id)) } else { id }
+    }
+
+    fn map(&self, section: SectionId) -> Option<&AddressMap> {
+        self.maps.get(section.index())
+    }
+
+    /// The function that starts at the offset.
+    pub fn function_at(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
+        let found = self.map(section)?.starting_at(offset).find(|&id| self.is_function(id));
+        self.resolve(found)
+    }
+
+    /// The symbol, not a section symbol, that starts at the offset.
+    pub fn symbol_at(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
+        let found = self.map(section)?.starting_at(offset).find(|&id| self.kind(id) != STT_SECTION);
+        self.resolve(found)
+    }
+
+    /// The function whose range has the offset.
+    pub fn function_containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
+        self.resolve(self.map(section)?.function_containing(offset))
+    }
+
+    /// The symbol, not a section symbol, whose range has the offset.
+    pub fn symbol_containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
+        self.resolve(self.map(section)?.symbol_containing(offset))
+    }
+
+    /// How far the hole between symbols that the offset lies in reaches: 0 for no hole, `None` for up to the end.
+    pub fn hole(&self, section: SectionId, offset: u64, rules: &Rules) -> Option<u64> {
+        match self.map(section) {
+            Some(map) => map.hole(offset, &self.sizes, rules.link_hole_before_first_symbol),
+            None => Some(0),
+        }
+    }
+
+    /// See [`Symbols::alias`]. A symbol with another of the same place, type and size behind it in the table has it as
+    /// its alias.
+    fn find_aliases(&mut self, image: &ElfImage, rules: &Rules) {
+        let mut last: FxHashMap<(SectionId, u64, u8, u64), u32> = FxHashMap::default();
+        let eligible = |s: &crate::image::Symbol| {
+            if rules.zero_size_symbols_found { !s.is_undefined() } else { s.size != 0 }
+        };
+        for (id, s) in image.symbols().filter(|(_, s)| eligible(s)) {
+            last.insert((s.section, s.value, s.kind, s.size), id.0);
+        }
+        for (id, s) in image.symbols().filter(|(_, s)| eligible(s)) {
+            if let Some(&alias) = last.get(&(s.section, s.value, s.kind, s.size)) {
+                self.aliases[id.index()] = alias;
+            }
+        }
+    }
+
+    /// See [`Symbols::of_section`]. Where zero-size symbols are taken out of the address tree again, a later symbol
+    /// comes to stand before them.
+    fn order(&mut self, image: &ElfImage, rules: &Rules) {
+        let mut by_section: Vec<Vec<SymbolId>> = vec![Vec::new(); image.sections.len()];
+        for (id, symbol) in image.symbols() {
+            by_section[symbol.section.index()].push(id);
+        }
+        for (section, ids) in by_section.into_iter().enumerate() {
+            self.lists[section] = lookup::list_order(image, ids, rules.zero_size_symbols_found);
+        }
+    }
+
+    fn link_cold_parts(&mut self, image: &ElfImage, rules: &Rules) -> Vec<Fault> {
+        let mut faults = Vec::new();
+        for id in 1..self.kinds.len() {
+            if rules.cold_forces_function || self.kinds[id] == STT_FUNC {
+                (self.parents[id], self.children[id]) = (id as u32, id as u32);
+            }
+        }
+        let order: Vec<SymbolId> = if rules.cold_forces_function {
+            image.symbols().map(|(id, _)| id).collect()
+        } else {
+            self.lists.iter().flatten().copied().collect()
+        };
+        let order: Vec<SymbolId> = order.into_iter().filter(|&id| image.symbol_name(id).contains(".cold")).collect();
+        let mut same_name: FxHashMap<u64, Vec<SymbolId>> = FxHashMap::default();
+        let mut files = Vec::new();
+        if rules.cold_forces_function && !order.is_empty() {
+            for &id in &order {
+                let name = image.symbol_name(id);
+                same_name.insert(hash_of(name.split(".cold").next().unwrap_or(name)), Vec::new());
+            }
+            for (id, symbol) in image.symbols() {
+                if let Some(ids) = same_name.get_mut(&hash_of(image.symbol_name(id))) {
+                    ids.push(id);
+                }
+                if symbol.kind == STT_FILE {
+                    files.push(id);
+                }
+            }
+        }
+        for id in order {
+            let name = image.symbol_name(id);
+            let Some(at) = name.find(".cold") else { continue };
+            let eligible = if rules.cold_forces_function {
+                self.kind(id) != STT_SECTION && !name.starts_with(".klp.sym")
+            } else {
+                self.is_function(id)
+            };
+            if !eligible {
+                continue;
+            }
+            let parent_name = &name[..at];
+            if let Some(limit) = rules.parent_name_limit
+                && parent_name.len() > limit as usize
+            {
+                faults.push(Fault::ParentNameTooLong { symbol: id, limit });
+                continue;
+            }
+            let parent = if rules.cold_forces_function {
+                self.kinds[id.index()] = STT_FUNC;
+                self.parent_by_file(image, id, parent_name, &same_name, &files)
+            } else {
+                self.by_name(image, parent_name)
+            };
+            let Some(parent) = parent else {
+                faults.push(Fault::NoParentFunction { symbol: id });
+                continue;
+            };
+            self.adopt(image, id, parent, rules);
+        }
+        faults
+    }
+
+    fn adopt(&mut self, image: &ElfImage, cold: SymbolId, parent: SymbolId, rules: &Rules) {
+        self.children[parent.index()] = cold.0;
+        let canonical = self.alias(parent);
+        if rules.cold_forces_function {
+            self.children[canonical.index()] = cold.0;
+            self.parents[cold.index()] = canonical.0;
+        } else {
+            self.parents[cold.index()] = parent.0;
+        }
+        let (c, p) = (image.symbol(cold), image.symbol(parent));
+        let end = |s: &crate::image::Symbol, size: u64| s.value.saturating_add(size);
+        if c.section == p.section && c.value >= p.value && end(c, self.size(cold)) == end(p, self.size(parent)) {
+            self.sizes[parent.index()] = self.size(parent).saturating_sub(self.size(cold));
+        }
+    }
+
+    /// A local symbol of the same source file comes first, then one that is not local.
+    fn parent_by_file(
+        &self,
+        image: &ElfImage,
+        cold: SymbolId,
+        name: &str,
+        same_name: &FxHashMap<u64, Vec<SymbolId>>,
+        files: &[SymbolId],
+    ) -> Option<SymbolId> {
+        let file_of = |id: SymbolId| files.partition_point(|&file| file < id);
+        let is_local = |id: &SymbolId| image.symbol(*id).binding == STB_LOCAL;
+        let candidates = || {
+            same_name
+                .get(&hash_of(name))
+                .into_iter()
+                .flatten()
+                .rev()
+                .copied()
+                .filter(|&id| image.symbol_name(id) == name)
+        };
+        candidates()
+            .find(|id| is_local(id) && file_of(*id) == file_of(cold))
+            .or_else(|| candidates().find(|id| !is_local(id)))
+    }
+
+    fn classify(&mut self, image: &ElfImage, rules: &Rules) {
+        for (id, symbol) in image.symbols() {
+            let name = image.symbol_name(id);
+            let mut traits = Traits {
+                local_label: rules.local_labels && self.kind(id) == STT_NOTYPE && name.starts_with(".L"),
+                ..Traits::default()
+            };
+            if symbol.binding == STB_GLOBAL {
+                let plain = if rules.wide_thunk_names { name.strip_prefix("__pi_").unwrap_or(name) } else { name };
+                traits.static_call_tramp = name.starts_with("__SCT__");
+                traits.retpoline_thunk = plain.starts_with("__x86_indirect_");
+                traits.return_thunk = plain == "__x86_return_thunk";
+                traits.embedded_insn = matches!(name, "retbleed_return_thunk" | "srso_safe_ret")
+                    || (rules.srso_alias_embedded && name == "srso_alias_safe_ret");
+                traits.fentry = name == "__fentry__";
+                traits.profiling = name.starts_with("__sanitizer_cov_")
+                    || (rules.tsan_is_profiling
+                        && (name.starts_with("__tsan_func_") || name == "__tsan_atomic_signal_fence"));
+            }
+            if traits != Traits::default() {
+                self.traits.insert(id, traits);
+            }
+        }
+    }
+}

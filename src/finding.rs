@@ -327,10 +327,10 @@ pub enum Fault {
     AnnotateInsnMissingRelocs,
     BadAnnotateInsnEntry {
         index: u64,
-        kind: u32,
+        kind: i32,
     },
     UnknownAnnotation {
-        kind: u32,
+        kind: i32,
     },
     DodgyNocfi,
     DodgyEntsize {
@@ -399,6 +399,10 @@ pub enum Fault {
     UnknownHintType {
         kind: u8,
     },
+    /// A replacement that the kernel could not patch in; objtool writes beyond its table and says nothing.
+    ReplacementTooLong { actual: u32, room: u32 },
+    ParavirtConfusion,
+    ParavirtStoreUnknown,
     /// The object can not be analysed at all; objtool's words for it.
     BadObject {
         text: String,

@@ -20,6 +20,8 @@ pub enum Weight {
     Error,
     /// It stops.
     Fatal,
+    /// It does not see it.
+    Own,
 }
 
 /// Findings and lines, in order.
@@ -37,6 +39,11 @@ impl Ledger {
     /// Whether objtool has stopped at a fatal finding.
     pub fn stopped(&self) -> bool {
         self.stopped
+    }
+
+    /// objtool is killed by the object: it prints nothing from here on.
+    pub fn crash(&mut self) {
+        self.stopped = true;
     }
 
     /// Marks a function as warned about without a line of its own.
@@ -57,6 +64,7 @@ impl Ledger {
         let at = naming.insns.loc(insn);
         let always = weight != Weight::Warning && naming.rules.fatal == FatalStyle::Error;
         let first = match owner {
+            _ if weight == Weight::Own => false,
             Some(owner) if naming.rules.once_per_function && !always => self.warned.insert(owner),
             _ => true,
         };
@@ -91,7 +99,7 @@ impl Ledger {
     /// A line of objtool that is no finding: a step of a backtrace.
     pub fn line(&mut self, naming: &Naming<'_>, text: String) {
         if !self.stopped {
-            let level = level(naming, Weight::Warning);
+            let level = level(naming, Weight::Warning, None);
             self.lines.push(ObjtoolLine { level, text });
         }
     }
@@ -107,14 +115,18 @@ impl Ledger {
         function: Option<SymbolId>,
         text: Option<String>,
     ) {
-        let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level: level(naming, weight), text });
+        let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level: level(naming, weight, Some(&fault)), text });
         self.lines.extend(objtool.clone());
         self.findings.push(Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool });
         self.stopped |= weight == Weight::Fatal;
     }
 }
 
-fn level(naming: &Naming<'_>, weight: Weight) -> Level {
+/// What the run as a whole is refused for is an error in every release.
+fn level(naming: &Naming<'_>, weight: Weight, fault: Option<&Fault>) -> Level {
+    if matches!(fault, Some(Fault::BadObject { .. })) {
+        return Level::Error;
+    }
     let error = match naming.rules.fatal {
         FatalStyle::Warning => false,
         FatalStyle::Error => weight != Weight::Warning || naming.options.werror,

@@ -257,6 +257,8 @@ fn plain(fault: &Fault) -> Option<&'static str> {
         Fault::SpecialJumpWithoutDest => "can't find alternative jump destination",
         Fault::SpecialWithoutLastInsn => "can't find last new alternative instruction",
         Fault::JumpLabelInsn => "unsupported instruction at jump label",
+        Fault::ParavirtConfusion => "paravirt confusion",
+        Fault::ParavirtStoreUnknown => "no func for pv_ops[]",
         Fault::EmptyAlternative => "empty alternative entry",
         Fault::NoJumpTable => "can't find switch jump table",
         Fault::JumpTableQuirk => "ignoring unreachables due to jump table quirk",

@@ -11,9 +11,11 @@ use crate::decode;
 use crate::finding::{Fault, Unjudged};
 use crate::flow;
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
-use crate::image::{ElfImage, Store};
+use crate::image::{ElfImage, STT_FILE, Store};
 use crate::kernel::KernelChoice;
+use crate::kernel::rules::FatalStyle;
 use crate::ledger::{Ledger, Weight};
+use crate::options::Options;
 use crate::orc::{self, OrcTable};
 use crate::prefix::{Prefix, prefixes};
 use crate::symbols::Symbols;
@@ -44,7 +46,9 @@ pub(super) fn run(store: &dyn Store, config: &Config, cancel: &CancelToken) -> R
         KernelChoice::Auto => crate::detect::detect(store, &image),
     };
     let rules = kernel.rules();
-    let options = &config.options;
+    let linked = image.symbols().filter(|(_, symbol)| symbol.kind == STT_FILE).count() > 1;
+    let forced = Options { link: true, ..config.options.clone() };
+    let options = if linked { &forced } else { &config.options };
     let mut ledger = Ledger::default();
     let (symbols, faults) = Symbols::new(&image, rules);
     clock.lap("symbols");
@@ -55,6 +59,13 @@ pub(super) fn run(store: &dyn Store, config: &Config, cancel: &CancelToken) -> R
         if rules.symtab_required && image.symtab.is_none() {
             let fault = Fault::BadObject { text: "no .symtab".to_owned() };
             ledger.plain(&naming, Weight::Fatal, fault, None, None);
+        }
+        if linked && !config.options.link {
+            let (weight, text) = match rules.fatal {
+                FatalStyle::Warning => (Weight::Error, "Linked object detected, forcing --link"),
+                FatalStyle::Error => (Weight::Fatal, "Linked object requires --link"),
+            };
+            ledger.plain(&naming, weight, Fault::BadObject { text: text.to_owned() }, None, None);
         }
         for fault in faults {
             ledger.plain(&naming, Weight::Fatal, fault, None, None);

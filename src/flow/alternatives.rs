@@ -17,10 +17,8 @@ impl Builder<'_> {
     pub(super) fn add_group(&mut self, entry: &Entry, original: InsnId, new: Option<InsnId>) -> Option<InsnId> {
         let group = self.original_group(entry, original)?;
         if entry.new_len > entry.original_len {
-            // objtool would write beyond its table of states.
-            let text = format!("replacement is longer than the original: {} > {}", entry.new_len, entry.original_len);
-            self.insn_fault(Weight::Fatal, Fault::BadObject { text }, original);
-            return None;
+            let fault = Fault::ReplacementTooLong { actual: entry.new_len, room: entry.original_len };
+            self.insn_fault(Weight::Own, fault, original);
         }
         let id = GroupId::from_index(self.graph.groups.len());
         let nop = (entry.new_len < entry.original_len).then(|| self.padding(entry, original));

@@ -177,7 +177,7 @@ impl Builder<'_> {
                 Some(owner) => b.symbols.traits_mut(owner).nocfi = true,
                 None => b.insn_fault(Weight::Fatal, Fault::DodgyNocfi, id),
             },
-            kind => b.insn_fault(Weight::Fatal, Fault::UnknownAnnotation { kind }, id),
+            kind => b.insn_fault(Weight::Fatal, Fault::UnknownAnnotation { kind: kind as i32 }, id),
         });
     }
 
@@ -204,7 +204,7 @@ impl Builder<'_> {
             match self.insns.at(at) {
                 Some(id) => act(self, what, id),
                 None => {
-                    let fault = Fault::BadAnnotateInsnEntry { index: index as u64, kind: what };
+                    let fault = Fault::BadAnnotateInsnEntry { index: index as u64, kind: what as i32 };
                     self.plain_fault(Weight::Fatal, fault, None);
                 }
             }

@@ -3,37 +3,54 @@
 //! In: relocations of `pv_ops` and its like; stores to it in boot code.  Out: the targets of each slot.
 //! Reads like: `init_pv_ops`, `add_pv_ops` and the `c7` case of `arch_decode_instruction` of the releases.
 
+use rustc_hash::FxHashSet;
+
+use crate::finding::Fault;
 use crate::ids::{InsnId, SymbolId};
+use crate::ledger::Weight;
 
 use super::resolve::Builder;
+
+/// Slots whose functions are patched into native code, and therefore not looked at.
+const PATCHED: [&str; 2] = ["_paravirt_nop", "_paravirt_ident_64"];
+
+/// The slots' number, and what was put into them.
+struct Slots {
+    count: i64,
+    known: FxHashSet<SymbolId>,
+}
 
 impl Builder<'_> {
     pub(super) fn find_pv_ops(&mut self) {
         if !self.options.noinstr {
             return;
         }
-        let tables = self.rules.pv_ops_tables;
-        let mut first_slot = 0i64;
-        for (i, name) in tables.iter().enumerate() {
-            let Some(symbol) = self.symbols.by_name(self.image, name) else {
-                // Up to 6.12 the other tables fill the slots of the first one.
-                if i == 0 && self.rules.pv_ops_share_slots {
-                    return;
-                }
-                continue;
-            };
-            self.graph.has_pv_ops = true;
-            self.read_pv_table(symbol, first_slot);
-            if !self.rules.pv_ops_share_slots {
-                first_slot += (self.symbols.size(symbol) / 8) as i64;
+        let shared = self.rules.pv_ops_share_slots;
+        let mut slots = Slots { count: 0, known: FxHashSet::default() };
+        let mut tables = Vec::new();
+        for (i, &name) in self.rules.pv_ops_tables.iter().enumerate() {
+            let symbol = self.symbols.by_name(self.image, name);
+            // Up to 6.12 the other tables fill the slots of the first one.
+            if i == 0 && shared && symbol.is_none() {
+                return;
+            }
+            let Some(symbol) = symbol else { continue };
+            let first = if shared { 0 } else { slots.count };
+            if i == 0 || !shared {
+                slots.count += (self.symbols.size(symbol) / 8) as i64;
+            }
+            tables.push((name, symbol, first));
+        }
+        self.graph.has_pv_ops = slots.count != 0 || (shared && !tables.is_empty());
+        if slots.count != 0 {
+            for &(_, symbol, first) in &tables {
+                self.read_pv_table(symbol, first, &mut slots);
             }
         }
-        if self.graph.has_pv_ops {
-            self.read_pv_stores();
-        }
+        self.read_pv_stores(&tables, &mut slots);
     }
 
-    fn read_pv_table(&mut self, table: SymbolId, first_slot: i64) {
+    fn read_pv_table(&mut self, table: SymbolId, first_slot: i64, slots: &mut Slots) {
         let symbol = *self.image.symbol(table);
         let end = symbol.value.saturating_add(self.symbols.size(table));
         let mut at = symbol.value;
@@ -45,20 +62,32 @@ impl Builder<'_> {
                 Some(reloc.symbol)
             };
             if let Some(target) = target {
-                self.add_pv_target(slot, target);
+                self.add_pv_target(slot, target, slots);
             }
             at = reloc.offset + 1;
         }
     }
 
-    /// A slot keeps the latest target in front.
-    fn add_pv_target(&mut self, slot: i64, target: SymbolId) {
+    /// A function counts for the first slot that it is put into; the latest function of a slot stands in front.
+    fn add_pv_target(&mut self, slot: i64, target: SymbolId, slots: &mut Slots) {
+        if slots.count == 0 && !self.graph.has_pv_ops {
+            self.plain_fault(Weight::Error, Fault::ParavirtConfusion, None);
+            return;
+        }
+        if PATCHED.contains(&self.image.symbol_name(target)) || !slots.known.insert(target) {
+            return;
+        }
+        if slots.count == 0 {
+            // The object only declares the table: these releases write outside their own memory and are killed.
+            self.ledger.crash();
+            return;
+        }
         self.graph.pv_ops.entry(slot).or_default().insert(0, target);
     }
 
     /// `movq $function, pv_ops+N(%rip)` in boot code.
-    fn read_pv_stores(&mut self) {
-        for index in 0..self.insns.len() {
+    fn read_pv_stores(&mut self, tables: &[(&str, SymbolId, i64)], slots: &mut Slots) {
+        for index in 0..self.insns.n_real() {
             let id = InsnId::from_index(index);
             let insn = self.insns.get(id);
             if insn.len != 11 {
@@ -66,25 +95,24 @@ impl Builder<'_> {
             }
             let section = self.image.section(self.insns.section_of(id));
             let start = u64::from(insn.offset);
-            if !section.name.starts_with(".init.text") || section.code.get(start as usize + 1) != Some(&0xc7) {
+            if !section.name.starts_with(".init.text") || section.code.get(insn.offset as usize + 1) != Some(&0xc7) {
                 continue;
             }
-            let (Some(place), Some(value)) = (section.relocs.at(start + 3), section.relocs.at(start + 7)) else {
-                continue;
-            };
-            if !self.rules.pv_ops_tables.contains(&self.image.symbol_name(place.symbol))
-                || (self.rules.pv_ops_share_slots && self.image.symbol_name(place.symbol) != "pv_ops")
-            {
-                continue;
-            }
-            let slot = place.addend.wrapping_add(8) / 8;
+            let Some(&place) = section.relocs.at(start + 3) else { continue };
+            let Some(&value) = section.relocs.at(start + 7) else { continue };
+            let name = self.image.symbol_name(place.symbol);
+            let shared = self.rules.pv_ops_share_slots;
+            let table = tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
+            let Some(&(_, _, first)) = table else { continue };
+            let slot = first + place.addend.wrapping_add(8) / 8;
             let target = if self.is_section_symbol(value.symbol) {
-                self.symbols.function_at(self.image.symbol(value.symbol).section, value.addend as u64)
+                self.symbols.symbol_at(self.image.symbol(value.symbol).section, value.addend as u64)
             } else {
                 Some(value.symbol)
             };
-            if let Some(target) = target {
-                self.add_pv_target(slot, target);
+            match target {
+                Some(target) => self.add_pv_target(slot, target, slots),
+                None => self.plain_fault(Weight::Fatal, Fault::ParavirtStoreUnknown, None),
             }
         }
     }

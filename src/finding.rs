@@ -400,7 +400,10 @@ pub enum Fault {
         kind: u8,
     },
     /// A replacement that the kernel could not patch in; objtool writes beyond its table and says nothing.
-    ReplacementTooLong { actual: u32, room: u32 },
+    ReplacementTooLong {
+        actual: u32,
+        room: u32,
+    },
     ParavirtConfusion,
     ParavirtStoreUnknown,
     /// The object can not be analysed at all; objtool's words for it.

@@ -115,7 +115,8 @@ impl Ledger {
         function: Option<SymbolId>,
         text: Option<String>,
     ) {
-        let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level: level(naming, weight, Some(&fault)), text });
+        let objtool =
+            text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level: level(naming, weight, Some(&fault)), text });
         self.lines.extend(objtool.clone());
         self.findings.push(Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool });
         self.stopped |= weight == Weight::Fatal;

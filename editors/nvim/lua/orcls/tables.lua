@@ -71,7 +71,7 @@ function M.alternatives(answer)
   local good = vim.tbl_filter(function(group)
     return not has_conflict(group)
   end, answer.groups)
-  canvas:line(('%d alternatives, '):format(#answer.groups), {
+  canvas:line(('%d %s, '):format(#answer.groups, #answer.groups == 1 and 'alternative' or 'alternatives'), {
     #bad == 0 and 'no conflict' or ('%d with a conflict'):format(#bad),
     hl = #bad > 0 and 'OrclsConflictState' or nil,
   })

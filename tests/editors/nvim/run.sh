@@ -1,0 +1,76 @@
+#!/bin/bash
+# run.sh [small|untrusted|kernel|screen]...: the tests in Neovim. From the environment:
+#   ORCLS         the server
+#   NVIM_PREFIX   where install-nvim.sh put Neovim
+#   ARTIFACTS     where pictures go
+#   KERNEL_TREE   a folder with a kernel's src/ and build/ (make O=); the kernel test is left out without it
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+: "${ORCLS:?}" "${NVIM_PREFIX:?}" "${ARTIFACTS:?}"
+export ORCLS_PLUGIN=$(cd "$here/../../../editors/nvim" && pwd)
+scratch=$(mktemp -d)
+terminal() { tmux -L "orcls-$$" -f /dev/null "$@"; }
+trap 'terminal kill-server 2>/dev/null || true; rm -rf "$scratch"' EXIT
+# No file of the user's, and none left behind.
+export HOME=$scratch/home XDG_CONFIG_HOME=$scratch/config XDG_DATA_HOME=$scratch/data XDG_STATE_HOME=$scratch/state XDG_CACHE_HOME=$scratch/cache
+mkdir -p "$HOME"
+
+workspace() {
+  "$here/../make-workspace.sh" "$scratch/workspace"
+  export ORCLS_COMPILER_LOG=$scratch/workspace/compiler.log
+  cd "$scratch/workspace/src"
+}
+
+suite() {
+  workspace
+  ORCLS_SUITE=$1 timeout 300 "$NVIM_PREFIX/bin/nvim" --clean --headless -u "$here/init.lua" -c "luafile $here/test.lua" 2>"$scratch/stderr" ||
+    { cat "$scratch/stderr" "$scratch/state/nvim/"*.log 2>/dev/null | tail -n 20; return 1; }
+}
+
+# What a terminal shows, typed into it by hand. Each picture waits for the text that it is about.
+shows() {
+  for _ in $(seq 300); do
+    if terminal capture-pane -p -t e | grep -qF -- "$1"; then return 0; fi
+    sleep 0.1
+  done
+  echo "  FAIL  the screen does not show: $1"; terminal capture-pane -p -t e; return 1
+}
+# picture NAME TEXT: waits for the text on the screen, then takes the picture.
+picture() {
+  shows "$2" || return 1
+  sleep 0.4
+  terminal capture-pane -e -p -t e | node "$here/screen.mjs" 120 30 "$ARTIFACTS/$1.png"
+  echo "  ok    $1.png"
+}
+screen() {
+  workspace
+  terminal new-session -d -s e -x 120 -y 30 "env TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua stack.S" \; \
+    set -ga terminal-features ',*:RGB' \; set -g status off
+  shows 'rsp+16' || return 1
+  terminal send-keys -t e '10G'
+  picture nvim-finding 'W:1' || return 1
+  terminal send-keys -t e '7GK'
+  picture nvim-hover 'return address' || return 1
+  terminal send-keys -t e Escape ':edit save_fl.S' Enter; shows 'W:1' || return 1
+  terminal send-keys -t e '6G:Orcls alternatives' Enter
+  picture nvim-alternatives 'the arms disagree' || return 1
+  terminal send-keys -t e ':qall!' Enter
+}
+
+export ORCLS
+status=0
+for test in "${@:-small untrusted kernel screen}"; do
+  for name in $test; do
+    if [ "$name" = kernel ] && [ ! -e "${KERNEL_TREE:-}/build/compile_commands.json" ]; then
+      echo "nvim kernel: left out, KERNEL_TREE names no kernel tree"; continue
+    fi
+    echo "nvim $name"
+    case $name in
+      small) suite small ;;
+      untrusted) ORCLS_UNTRUSTED=1 suite untrusted ;;
+      kernel) ORCLS_BUILD=$KERNEL_TREE/build ORCLS_KERNEL_SOURCE=$KERNEL_TREE/src suite kernel ;;
+      screen) screen ;;
+    esac || status=1
+  done
+done
+exit $status

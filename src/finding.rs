@@ -5,6 +5,8 @@
 //! Two kinds are never mixed: a *contradiction* in the code is a [`Finding`], what orcls could not judge is an
 //! [`Unjudged`].
 
+mod code;
+
 use std::fmt;
 
 use crate::cfi::{CfiState, Rule};

@@ -4,7 +4,13 @@
 //! fields, which serialises to the documented JSON.
 //! Holds afterwards: everything is in the order of the object, and no line was looked up that nobody shows.
 
-pub mod place;
+pub mod words;
+pub mod view;
+pub mod features;
+mod arms;
+pub mod select;
+pub mod path;
+mod message;
 pub mod findings;
 pub mod cfi_rows;
 pub mod alternatives;
@@ -12,6 +18,8 @@ pub mod frame;
 pub mod summary;
 
 pub use alternatives::{AlternativeGroup, Alternatives, alternatives};
-pub use cfi_rows::{CfiListing, CfiRow, Select, cfi_listing, cfi_rows};
+pub use cfi_rows::{CfiListing, CfiRow, cfi_listing, cfi_rows};
 pub use findings::{Report, ReportedFinding, report};
+pub use select::Select;
 pub use summary::{FunctionSummary, function_summaries};
+pub use view::demangled;

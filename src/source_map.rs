@@ -23,6 +23,9 @@ use units::Units;
 /// Why an object has no lines.
 #[derive(Debug, thiserror::Error)]
 pub enum NoSource {
+    /// Nobody asked for lines.
+    #[error("no lines wanted")]
+    NotWanted,
     /// Built without `-g`.
     #[error("built without debug info")]
     NoDebugInfo,
@@ -250,7 +253,7 @@ impl Lines {
     pub fn map(&self, image: &ElfImage) -> Result<&SourceMap, &NoSource> {
         let load = || match &self.store {
             Some(store) => SourceMap::load(store.as_ref(), image),
-            None => Err(NoSource::NoDebugInfo),
+            None => Err(NoSource::NotWanted),
         };
         self.map.get_or_init(load).as_ref()
     }

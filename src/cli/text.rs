@@ -143,7 +143,7 @@ fn snippet<'a>(file: &'a str, marks: &[Mark<'a>], sources: &'a Sources) -> Snipp
 /// Where the finding is, in the object's own terms.
 fn place(finding: &ReportedFinding, insn: Option<String>) -> Option<String> {
     let at = format!("{}+{:#x}", finding.section.as_ref()?, finding.offset?);
-    let function = finding.function.as_ref().map(|function| format!(" in {}()", report::place::demangled(function)));
+    let function = finding.function.as_ref().map(|function| format!(" in {}()", report::demangled(function)));
     let insn = insn.map(|insn| format!(": {insn}"));
     Some(format!("at {at}{}{}", function.unwrap_or_default(), insn.unwrap_or_default()))
 }

@@ -1,15 +1,24 @@
 //! Alternatives as flattened tables: a row per byte offset, a column per arm.
 //!
 //! In: the alternative groups of an analysis.  Out: [`Alternatives`], the object of `alternatives --format json`, and the
-//! same as text.
+//! same as text, in the look of the figures in the kernel's commit c9c324dc22 ("objtool: Support stack layout changes in
+//! alternatives", v5.12).
+
+mod drawing;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use crate::analysis::Analysis;
-use crate::report::cfi_rows::Select;
-use crate::report::place::SourceLine;
+use crate::cfi::CfiState;
+use crate::flow::AltGroup;
+use crate::ids::{CfiId, GroupId};
+use crate::report::arms::Boundary;
+use crate::report::features::feature;
+use crate::report::select::Select;
+use crate::report::view::{SourceLine, View};
+use crate::report::words;
 use crate::source_map::Lines;
 
 /// All alternatives of an object.
@@ -76,13 +85,87 @@ pub struct Row {
 }
 
 /// The alternatives that `select` names.
-pub fn alternatives(object: &str, _analysis: &Analysis, _lines: &Lines, _select: &Select) -> Alternatives {
-    Alternatives { object: object.to_owned(), groups: Vec::new() }
+pub fn alternatives(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> Alternatives {
+    let view = View::new(analysis, lines);
+    let originals = analysis.flow.groups().filter(|(_, group)| group.original.is_none());
+    let mut chosen: Vec<(GroupId, &AltGroup)> =
+        originals.filter(|(_, group)| select.takes(&view, group.first)).collect();
+    chosen.sort_by_key(|(_, group)| group.start);
+    let groups = chosen.into_iter().map(|(id, group)| describe(&view, id, group)).collect();
+    Alternatives { object: object.to_owned(), groups }
 }
 
-impl AlternativeGroup {
-    /// The table, drawn.
-    pub fn to_text(&self) -> String {
-        String::new()
+fn describe(view: &View<'_>, id: GroupId, original: &AltGroup) -> AlternativeGroup {
+    let arms: Vec<&AltGroup> = view.arms(id).into_iter().map(|arm| view.analysis.flow.group(arm)).collect();
+    let names: Vec<String> = arms.iter().map(|arm| arm_name(view, arm)).collect();
+    let at = view.analysis.insns.loc(original.first);
+    let line = view.source_line(original.first);
+    AlternativeGroup {
+        section: view.section_name(at.section).to_owned(),
+        offset: at.offset,
+        length: original.length,
+        feature: names.get(1..).unwrap_or_default().join(", "),
+        function: view.function(original.first),
+        file: line.file,
+        line: line.line,
+        rows: rows(view, original, &arms),
+        arms: arms.iter().zip(names).map(|(arm, name)| describe_arm(view, arm, name)).collect(),
+    }
+}
+
+fn arm_name(view: &View<'_>, arm: &AltGroup) -> String {
+    match arm.original {
+        None => "original".to_owned(),
+        Some(_) => feature(arm.feature, view.analysis.kernel),
+    }
+}
+
+fn describe_arm(view: &View<'_>, arm: &AltGroup, name: String) -> Arm {
+    let padding = arm.nop.map_or(0, |nop| u32::from(view.analysis.insns.get(nop).len));
+    let end = view.boundaries(arm).into_iter().rfind(|boundary| !boundary.padding);
+    let length = end.map_or(0, |last| last.offset.saturating_add(u32::from(view.analysis.insns.get(last.insn).len)));
+    debug_assert!(padding == 0 || length.saturating_add(padding) == arm.length);
+    let section = arm.start.map(|at| view.section_name(at.section).to_owned());
+    Arm { name, section, offset: arm.start.map(|at| at.offset), length }
+}
+
+/// Whatever arm the kernel patches in, an interrupt can find it at each of its boundaries, and nowhere else.
+fn rows(view: &View<'_>, original: &AltGroup, arms: &[&AltGroup]) -> Vec<Row> {
+    let boundaries: Vec<Vec<Boundary>> = arms.iter().map(|arm| view.boundaries(arm)).collect();
+    let mut offsets: Vec<u32> = boundaries.iter().flatten().map(|boundary| boundary.offset).collect();
+    offsets.sort_unstable();
+    offsets.dedup();
+    let flat = view.analysis.states.flat.table(original.slots);
+    let row = |offset: u32| {
+        let here: Vec<Option<Boundary>> =
+            boundaries.iter().map(|arm| arm.iter().find(|boundary| boundary.offset == offset).copied()).collect();
+        let flattened = flat.get(offset as usize).copied().flatten().map(|(state, _)| state);
+        describe_row(view, offset, &here, flattened)
+    };
+    offsets.into_iter().map(row).collect()
+}
+
+fn describe_row(view: &View<'_>, offset: u32, here: &[Option<Boundary>], flattened: Option<CfiId>) -> Row {
+    let analysis = view.analysis;
+    let words = |state: &CfiState| words::state(state, analysis.kernel);
+    let state_of = |boundary: Boundary| analysis.states.id(boundary.insn);
+    let known: Vec<CfiId> = here.iter().flatten().filter_map(|&boundary| state_of(boundary)).collect();
+    let reported = here.iter().flatten().any(|boundary| view.conflict_at(boundary.insn).is_some());
+    let conflict = reported || known.windows(2).any(|pair| pair[0] != pair[1]);
+    let state = flattened.or(known.first().copied()).and_then(|id| analysis.states.by_id(id));
+    let text = |boundary: Boundary| match (boundary.padding, analysis.insns.get(boundary.insn).len) {
+        (false, _) => view.text(boundary.insn),
+        (true, 1) => "nop (padding)".to_owned(),
+        (true, length) => format!("nop{length} (padding)"),
+    };
+    let place = |boundary: Boundary| view.source_line(boundary.insn);
+    let arm_state = |boundary: Boundary| view.state_in_arm(boundary.insn).map(words);
+    Row {
+        offset,
+        cells: here.iter().map(|cell| cell.map(text)).collect(),
+        places: here.iter().map(|cell| cell.map(place)).collect(),
+        state: state.map(words),
+        conflict,
+        states: if conflict { here.iter().map(|cell| cell.and_then(arm_state)).collect() } else { Vec::new() },
     }
 }

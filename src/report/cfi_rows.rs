@@ -8,18 +8,14 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
-use crate::ids::InsnId;
-use crate::report::findings::Cfa;
+use crate::cfi::CfiState;
+use crate::decode::Kind;
+use crate::flow::Flags;
+use crate::ids::{CodeLoc, InsnId};
+use crate::report::select::Select;
+use crate::report::view::View;
+use crate::report::words::{self, Cfa};
 use crate::source_map::Lines;
-
-/// Which part of an object to show.
-#[derive(Clone, Debug, Default)]
-pub struct Select {
-    /// Only this function.
-    pub function: Option<String>,
-    /// Only the code of this line; the file may be given by the end of its path.
-    pub at: Option<(String, u32)>,
-}
 
 /// The states of an object.
 #[derive(Clone, Debug, Serialize)]
@@ -55,16 +51,64 @@ pub struct CfiRow {
     pub saved: BTreeMap<&'static str, i32>,
     /// The ORC entry that holds here.
     pub orc: Option<String>,
-    /// How the CFA is computed behind the instruction, where that is one state.
+    /// How the CFA is computed behind the instruction; `None` where it does not go on, or with an unknown state.
     pub cfa_after: Option<Cfa>,
 }
 
 /// The states of the instructions that `select` names.
-pub fn cfi_listing(object: &str, _analysis: &Analysis, _lines: &Lines, _select: &Select) -> CfiListing {
-    CfiListing { object: object.to_owned(), instructions: Vec::new() }
+pub fn cfi_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> CfiListing {
+    let view = View::new(analysis, lines);
+    let code = analysis.image.sections().filter(|(_, section)| section.is_code());
+    let insns = code.flat_map(|(id, _)| analysis.insns.of_section(id));
+    let chosen = select.insns(&view, insns);
+    CfiListing { object: object.to_owned(), instructions: rows(&view, &chosen) }
 }
 
 /// The states of these instructions.
-pub fn cfi_rows(_analysis: &Analysis, _lines: &Lines, _insns: &[InsnId]) -> Vec<CfiRow> {
-    Vec::new()
+pub fn cfi_rows(analysis: &Analysis, lines: &Lines, insns: &[InsnId]) -> Vec<CfiRow> {
+    rows(&View::new(analysis, lines), insns)
+}
+
+fn rows(view: &View<'_>, insns: &[InsnId]) -> Vec<CfiRow> {
+    insns.iter().map(|&insn| row(view, insn)).collect()
+}
+
+fn row(view: &View<'_>, insn: InsnId) -> CfiRow {
+    let at = view.analysis.insns.loc(insn);
+    let line = view.source_line(insn);
+    let state = view.analysis.states.state(insn);
+    CfiRow {
+        section: view.section_name(at.section).to_owned(),
+        offset: at.offset,
+        length: view.analysis.insns.get(insn).len,
+        bytes: view.hex(insn),
+        text: view.text(insn),
+        function: view.function(insn),
+        file: line.file,
+        line: line.line,
+        cfa: state.and_then(words::cfa),
+        saved: state.map(words::saved).unwrap_or_default(),
+        orc: orc(view, at),
+        cfa_after: state_after(view, insn).and_then(words::cfa),
+    }
+}
+
+/// The ORC entry at a place, as objtool words it.
+fn orc(view: &View<'_>, at: CodeLoc) -> Option<String> {
+    let mut text = String::new();
+    view.analysis.orc.as_ref()?.at(at)?.write_text(&mut text, view.analysis.kernel.rules());
+    Some(text.trim_start().to_owned())
+}
+
+/// The state before the instruction that runs next, when nothing branches.
+fn state_after<'a>(view: &View<'a>, insn: InsnId) -> Option<&'a CfiState> {
+    let analysis = view.analysis;
+    let ends = matches!(
+        analysis.flow.kind(insn),
+        Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Bug | Kind::Sysret
+    );
+    if ends || analysis.flow.has(insn, Flags::DEAD_END) {
+        return None;
+    }
+    analysis.states.state(analysis.flow.next(&analysis.insns, insn)?)
 }

@@ -1,6 +1,7 @@
 //! Findings with their message, their lines, the way that led there and the states that disagree.
 //!
 //! In: the findings of an analysis.  Out: [`Report`], the object of `check --format json`.
+//! Holds afterwards: without findings no line was looked up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,9 +9,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
+use crate::catalogue;
 pub use crate::catalogue::Severity;
-use crate::finding::{Code, Level};
+use crate::finding::{Code, Finding, Level, StateAt};
 use crate::kernel::Kernel;
+use crate::report::message::message;
+use crate::report::path::path;
+pub use crate::report::path::{PathKind, PathStep};
+use crate::report::view::View;
+use crate::report::words::{self, Cfa};
 use crate::source_map::{InlineFrame, Lines};
 
 /// What was found in one object.
@@ -62,37 +69,6 @@ pub struct ReportedFinding {
     pub states: Vec<ReportedState>,
 }
 
-/// What a [`PathStep`] is for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PathKind {
-    /// A branch that was taken or not, a jump, the start.
-    Branch,
-    /// One of the states that disagree.
-    State,
-    /// An arm of an alternative.
-    Arm,
-    /// The stack operation that is left over or missing.
-    Cause,
-}
-
-/// A step of the way to a finding.
-#[derive(Clone, Debug, Serialize)]
-pub struct PathStep {
-    /// What it is for.
-    pub kind: PathKind,
-    /// The section.
-    pub section: String,
-    /// The offset in the section.
-    pub offset: u64,
-    /// The file, as the debug info names it.
-    pub file: Option<Arc<str>>,
-    /// The line, from 1.
-    pub line: Option<u32>,
-    /// What happens there, in words.
-    pub text: String,
-}
-
 /// A state that a finding is about.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReportedState {
@@ -112,15 +88,6 @@ pub struct ReportedState {
     pub text: String,
 }
 
-/// `base + offset`.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
-pub struct Cfa {
-    /// The register.
-    pub base: &'static str,
-    /// Bytes.
-    pub offset: i32,
-}
-
 /// Something that was not judged.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReportedGap {
@@ -131,7 +98,53 @@ pub struct ReportedGap {
 }
 
 /// Describes what `analysis` found in `object`.
-pub fn report(object: &str, analysis: &Analysis, _lines: &Lines) -> Report {
-    let unjudged = analysis.unjudged.iter().map(|u| ReportedGap { what: u.what.clone(), why: u.why.clone() }).collect();
-    Report { object: object.to_owned(), kernel: analysis.kernel, findings: Vec::new(), unjudged, no_source: None }
+pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
+    let view = View::new(analysis, lines);
+    let findings: Vec<ReportedFinding> = analysis.findings.iter().map(|finding| describe(&view, finding)).collect();
+    let placed = analysis.findings.iter().any(|finding| finding.at.is_some());
+    Report {
+        object: object.to_owned(),
+        kernel: analysis.kernel,
+        findings,
+        unjudged: analysis.unjudged.iter().map(|u| ReportedGap { what: u.what.clone(), why: u.why.clone() }).collect(),
+        no_source: if placed { view.no_source() } else { None },
+    }
+}
+
+fn describe<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
+    let place = finding.at.and_then(|at| view.nearest_place(at));
+    let (file, line, column, inlined) = match place {
+        Some(place) => (Some(place.file), place.line, place.column, place.inlined),
+        None => (None, None, None, Vec::new()),
+    };
+    ReportedFinding {
+        code: finding.fault.code(),
+        severity: catalogue::entry(finding.fault.code()).severity,
+        message: message(view, finding),
+        objtool: finding.objtool.as_ref().map(|line| line.text.clone()),
+        objtool_level: finding.objtool.as_ref().map(|line| line.level),
+        function: finding.function.map(|function| view.analysis.image.symbol_name(function).to_owned()),
+        section: finding.at.map(|at| view.section_name(at.section).to_owned()),
+        offset: finding.at.map(|at| at.offset),
+        file,
+        line,
+        column,
+        inlined,
+        path: path(view, finding),
+        states: finding.states.iter().map(|state| describe_state(view, state)).collect(),
+    }
+}
+
+fn describe_state(view: &View<'_>, state: &StateAt) -> ReportedState {
+    let at = view.analysis.insns.loc(state.insn);
+    let line = view.source_line(state.insn);
+    ReportedState {
+        section: view.section_name(at.section).to_owned(),
+        offset: at.offset,
+        file: line.file,
+        line: line.line,
+        cfa: words::cfa(&state.state),
+        saved: words::saved(&state.state),
+        text: words::state(&state.state, view.analysis.kernel),
+    }
 }

@@ -1,10 +1,120 @@
 //! Draws a stack frame.
 //!
-//! In: a [`CfiState`].  Out: lines of text in a fixed-width font, high addresses first.
+//! In: a [`CfiState`].  Out: lines of text for a fixed-width font, high addresses first.
 
-use crate::cfi::CfiState;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-/// The frame that `state` describes.
-pub fn draw(_state: &CfiState) -> String {
-    String::new()
+use crate::cfi::{Base, CfiState, Rule};
+use crate::report::words;
+
+/// The frame that `state` describes; empty where it is not known how to find it.
+pub fn draw(state: &CfiState) -> String {
+    if state.cfa.base == Base::UNDEFINED || state.force_undefined {
+        return String::new();
+    }
+    let mut words_at: BTreeMap<i32, Slot> = BTreeMap::new();
+    for (reg, at) in (0u8..).map(Base::reg).zip(state.regs).filter(|(_, at)| at.base == Base::CFA) {
+        let what = if reg == Base::RA { "return address".to_owned() } else { format!("saved {}", reg.name()) };
+        words_at.entry(at.offset).or_default().holds.push(what);
+    }
+    for (reg, offset) in pointers(state) {
+        words_at.entry(offset).or_default().pointers.push(reg.name());
+    }
+    words_at.entry(0).or_default().holds.push("caller's frame".to_owned());
+    let mut out = String::new();
+    let mut expected = 0;
+    let _ = writeln!(out, "  CFA = {}", words::rule(state.cfa));
+    for (&offset, slot) in words_at.iter().rev() {
+        if expected > offset {
+            let _ = writeln!(out, "         |{:^18}|  {} bytes", "...", expected - offset);
+        }
+        let arrow = if slot.pointers.is_empty() { String::new() } else { format!("  <- {}", slot.pointers.join(", ")) };
+        let _ = writeln!(out, "  {:>6} |{:^18}|{arrow}", label(offset), slot.holds.join(", "));
+        // A saved register has its word; a pointer alone says nothing about what is there.
+        expected = offset.saturating_sub(if slot.holds.is_empty() { 0 } else { 8 });
+        if offset == 0 {
+            let _ = writeln!(out, "         +------------------+");
+            expected = -8;
+        }
+    }
+    out
+}
+
+#[derive(Default)]
+struct Slot {
+    holds: Vec<String>,
+    pointers: Vec<&'static str>,
+}
+
+fn label(offset: i32) -> String {
+    if offset == 0 { "cfa".to_owned() } else { format!("{offset:+}") }
+}
+
+/// Registers that are known to point into the frame, as offsets from the CFA.
+fn pointers(state: &CfiState) -> Vec<(Base, i32)> {
+    let mut found: Vec<(Base, i32)> = Vec::new();
+    let Rule { base, offset } = state.cfa;
+    if base == Base::SP {
+        found.push((base, offset.saturating_neg()));
+    } else {
+        found.push((Base::SP, state.stack_size.saturating_neg()));
+        found.extend((base.index().is_some()).then(|| (base, offset.saturating_neg())));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut CfiState), expected: expect_test::Expect) {
+        let mut state = CfiState::function_entry(2);
+        change(&mut state);
+        expected.assert_eq(&draw(&state));
+    }
+
+    #[test]
+    fn at_the_entry_only_the_return_address_is_there() {
+        check(
+            |_| {},
+            expect![[r#"
+              CFA = rsp+8
+                 cfa |  caller's frame  |
+                     +------------------+
+                  -8 |  return address  |  <- rsp
+        "#]],
+        );
+    }
+
+    #[test]
+    fn a_frame_with_a_frame_pointer() {
+        let frame = |s: &mut CfiState| {
+            s.cfa = Rule::new(Base::BP, 16);
+            s.stack_size = 48;
+            s.regs[5] = Rule::new(Base::CFA, -16);
+            s.regs[3] = Rule::new(Base::CFA, -24);
+        };
+        check(
+            frame,
+            expect![[r#"
+              CFA = rbp+16
+                 cfa |  caller's frame  |
+                     +------------------+
+                  -8 |  return address  |
+                 -16 |    saved rbp     |  <- rbp
+                 -24 |    saved rbx     |
+                     |       ...        |  16 bytes
+                 -48 |                  |  <- rsp
+        "#]],
+        );
+    }
+
+    #[test]
+    fn without_a_cfa_there_is_no_frame() {
+        check(|s| s.cfa = Rule::UNDEFINED, expect![[""]]);
+    }
 }

@@ -4,10 +4,13 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
-use crate::ids::SymbolId;
+use crate::cfi::Base;
+use crate::ids::{InsnId, SymbolId};
+use crate::report::view::View;
 use crate::source_map::Lines;
 
 /// A function in numbers.
@@ -28,13 +31,57 @@ pub struct FunctionSummary {
     pub file: Option<Arc<str>>,
     /// The line of its first instruction, from 1.
     pub line: Option<u32>,
-    /// The most bytes on the stack, the return address counted; `None` where it is not known.
+    /// The most bytes on the stack, the return address counted; `None` where no state is known.
     pub max_depth: Option<i32>,
     /// How many ORC entries begin in it.
     pub orc_rows: u32,
 }
 
 /// The functions of the object, in address order per section.
-pub fn function_summaries(_analysis: &Analysis, _lines: &Lines) -> Vec<FunctionSummary> {
-    Vec::new()
+pub fn function_summaries(analysis: &Analysis, lines: &Lines) -> Vec<FunctionSummary> {
+    let view = View::new(analysis, lines);
+    let mut found: Vec<FunctionSummary> = Vec::new();
+    let mut positions: FxHashMap<SymbolId, usize> = FxHashMap::default();
+    for (section, header) in analysis.image.sections().filter(|(_, section)| section.is_code()) {
+        for insn in analysis.insns.of_section(section) {
+            let Some(symbol) = analysis.flow.owner(insn) else { continue };
+            // Replacements belong to the function that they are patched into.
+            if analysis.image.symbol(symbol).section != section || !analysis.image.symbol(symbol).is_function() {
+                continue;
+            }
+            let position = *positions.entry(symbol).or_insert_with(|| {
+                found.push(start(&view, symbol, insn, &header.name));
+                found.len() - 1
+            });
+            let Some(summary) = found.get_mut(position) else { continue };
+            summary.max_depth = summary.max_depth.max(depth(analysis, insn));
+        }
+    }
+    for (at, _) in analysis.orc.iter().flat_map(|table| &table.rows) {
+        let owner = analysis.insns.containing(*at).and_then(|insn| analysis.flow.owner(insn));
+        let summary = owner.and_then(|owner| positions.get(&owner)).and_then(|&position| found.get_mut(position));
+        summary.into_iter().for_each(|summary| summary.orc_rows += 1);
+    }
+    found
+}
+
+fn start(view: &View<'_>, symbol: SymbolId, insn: InsnId, section: &str) -> FunctionSummary {
+    let line = view.source_line(insn);
+    FunctionSummary {
+        symbol,
+        function: view.analysis.image.symbol_name(symbol).to_owned(),
+        section: section.to_owned(),
+        offset: u64::from(view.analysis.insns.get(insn).offset),
+        size: view.analysis.image.symbol(symbol).size,
+        file: line.file,
+        line: line.line,
+        max_depth: None,
+        orc_rows: 0,
+    }
+}
+
+/// Bytes on the stack before and behind the instruction, whichever is more.
+fn depth(analysis: &Analysis, insn: InsnId) -> Option<i32> {
+    let state = analysis.states.state(insn).filter(|state| state.cfa.base != Base::UNDEFINED)?;
+    Some(state.stack_size)
 }

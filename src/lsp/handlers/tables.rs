@@ -9,7 +9,7 @@ use serde_json::Value;
 use tower_lsp::lsp_types::{Position, Url};
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::report::cfi_rows::Select;
+use crate::report::Select;
 use crate::report::{alternatives as alternatives_of, cfi_listing};
 
 use super::super::snapshot::Snapshot;

@@ -1,0 +1,248 @@
+//! The way to a finding, step by step.
+//!
+//! In: the trails, states and cause of a [`Finding`].  Out: [`PathStep`]s: branches with their condition in words, both
+//! states at a mismatch, every arm at a conflict, and the stack operations that make up the difference.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use crate::decode::Kind;
+use crate::finding::{Fault, Finding, StateAt, Step, StepKind};
+use crate::ids::InsnId;
+use crate::report::view::View;
+use crate::report::words;
+
+/// What a [`PathStep`] is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PathKind {
+    /// A branch that was taken or not, a jump, the start.
+    Branch,
+    /// One of the states that disagree.
+    State,
+    /// An arm of an alternative.
+    Arm,
+    /// The stack operation that is left over or missing.
+    Cause,
+}
+
+/// A step of the way to a finding.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct PathStep {
+    /// What it is for.
+    pub kind: PathKind,
+    /// The section.
+    pub section: String,
+    /// The offset in the section.
+    pub offset: u64,
+    /// The file, as the debug info names it.
+    pub file: Option<Arc<str>>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// What happens there, in words.
+    pub text: String,
+}
+
+/// The way to a state, conditional jumps that were not taken included.
+pub fn ways(view: &View<'_>, state: &StateAt) -> Vec<Step> {
+    let analysis = view.analysis;
+    let mut ways = Vec::new();
+    for (index, step) in state.trail.iter().enumerate() {
+        ways.push(step.clone());
+        let until = state.trail.get(index + 1).map_or(state.insn, |next| next.insn);
+        let mut at = step.to.unwrap_or(step.insn);
+        for _ in 0..MAX_STRAIGHT {
+            if at == until {
+                break;
+            }
+            if analysis.flow.kind(at) == Kind::JumpConditional {
+                ways.push(Step { kind: StepKind::NotTaken, insn: at, to: None, bytes: 0 });
+            }
+            match analysis.flow.next(&analysis.insns, at) {
+                Some(next) => at = next,
+                None => break,
+            }
+        }
+    }
+    ways
+}
+
+/// How many instructions are looked at between two branches.
+const MAX_STRAIGHT: usize = 1 << 16;
+
+/// The steps of a finding, in the order in which a person reads them.
+pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
+    let mut path = Path { view, steps: Vec::new() };
+    let conflict = matches!(finding.fault, Fault::AlternativeStackConflict { .. });
+    let mut walked: Vec<Step> = Vec::new();
+    for (index, state) in finding.states.iter().enumerate() {
+        let ways = ways(view, state);
+        let common = ways.iter().zip(&walked).take_while(|(a, b)| a == b).count();
+        // Without a branch there is one way only, which needs no telling.
+        if ways.len() > 1 {
+            ways.iter().skip(common).for_each(|step| path.branch(step));
+        }
+        if !conflict && finding.states.len() > 1 {
+            path.state(state, if index == 0 { "one path comes here with" } else { "another with" });
+        }
+        walked = ways;
+    }
+    if let Fault::AlternativeStackConflict { insn, .. } = finding.fault {
+        path.arms(finding, insn);
+    }
+    finding.cause.iter().for_each(|step| path.cause(step));
+    path.steps
+}
+
+struct Path<'a> {
+    view: &'a View<'a>,
+    steps: Vec<PathStep>,
+}
+
+impl Path<'_> {
+    fn push(&mut self, kind: PathKind, insn: InsnId, text: String) {
+        let at = self.view.analysis.insns.loc(insn);
+        let line = self.view.source_line(insn);
+        let section = self.view.section_name(at.section).to_owned();
+        self.steps.push(PathStep { kind, section, offset: at.offset, file: line.file, line: line.line, text });
+    }
+
+    fn branch(&mut self, step: &Step) {
+        let to = || {
+            let file = self.view.source_line(step.insn).file;
+            step.to.map(|to| self.view.words(to, file.as_deref()))
+        };
+        let to_line = || to().map_or(String::new(), |line| format!(" (to {line})"));
+        let text = self.view.text(step.insn);
+        let mnemonic = text.split_whitespace().next().unwrap_or("jump");
+        let text = match step.kind {
+            StepKind::Start => match self.view.analysis.flow.owner(step.insn) {
+                Some(owner) => format!("the path starts here, in {}()", self.view.name(owner)),
+                None => "the path starts here, at an unwind hint".to_owned(),
+            },
+            StepKind::Taken => format!("{mnemonic} taken{}{}", when(mnemonic, Outcome::Taken), to_line()),
+            StepKind::NotTaken => format!("{mnemonic} not taken{}", when(mnemonic, Outcome::NotTaken)),
+            StepKind::Jump => format!("{mnemonic}{}", to_line()),
+            StepKind::TableEntry => format!("an entry of the jump table{}", to_line()),
+            StepKind::Arm => match step.to.and_then(|to| self.view.arm_name(to)) {
+                Some(arm) => format!("{arm} runs"),
+                None => "an arm of the alternative runs".to_owned(),
+            },
+            StepKind::Fixup => format!("the instruction faults and its fix-up runs{}", to_line()),
+            StepKind::StaticBranch => format!("the static branch is in its other state{}", to_line()),
+            StepKind::Cause | StepKind::Missing => return,
+        };
+        self.push(PathKind::Branch, step.insn, text);
+    }
+
+    fn state(&mut self, state: &StateAt, lead: &str) {
+        let text = format!("{lead} {}", words::state(&state.state, self.view.analysis.kernel));
+        self.push(PathKind::State, state.insn, text);
+    }
+
+    /// The two arms that disagree, then the other arms that have a boundary at the same offset.
+    fn arms(&mut self, finding: &Finding, insn: InsnId) {
+        let kernel = self.view.analysis.kernel;
+        let offset = self.view.offset_in_arm(insn).unwrap_or_default();
+        let found = match &finding.states[..] {
+            [first, second] => words::differences(&first.state, &second.state, kernel).into_iter().next(),
+            _ => None,
+        };
+        let mut told = Vec::new();
+        for (index, state) in finding.states.iter().enumerate() {
+            let said = found
+                .as_ref()
+                .map(|found| format!("{} is {}", found.subject, if index == 0 { &found.first } else { &found.second }));
+            self.arm(state.insn, offset, &said.unwrap_or_else(|| words::state(&state.state, kernel)));
+            told.extend(self.view.analysis.flow.group_of(state.insn));
+        }
+        let Some(group) = self.view.analysis.flow.group_of(insn) else { return };
+        for arm in self.view.arms(group).into_iter().filter(|arm| !told.contains(arm)) {
+            let boundaries = self.view.boundaries(self.view.analysis.flow.group(arm));
+            let Some(here) = boundaries.into_iter().find(|boundary| boundary.offset == offset) else { continue };
+            if let Some(state) = self.view.analysis.states.state(here.insn) {
+                self.arm(here.insn, offset, &words::state(state, kernel));
+            }
+        }
+    }
+
+    fn arm(&mut self, insn: InsnId, offset: u32, state: &str) {
+        let name = self.view.arm_name(insn).unwrap_or_else(|| "this arm".to_owned());
+        self.push(PathKind::Arm, insn, format!("{name}, +{offset:#x}: {state}"));
+    }
+
+    fn cause(&mut self, step: &Step) {
+        let bytes = step.bytes.unsigned_abs();
+        let insn = self.view.text(step.insn);
+        let text = match (step.kind, step.bytes) {
+            (StepKind::Missing, _) => format!("`{insn}` is only on the other path"),
+            (_, 1..) => format!("`{insn}` takes {bytes} bytes of stack that are not given back"),
+            (_, ..0) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
+            (_, 0) => format!("`{insn}` makes the difference"),
+        };
+        self.push(PathKind::Cause, step.insn, text);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    Taken,
+    NotTaken,
+}
+
+/// The condition of a conditional jump: `: when equal`. Names of conditions as in the SDM, entry `Jcc`.
+fn when(mnemonic: &str, outcome: Outcome) -> String {
+    const CONDITIONS: [(&[&str], &str, &str); 9] = [
+        (&["o"], "on overflow", "without overflow"),
+        (&["b", "c", "nae"], "when below", "when above or equal"),
+        (&["e", "z"], "when equal", "when not equal"),
+        (&["be", "na"], "when below or equal", "when above"),
+        (&["s"], "when negative", "when not negative"),
+        (&["p", "pe"], "on even parity", "on odd parity"),
+        (&["l", "nge"], "when less", "when greater or equal"),
+        (&["le", "ng"], "when less or equal", "when greater"),
+        (&["cxz", "ecxz", "rcxz"], "when the counter is zero", "when the counter is not zero"),
+    ];
+    const NEGATED: [(&str, &str); 11] = [
+        ("no", "o"),
+        ("ae", "b"),
+        ("nc", "b"),
+        ("ne", "e"),
+        ("nz", "e"),
+        ("a", "be"),
+        ("ns", "s"),
+        ("np", "p"),
+        ("po", "p"),
+        ("ge", "l"),
+        ("g", "le"),
+    ];
+    let suffix = mnemonic.split(',').next().and_then(|name| name.strip_prefix('j')).unwrap_or(mnemonic);
+    let (suffix, negated) = match NEGATED.iter().find(|(name, _)| *name == suffix) {
+        Some(&(_, positive)) => (positive, true),
+        None => (suffix, false),
+    };
+    let condition = CONDITIONS.iter().find(|(names, ..)| names.contains(&suffix));
+    match condition {
+        Some(&(_, holds, fails)) => {
+            format!(": {}", if negated == (outcome == Outcome::NotTaken) { holds } else { fails })
+        }
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_told_in_words() {
+        assert_eq!(when("je", Outcome::Taken), ": when equal");
+        assert_eq!(when("je", Outcome::NotTaken), ": when not equal");
+        assert_eq!(when("jne", Outcome::Taken), ": when not equal");
+        assert_eq!(when("ja", Outcome::NotTaken), ": when below or equal");
+        assert_eq!(when("jg", Outcome::Taken), ": when greater");
+        assert_eq!(when("jrcxz", Outcome::NotTaken), ": when the counter is not zero");
+        assert_eq!(when("loop", Outcome::Taken), "");
+    }
+}

@@ -7,7 +7,7 @@
 mod merge;
 mod run;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::InsnTable;
@@ -81,5 +81,17 @@ pub struct Analysis {
 
 /// Analyses the object in `store`.
 pub fn analyse(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
-    run::run(store, config, cancel)
+    let start = Instant::now();
+    let image = ElfImage::read(store)?;
+    run::run(image, start, store, config, cancel)
+}
+
+/// Analyses the object in `store` whose `image` was read before, to see what flags it needs.
+pub fn analyse_image(
+    image: ElfImage,
+    store: &dyn Store,
+    config: &Config,
+    cancel: &CancelToken,
+) -> Result<Analysis, AnalysisError> {
+    run::run(image, Instant::now(), store, config, cancel)
 }

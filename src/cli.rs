@@ -10,6 +10,7 @@ mod inputs;
 mod judge;
 mod listing;
 mod markdown;
+mod orc;
 mod output;
 mod queue;
 mod sarif;
@@ -59,6 +60,8 @@ struct CommandLine {
 enum Command {
     /// Report what objtool would complain about, on the line that causes it
     Check(check::Arguments),
+    /// Show, dump or compare ORC tables
+    Orc(orc::Arguments),
     /// Print the CFI state at each instruction
     Cfi(listing::Cfi),
     /// Print each alternative as a table: a row per byte offset, a column per arm
@@ -75,6 +78,7 @@ pub fn run() -> ExitCode {
     output::set_colour(line.color);
     let result = match line.command {
         Command::Check(arguments) => check::run(&arguments),
+        Command::Orc(arguments) => orc::run(&arguments),
         Command::Cfi(arguments) => listing::cfi(&arguments),
         Command::Alternatives(arguments) => listing::alternatives(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

@@ -36,9 +36,14 @@ impl Clock {
 }
 
 /// See [`super::analyse`].
-pub(super) fn run(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
-    let mut clock = Clock { last: Instant::now(), timing: Vec::new() };
-    let image = ElfImage::read(store)?;
+pub(super) fn run(
+    image: ElfImage,
+    start: Instant,
+    store: &dyn Store,
+    config: &Config,
+    cancel: &CancelToken,
+) -> Result<Analysis, AnalysisError> {
+    let mut clock = Clock { last: start, timing: Vec::new() };
     cancel.check()?;
     clock.lap("read");
     let (kernel, kernel_evidence) = match config.kernel {

@@ -63,12 +63,12 @@ impl Flags {
         Flags { options: None, words: Vec::new(), source, undecided: Vec::new() }
     }
 
-    /// In words, for a person.
+    /// Where they come from, for a person.
     pub fn explained(&self) -> String {
         match &self.source {
-            FlagSource::Own(file) => format!("from {}", file.display()),
+            FlagSource::Own(file) => file.display().to_string(),
             FlagSource::Linked { whole, file } => {
-                format!("from {}: the build runs objtool on {} only", file.display(), whole.display())
+                format!("{}: the build runs objtool on {} only", file.display(), whole.display())
             }
             FlagSource::NotChecked(file) => {
                 format!("none: {} shows that the build does not run objtool on it", file.display())

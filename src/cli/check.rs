@@ -14,7 +14,7 @@ use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::Policy;
-use crate::finding::Level;
+use crate::finding::{Finding, Level};
 use crate::report::{self, Report};
 
 /// How findings are printed.
@@ -134,8 +134,10 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
         return print_objtool(object);
     }
     let mut report = report::report(&object.name, &object.analysis, &object.lines);
+    let mut findings: Vec<&Finding> = object.analysis.findings.iter().collect();
     if !arguments.all {
         report.findings.retain(|finding| finding.objtool.is_some());
+        findings.retain(|finding| finding.objtool.is_some());
     }
     let n_findings = report.findings.len();
     match arguments.format {
@@ -145,19 +147,21 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
             Printed { text, n_findings, for_sarif: None }
         }
         Format::Sarif => Printed { text: String::new(), n_findings, for_sarif: Some(report) },
-        Format::Text | Format::Objtool => Printed { text: text::render(&report, object), n_findings, for_sarif: None },
+        Format::Text | Format::Objtool => {
+            Printed { text: text::render(&report, &findings, object), n_findings, for_sarif: None }
+        }
     }
 }
 
 /// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.
 fn print_objtool(object: &Object) -> Printed {
-    let mut printed = Printed::default();
+    let n_findings = object.analysis.findings.iter().filter(|finding| finding.objtool.is_some()).count();
+    let mut printed = Printed { n_findings, ..Printed::default() };
     for line in &object.analysis.lines {
         let level = match line.level {
             Level::Warning => "warning",
             Level::Error => "error",
         };
-        printed.n_findings += 1;
         printed.text.push_str(&format!("{}: {level}: objtool: {}\n", object.name, line.text));
     }
     printed

@@ -148,8 +148,8 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
         kernel: analysis.kernel.name().to_owned(),
         kernel_evidence: analysis.kernel_evidence.clone(),
         flags: analysis.options.to_string(),
-        flags_from: object.choice.why.clone(),
-        undecided: object.choice.build.undecided.clone(),
+        flags_from: object.flags_from.clone(),
+        undecided: object.undecided.clone(),
         debug_info: match object.lines.map(&analysis.image) {
             Ok(map) => format!("lines of {} files", map.files().len()),
             Err(why @ NoSource::NoDebugInfo) => format!("none: {why}"),

@@ -13,10 +13,11 @@ use super::inputs::{self, Input};
 use crate::analysis::{self, Analysis, Config, Policy};
 use crate::build::{Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
-use crate::image::{FileStore, Store};
-use crate::kernel::KernelChoice;
+use crate::image::{ElfImage, FileStore, Store};
+use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::source_map::Lines;
+use crate::{detect, guess};
 
 /// Options that all analysing commands share.
 #[derive(Args)]
@@ -41,15 +42,6 @@ pub(crate) struct Rules {
     pub options: Options,
 }
 
-/// The flags for an object, and why these.
-pub(crate) struct Choice {
-    pub options: Options,
-    /// Where they come from, for a person.
-    pub why: String,
-    /// What the build gave, if anything was asked of it.
-    pub build: Flags,
-}
-
 /// What became of an input.
 pub(crate) enum Judged {
     /// It was analysed.
@@ -60,14 +52,25 @@ pub(crate) enum Judged {
     Failed(String),
 }
 
+/// An object that can be read.
+pub(crate) struct Opened {
+    /// As the user spells it.
+    pub name: String,
+    pub store: Arc<dyn Store>,
+    pub image: ElfImage,
+}
+
 /// An analysed object.
 pub(crate) struct Object {
     /// As the user spells it.
     pub name: String,
     pub path: PathBuf,
-    pub choice: Choice,
     pub analysis: Analysis,
     pub lines: Lines,
+    /// Why these flags.
+    pub flags_from: String,
+    /// What the build checks and the object alone cannot decide.
+    pub undecided: Vec<String>,
 }
 
 /// Judges objects one by one; shared by all threads.
@@ -75,13 +78,21 @@ pub(crate) struct Judge<'a> {
     rules: &'a Rules,
     finder: Finder,
     policy: Policy,
+    /// Flags besides those of the user and of the build.
+    wanted: Options,
     cancel: CancelToken,
 }
 
 impl<'a> Judge<'a> {
     pub fn new(rules: &'a Rules, policy: Policy) -> Self {
         let search = Search { build_dir: rules.build_dir.clone(), roots: Vec::new() };
-        Judge { rules, finder: Finder::new(search), policy, cancel: CancelToken::default() }
+        let finder = Finder::new(search);
+        Judge { rules, finder, policy, wanted: Options::default(), cancel: CancelToken::default() }
+    }
+
+    /// The same, but an ORC table is made whether or not the build makes one.
+    pub fn for_orc(self) -> Self {
+        Judge { wanted: Options { orc: true, ..Options::default() }, ..self }
     }
 
     /// The finder that knows the builds.
@@ -89,54 +100,64 @@ impl<'a> Judge<'a> {
         &self.finder
     }
 
-    /// The flags for the object at `path`.
-    pub fn choose(&self, input: &Input) -> Choice {
-        let given = &self.rules.options;
-        // In a folder the build also says which objects it checks at all.
-        let build = if given.any_action() && input.named { Flags::unknown() } else { self.finder.flags(&input.path) };
-        if given.any_action() {
-            return Choice { options: given.clone(), why: "given on the command line".to_owned(), build };
+    /// The release that the user chose, or that the object shows.
+    pub fn kernel(&self, object: &Opened) -> Kernel {
+        match self.rules.kernel {
+            KernelChoice::Fixed(kernel) => kernel,
+            KernelChoice::Auto => detect::detect(object.store.as_ref(), &object.image).0,
         }
-        let (mut options, why) = match &build.options {
-            Some(options) => (options.clone(), build.explained()),
-            None => (usual(), format!("what distributions usually pass; {}", build.explained())),
-        };
-        add(&mut options, given);
-        Choice { options, why, build }
+    }
+
+    /// Reads the object without judging it.
+    pub fn open(&self, input: &Input) -> Result<Opened, String> {
+        let name = input.name();
+        let store = FileStore::open(&input.path).map_err(|error| format!("{name}: cannot open: {error}"))?;
+        let image = ElfImage::read(&store).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Opened { name, store: Arc::new(store), image })
     }
 
     /// Analyses the object.
     pub fn object(&self, input: &Input) -> Judged {
-        let choice = self.choose(input);
-        let is_unchecked = matches!(choice.build.source, FlagSource::NotChecked(_));
+        // In a folder the build also says which objects it checks at all.
+        let given = self.rules.options.any_action();
+        let build = if given && input.named { Flags::unknown() } else { self.finder.flags(&input.path) };
+        let is_unchecked = matches!(build.source, FlagSource::NotChecked(_));
         if !input.named && (is_unchecked || inputs::is_foreign(&input.path)) {
             return Judged::Skipped;
         }
-        let config = Config {
-            options: choice.options.clone(),
-            kernel: self.rules.kernel,
-            policy: self.policy,
-            noreturn: Vec::new(),
-        };
-        let name = input.name();
-        let store: Arc<dyn Store> = match FileStore::open(&input.path) {
-            Ok(store) => Arc::new(store),
-            Err(error) => return Judged::Failed(format!("{name}: cannot open: {error}")),
-        };
-        match analysis::analyse(store.as_ref(), &config, &self.cancel) {
-            Ok(analysis) => {
-                let lines = Lines::new(store);
-                Judged::Analysed(Box::new(Object { name, path: input.path.clone(), choice, analysis, lines }))
-            }
-            Err(error) => Judged::Failed(format!("{name}: {error}")),
+        match self.open(input).and_then(|opened| self.analyse(opened, input, build)) {
+            Ok(object) => Judged::Analysed(Box::new(object)),
+            Err(why) => Judged::Failed(why),
         }
     }
-}
 
-/// The flags of a distribution's kernel, without those that only some configurations have.
-fn usual() -> Options {
-    let hacks = vec!["jump_label".to_owned(), "noinstr".to_owned()];
-    Options { orc: true, uaccess: true, static_call: true, hacks, ..Options::default() }
+    fn analyse(&self, opened: Opened, input: &Input, build: Flags) -> Result<Object, String> {
+        let Opened { name, store, image } = opened;
+        let (options, flags_from) = self.choose(&image, &build);
+        let config = Config { options, kernel: self.rules.kernel, policy: self.policy, noreturn: Vec::new() };
+        let analysis = analysis::analyse_image(image, store.as_ref(), &config, &self.cancel);
+        let analysis = analysis.map_err(|error| format!("{name}: {error}"))?;
+        let lines = Lines::new(store);
+        Ok(Object { name, path: input.path.clone(), analysis, lines, flags_from, undecided: build.undecided })
+    }
+
+    /// The flags for an object, and where they come from.
+    fn choose(&self, image: &ElfImage, build: &Flags) -> (Options, String) {
+        let given = &self.rules.options;
+        let (mut options, from) = if given.any_action() {
+            (given.clone(), "the command line".to_owned())
+        } else if let Some(options) = &build.options {
+            (options.clone(), build.explained())
+        } else {
+            let guess = guess::flags(image);
+            let mut from = format!("what the object shows, since they are {}", build.explained());
+            guess.evidence.iter().for_each(|sign| from.push_str(&format!("; {sign}")));
+            (guess.options, from)
+        };
+        add(&mut options, given);
+        options.orc |= self.wanted.orc;
+        (options, from)
+    }
 }
 
 /// Adds flags that ask for no check of their own to flags from elsewhere.

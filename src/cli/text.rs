@@ -9,7 +9,8 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use super::judge::Object;
 use super::output;
 use super::sources::Sources;
-use crate::ids::CodeLoc;
+use crate::finding::Finding;
+use crate::ids::InsnId;
 use crate::report::findings::{PathKind, PathStep, Severity};
 use crate::report::{self, Report, ReportedFinding};
 use crate::source_map::Lines;
@@ -17,8 +18,8 @@ use crate::source_map::Lines;
 /// Of a long way only its end is shown; states and causes are never left out.
 const MAX_BRANCHES: usize = 6;
 
-/// The findings as text.
-pub(crate) fn render(report: &Report, object: &Object) -> String {
+/// The findings as text. `findings` are those of the report, as the analysis has them.
+pub(crate) fn render(report: &Report, findings: &[&Finding], object: &Object) -> String {
     if report.findings.is_empty() {
         return String::new();
     }
@@ -31,8 +32,9 @@ pub(crate) fn render(report: &Report, object: &Object) -> String {
     });
     let sources = Sources::read(&object.path, files);
     let mut text = String::new();
-    for finding in &report.findings {
-        let group = group(finding, report, object, &sources);
+    for (finding, raw) in report.findings.iter().zip(findings) {
+        let insn = raw.insn.and_then(|insn| instruction(insn, object));
+        let group = group(finding, insn, report, &sources);
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");
     }
@@ -47,7 +49,12 @@ struct Mark<'a> {
     label: &'a str,
 }
 
-fn group<'a>(finding: &'a ReportedFinding, report: &'a Report, object: &Object, sources: &'a Sources) -> Group<'a> {
+fn group<'a>(
+    finding: &'a ReportedFinding,
+    insn: Option<String>,
+    report: &'a Report,
+    sources: &'a Sources,
+) -> Group<'a> {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
@@ -78,7 +85,6 @@ fn group<'a>(finding: &'a ReportedFinding, report: &'a Report, object: &Object, 
             without_line.push(step);
         }
     }
-    let insn = instruction(finding, object);
     if !has_source && let Some(insn) = &insn {
         let line = format!("{:#x}: {insn}", finding.offset.unwrap_or_default());
         let span = AnnotationKind::Primary.span(0..line.len());
@@ -148,11 +154,7 @@ fn place(finding: &ReportedFinding, insn: Option<String>) -> Option<String> {
     Some(format!("at {at}{}{}", function.unwrap_or_default(), insn.unwrap_or_default()))
 }
 
-/// The disassembly of the finding's instruction.
-fn instruction(finding: &ReportedFinding, object: &Object) -> Option<String> {
-    let analysis = &object.analysis;
-    let wanted = finding.section.as_deref()?;
-    let section = analysis.image.section_by_name(wanted)?;
-    let insn = analysis.insns.at(CodeLoc::new(section, finding.offset?))?;
-    report::cfi_rows(analysis, &Lines::none(), &[insn]).pop().map(|row| row.text)
+/// The disassembly of an instruction.
+fn instruction(insn: InsnId, object: &Object) -> Option<String> {
+    report::cfi_rows(&object.analysis, &Lines::none(), &[insn]).pop().map(|row| row.text)
 }

@@ -10,7 +10,7 @@ mod static_calls;
 mod unreachable;
 mod unret;
 
-pub use ibt::{absolute_relocations, ibt};
+pub use ibt::{absolute_relocations, ibt, module_entries};
 pub use retpoline::{retpoline, sls};
 pub use static_calls::static_calls;
 pub use unreachable::unreachable;

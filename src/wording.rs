@@ -112,9 +112,8 @@ impl Naming<'_> {
             Fault::DataRelocationToNonEndbr { target } => format!("data relocation to !ENDBR: {}", self.place(*target)),
             Fault::NotIndirectCallTarget { name } => format!("{name}(): not an indirect call target"),
             Fault::MagicModuleName { name } => {
-                let (hook, macro_name) =
-                    if name == "cleanup_module" { ("cleanup", "module_exit") } else { ("init", "module_init") };
-                format!("{name}(): Magic {hook}_module() function name is deprecated, use {macro_name}(fn) instead")
+                // The exit function is told the same.
+                format!("{name}(): Magic init_module() function name is deprecated, use module_init(fn) instead")
             }
             _ => return None,
         })

@@ -150,9 +150,7 @@ fn judge(
     if options.unret && !ledger.stopped() {
         audit::unret(&input, &mut ledger, cancel)?;
     }
-    if options.ibt && !ledger.stopped() {
-        audit::ibt(&input, &mut ledger);
-    }
+    let used = if options.ibt && !ledger.stopped() { audit::ibt(&input, &mut ledger).1 } else { Default::default() };
     if options.sls && !ledger.stopped() {
         audit::sls(&input, &mut ledger);
     }
@@ -161,6 +159,9 @@ fn judge(
     }
     clock.lap("checks");
     let prefixes = prefixes(&input, &mut states, &mut ledger);
+    if options.ibt && options.module && !ledger.stopped() {
+        audit::module_entries(&input, &used, &mut ledger);
+    }
     if options.noabs {
         audit::absolute_relocations(&input, &mut ledger);
     }
@@ -177,7 +178,7 @@ fn judge(
             && input.image.section_by_name(".orc_unwind").is_some()
         {
             let fault = Fault::SectionExists { section: ".orc_unwind" };
-            ledger.plain(&input.naming(), Weight::Fatal, fault, None, None);
+            ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
         }
     }
     clock.lap("orc");

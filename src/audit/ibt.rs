@@ -12,12 +12,13 @@ use crate::flow::{Flags, adjusted_addend};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId};
 use crate::image::{Reloc, SHF_ALLOC};
+use crate::kernel::rules::ModuleEntry;
 use crate::ledger::{Ledger, Weight};
 
 /// `R_X86_64_PC32`, `R_X86_64_PLT32`
 const RELATIVE: [u32; 2] = [2, 4];
-/// `R_X86_64_64`
-const ABSOLUTE: u32 = 1;
+/// `R_X86_64_64`, `R_X86_64_32`, `R_X86_64_32S`
+const ABSOLUTE: [u32; 3] = [1, 10, 11];
 
 struct Check<'a, 'l> {
     input: &'a Input<'a>,
@@ -168,13 +169,38 @@ impl Check<'_, '_> {
     }
 }
 
+/// `--ibt --module`: what the kernel calls by its address, though nothing in the module refers to its `endbr`.
+pub fn module_entries(input: &Input<'_>, used: &FxHashSet<InsnId>, ledger: &mut Ledger) {
+    for (section, _) in input.image.sections() {
+        for &symbol in input.symbols.of_section(section) {
+            let name = input.image.symbol_name(symbol);
+            let start = input.insns.at(CodeLoc::new(section, input.image.symbol(symbol).value));
+            let sealed = |id: &InsnId| input.flow.kind(*id) == Kind::Endbr && !used.contains(id);
+            let Some(id) = start.filter(sealed) else { continue };
+            if !matches!(name, "init_module" | "cleanup_module") || !input.symbols.is_function(symbol) {
+                continue;
+            }
+            let name = name.to_owned();
+            let (weight, fault) = match input.rules.module_entry {
+                ModuleEntry::Unsaid => return,
+                ModuleEntry::NotCallable => (Weight::Warning, Fault::NotIndirectCallTarget { name }),
+                ModuleEntry::MagicName => (Weight::Fatal, Fault::MagicModuleName { name }),
+            };
+            ledger.plain(&input.naming(), weight, fault, Some(id), Some(symbol));
+            if ledger.stopped() {
+                return;
+            }
+        }
+    }
+}
+
 /// `--noabs`: absolute relocations of what is loaded.
 pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) {
     for (id, section) in input.image.sections() {
         if section.flags & SHF_ALLOC == 0 || section.rela.is_none() || section.name == "__patchable_function_entries" {
             continue;
         }
-        for reloc in section.relocs.as_slice().iter().filter(|reloc| reloc.kind == ABSOLUTE) {
+        for reloc in section.relocs.as_slice().iter().filter(|reloc| ABSOLUTE.contains(&reloc.kind)) {
             let fault = Fault::AbsoluteRelocation { section: id, offset: reloc.offset };
             ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
         }

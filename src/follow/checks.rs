@@ -11,6 +11,9 @@ use crate::ids::{InsnId, SymbolId};
 
 use super::walk::{After, FrameView, Verdict, Walk, WalkState};
 
+/// The only table of paravirt operations that calls are followed through, whatever other ones fill its slots.
+const PV_OPS: &str = "pv_ops";
+
 impl Walk<'_, '_> {
     /// Case 9: by the instruction's kind.
     pub(super) fn check(
@@ -73,8 +76,24 @@ impl Walk<'_, '_> {
         Some(self.found(fault, view, false, true))
     }
 
-    fn callee_name(&self, _id: InsnId, callee: Option<SymbolId>) -> String {
-        callee.map_or("{dynamic}", |callee| self.input.image.symbol_name(callee)).to_owned()
+    fn callee_name(&self, id: InsnId, callee: Option<SymbolId>) -> String {
+        match callee {
+            Some(callee) => self.input.image.symbol_name(callee).to_owned(),
+            None => self.pv_op_name(id).unwrap_or_else(|| "{dynamic}".to_owned()),
+        }
+    }
+
+    /// The slot of `pv_ops` that an indirect call goes through, as a release names it that still knows the relocation.
+    /// It divides the addend as it stands, which of an address relative to the instruction is four too small.
+    fn pv_op_name(&self, id: InsnId) -> Option<String> {
+        if !self.input.rules.pv_ops_named || !self.input.flow.has_pv_ops {
+            return None;
+        }
+        let insn = self.input.insns.get(id);
+        let relocs = &self.input.image.section(self.input.insns.section_of(id)).relocs;
+        let reloc = relocs.first_in(u64::from(insn.offset), u64::from(insn.end()))?;
+        let slot = (reloc.addend as u64 / 8) as i32;
+        (self.input.image.symbol_name(reloc.symbol) == PV_OPS).then(|| format!("pv_ops[{slot}]"))
     }
 
     /// Whether noinstr code may call this.
@@ -95,7 +114,7 @@ impl Walk<'_, '_> {
         let insn = input.insns.get(id);
         let relocs = &input.image.section(input.insns.section_of(id)).relocs;
         let Some(reloc) = relocs.first_in(u64::from(insn.offset), u64::from(insn.end())) else { return false };
-        if !input.rules.pv_ops_tables.contains(&input.image.symbol_name(reloc.symbol)) {
+        if input.image.symbol_name(reloc.symbol) != PV_OPS {
             return false;
         }
         let slot = reloc.addend.wrapping_add(4) / 8;

@@ -113,6 +113,17 @@ pub enum FatalStyle {
     Error,
 }
 
+/// What is said of a module's init or exit function whose `endbr` nothing refers to, so that objtool takes it away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ModuleEntry {
+    /// Nothing.
+    Unsaid,
+    /// That no indirect call may reach it.
+    NotCallable,
+    /// That it must not have this name.
+    MagicName,
+}
+
 /// Which unreachable instructions are reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum UnreachableReport {
@@ -196,6 +207,7 @@ pub struct Rules {
     pub cpuidle_is_noinstr: bool,
     pub static_call_tramp_is_noinstr: bool,
     pub pv_ops_share_slots: bool,
+    pub pv_ops_named: bool,
     pub pv_ops_tables: &'static [&'static str],
     pub unreachable: UnreachableReport,
     pub unreachable_after_other_warnings: bool,
@@ -207,6 +219,7 @@ pub struct Rules {
     pub ibt_skips_static_calls: bool,
     pub ibt_compares_parents: bool,
     pub ibt_range_ends: bool,
+    pub module_entry: ModuleEntry,
     // Wording.
     pub noreturn_hint_names_lists: bool,
     pub mitigation_prefix: &'static str,
@@ -296,6 +309,7 @@ const V6_12: Rules = Rules {
     cpuidle_is_noinstr: true,
     static_call_tramp_is_noinstr: true,
     pv_ops_share_slots: true,
+    pv_ops_named: false,
     pv_ops_tables: &["pv_ops", "xen_cpu_ops", "xen_irq_ops", "xen_mmu_ops"],
     unreachable: UnreachableReport::All,
     unreachable_after_other_warnings: false,
@@ -306,6 +320,7 @@ const V6_12: Rules = Rules {
     ibt_skips_static_calls: true,
     ibt_compares_parents: true,
     ibt_range_ends: true,
+    module_entry: ModuleEntry::NotCallable,
     noreturn_hint_names_lists: false,
     mitigation_prefix: "MITIGATION_",
     tail_word: "tail",
@@ -365,6 +380,8 @@ const V6_1: Rules = Rules {
     unreachable: UnreachableReport::First,
     ibt_compares_parents: false,
     ibt_range_ends: false,
+    module_entry: ModuleEntry::Unsaid,
+    pv_ops_named: true,
     mitigation_prefix: "",
     tail_word: "Tail",
     orc_layout: OrcLayout::TypeAndEnd,
@@ -422,6 +439,7 @@ const V7_3: Rules = Rules {
         ".call_sites",
     ],
     ibt_skips_static_calls: false,
+    module_entry: ModuleEntry::MagicName,
     noreturn_hint_names_lists: true,
     jump_destination_symbolic: true,
     fatal: FatalStyle::Error,

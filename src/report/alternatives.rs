@@ -14,6 +14,7 @@ use crate::analysis::Analysis;
 use crate::cfi::CfiState;
 use crate::flow::AltGroup;
 use crate::ids::{CfiId, GroupId};
+use crate::kernel::Kernel;
 use crate::report::arms::Boundary;
 use crate::report::features::feature;
 use crate::report::select::Select;
@@ -159,13 +160,31 @@ fn describe_row(view: &View<'_>, offset: u32, here: &[Option<Boundary>], flatten
         (true, length) => format!("nop{length} (padding)"),
     };
     let place = |boundary: Boundary| view.source_line(boundary.insn);
-    let arm_state = |boundary: Boundary| view.state_in_arm(boundary.insn).map(words);
+    let in_arms: Vec<Option<&CfiState>> =
+        here.iter().map(|cell| cell.and_then(|boundary| view.state_in_arm(boundary.insn))).collect();
     Row {
         offset,
         cells: here.iter().map(|cell| cell.map(text)).collect(),
         places: here.iter().map(|cell| cell.map(place)).collect(),
         state: state.map(words),
         conflict,
-        states: if conflict { here.iter().map(|cell| cell.and_then(arm_state)).collect() } else { Vec::new() },
+        states: if conflict { contrast(&in_arms, analysis.kernel) } else { Vec::new() },
     }
+}
+
+/// What sets the states apart, for each that is known.
+fn contrast(states: &[Option<&CfiState>], kernel: Kernel) -> Vec<Option<String>> {
+    let mut known = states.iter().flatten();
+    let first = known.next();
+    let found =
+        first.and_then(|first| known.find_map(|other| words::differences(first, other, kernel).into_iter().next()));
+    let (Some(first), Some(found)) = (first, found) else {
+        return states.iter().map(|state| state.map(|state| words::state(state, kernel))).collect();
+    };
+    let value = |state: &CfiState| {
+        let differences = words::differences(first, state, kernel).into_iter();
+        differences.filter(|difference| difference.subject == found.subject).map(|difference| difference.second).next()
+    };
+    let told = |state: &&CfiState| format!("{} {}", found.subject, value(state).unwrap_or_else(|| found.first.clone()));
+    states.iter().map(|state| state.as_ref().map(told)).collect()
 }

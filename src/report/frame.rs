@@ -24,17 +24,17 @@ pub fn draw(state: &CfiState) -> String {
     words_at.entry(0).or_default().holds.push("caller's frame".to_owned());
     let mut out = String::new();
     let mut expected = 0;
-    let _ = writeln!(out, "  CFA = {}", words::rule(state.cfa));
+    let _ = writeln!(out, "CFA = {}", words::rule(state.cfa));
     for (&offset, slot) in words_at.iter().rev() {
         if expected > offset {
-            let _ = writeln!(out, "         |{:^18}|  {} bytes", "...", expected - offset);
+            let _ = writeln!(out, "       |{:^18}|  {} bytes", "...", expected - offset);
         }
         let arrow = if slot.pointers.is_empty() { String::new() } else { format!("  <- {}", slot.pointers.join(", ")) };
-        let _ = writeln!(out, "  {:>6} |{:^18}|{arrow}", label(offset), slot.holds.join(", "));
+        let _ = writeln!(out, "{:>6} |{:^18}|{arrow}", label(offset), slot.holds.join(", "));
         // A saved register has its word; a pointer alone says nothing about what is there.
         expected = offset.saturating_sub(if slot.holds.is_empty() { 0 } else { 8 });
         if offset == 0 {
-            let _ = writeln!(out, "         +------------------+");
+            let _ = writeln!(out, "       +------------------+");
             expected = -8;
         }
     }
@@ -82,11 +82,11 @@ mod tests {
         check(
             |_| {},
             expect![[r#"
-              CFA = rsp+8
-                 cfa |  caller's frame  |
-                     +------------------+
-                  -8 |  return address  |  <- rsp
-        "#]],
+                CFA = rsp+8
+                   cfa |  caller's frame  |
+                       +------------------+
+                    -8 |  return address  |  <- rsp
+            "#]],
         );
     }
 
@@ -101,15 +101,15 @@ mod tests {
         check(
             frame,
             expect![[r#"
-              CFA = rbp+16
-                 cfa |  caller's frame  |
-                     +------------------+
-                  -8 |  return address  |
-                 -16 |    saved rbp     |  <- rbp
-                 -24 |    saved rbx     |
-                     |       ...        |  16 bytes
-                 -48 |                  |  <- rsp
-        "#]],
+                CFA = rbp+16
+                   cfa |  caller's frame  |
+                       +------------------+
+                    -8 |  return address  |
+                   -16 |    saved rbp     |  <- rbp
+                   -24 |    saved rbx     |
+                       |       ...        |  16 bytes
+                   -48 |                  |  <- rsp
+            "#]],
         );
     }
 

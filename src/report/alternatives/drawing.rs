@@ -21,7 +21,7 @@ impl AlternativeGroup {
         widths.iter_mut().for_each(|width| *width = (*width).min(MAX_WIDTH));
         let mut out = String::new();
         let line = |out: &mut String, lead: &str, cells: &mut dyn Iterator<Item = &str>, tail: &str| {
-            let mut text = format!("   {lead:<7}");
+            let mut text = format!("{lead:<7}");
             for (cell, width) in cells.zip(&widths) {
                 let _ = write!(text, "{:<width$}   ", cut(cell, *width), width = *width);
             }
@@ -33,7 +33,7 @@ impl AlternativeGroup {
         let mut expected = 0;
         for row in &self.rows {
             if row.offset > expected {
-                let _ = writeln!(out, "   ...");
+                let _ = writeln!(out, "...");
             }
             expected = row.offset.saturating_add(1);
             let cells = &mut row.cells.iter().map(|cell| cell.as_deref().unwrap_or_default());

@@ -48,8 +48,8 @@ impl AlternativeGroup {
         }
         let arms = self.arms.iter().zip(&row.states);
         let told: Vec<String> =
-            arms.filter_map(|(arm, state)| Some(format!("{}: {}", arm.name, state.as_ref()?))).collect();
-        format!("CONFLICT {}", told.join("; "))
+            arms.filter_map(|(arm, state)| Some(format!("{} {}", arm.name, state.as_ref()?))).collect();
+        format!("conflict: {}", told.join(", "))
     }
 }
 
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_conflict_is_marked_with_the_state_of_each_arm() {
         let group = group(&["original", "A"], &[(1, &["nop", "pop %rax"], "CFA rsp+8 / CFA rsp+16")]);
-        assert!(group.to_text().contains("CONFLICT original: CFA rsp+8; A: CFA rsp+16"), "{}", group.to_text());
+        assert!(group.to_text().contains("conflict: original CFA rsp+8, A CFA rsp+16"), "{}", group.to_text());
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod cancel;
 pub mod kernel;
 pub mod options;
 pub mod build;
+pub mod compile;
 pub mod image;
 pub mod cfi;
 pub mod finding;

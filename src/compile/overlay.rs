@@ -1,0 +1,247 @@
+//! Lets a compiler see texts that are not on disk, under the names of the files that they will become.
+//!
+//! In: the source file's text, other unsaved texts, where headers are searched.  Out: the arguments that make the
+//! compiler read them.
+//! Holds afterwards: `__FILE__`, `__LINE__`, lines of the debug information and relative includes are as for the files
+//! themselves.
+//!
+//! Clang takes a virtual file system (`-ivfsoverlay`). GCC has none: it gets *mirrors*, folders in which an unsaved text
+//! stands beside links to the files that are on disk. A mirror is searched before the folder that it mirrors, and a
+//! `#line` at the top of each text gives its real name. The source file stands in a mirror of its own folder, which is
+//! searched first for `#include "..."` because the file is there; its real folder follows by `-iquote`.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::json;
+
+use super::arguments::{Argument, Arguments, SearchKind};
+use super::program::Family;
+
+/// How far above the source file's folder unsaved headers are found by `#include "../..."`.
+const MAX_UP: usize = 4;
+
+/// A text that is not on disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Unsaved<'a> {
+    /// The file that it will become, absolute.
+    pub path: &'a Path,
+    /// The text.
+    pub text: &'a str,
+}
+
+/// What the compiler is told, and how to read what it answers.
+#[derive(Debug, Default)]
+pub struct Overlay {
+    /// The arguments, in their order.
+    pub arguments: Vec<OsString>,
+    /// Mirrors, and the folders that they mirror as the command spells them.
+    mirrors: Vec<(PathBuf, PathBuf)>,
+}
+
+impl Overlay {
+    /// The real name of a file that the compiler has named.
+    pub fn real_name(&self, name: &Path) -> PathBuf {
+        let hit = self.mirrors.iter().find_map(|(mirror, real)| Some(real.join(name.strip_prefix(mirror).ok()?)));
+        hit.unwrap_or_else(|| name.to_owned())
+    }
+}
+
+/// Prepares `folder` for a compile of `source` in `directory`.
+pub fn prepare(
+    family: Family,
+    folder: &Path,
+    directory: &Path,
+    arguments: &Arguments,
+    source: Unsaved<'_>,
+    others: &[Unsaved<'_>],
+) -> io::Result<Overlay> {
+    match family {
+        Family::Clang => virtual_files(folder, directory, arguments, source, others),
+        Family::Gcc => Mirrors { folder, directory, arguments, others, overlay: Overlay::default() }.build(source),
+    }
+}
+
+fn virtual_files(
+    folder: &Path,
+    directory: &Path,
+    arguments: &Arguments,
+    source: Unsaved<'_>,
+    others: &[Unsaved<'_>],
+) -> io::Result<Overlay> {
+    let mut files = Vec::new();
+    for (i, unsaved) in [source].iter().chain(others).enumerate() {
+        let contents = folder.join(format!("text{i}"));
+        fs::write(&contents, unsaved.text)?;
+        // The compiler may come to the file by either name.
+        let mut names = vec![normal(unsaved.path)];
+        names.extend(unsaved.path.canonicalize());
+        if i == 0 {
+            names.push(normal(&directory.join(&arguments.source)));
+        }
+        names.sort();
+        names.dedup();
+        files.extend(names.iter().map(|name| json!({"type": "file", "name": name, "external-contents": contents})));
+    }
+    let overlay = folder.join("overlay.yaml");
+    let description = json!({"version": 0, "case-sensitive": "true", "use-external-names": false, "roots": files});
+    fs::write(&overlay, description.to_string())?;
+    let mut list: Vec<OsString> = vec!["-ivfsoverlay".into(), overlay.into()];
+    for argument in &arguments.list {
+        push(&mut list, argument);
+    }
+    Ok(Overlay { arguments: list, mirrors: Vec::new() })
+}
+
+fn push(list: &mut Vec<OsString>, argument: &Argument) {
+    match argument {
+        Argument::Word(word) | Argument::Source(word) => list.push(word.into()),
+        Argument::Search(kind, folder) => list.extend([kind.flag().into(), folder.into()]),
+    }
+}
+
+struct Mirrors<'a> {
+    folder: &'a Path,
+    directory: &'a Path,
+    arguments: &'a Arguments,
+    others: &'a [Unsaved<'a>],
+    overlay: Overlay,
+}
+
+impl Mirrors<'_> {
+    fn build(mut self, source: Unsaved<'_>) -> io::Result<Overlay> {
+        let text = self.source_mirror(source)?;
+        let spelled = Path::new(&self.arguments.source);
+        let own = match spelled.parent() {
+            Some(parent) if parent != Path::new("") => parent,
+            _ => Path::new("."),
+        };
+        self.overlay.arguments.extend(["-iquote".into(), own.into()]);
+        for argument in &self.arguments.list {
+            match argument {
+                Argument::Search(kind, folder) => self.search_mirror(*kind, folder)?,
+                Argument::Source(_) => self.overlay.arguments.push(text.clone().into()),
+                Argument::Word(word) => self.overlay.arguments.push(word.into()),
+            }
+        }
+        Ok(self.overlay)
+    }
+
+    /// Puts the source file's text into a mirror of its folder, or of one above it from which unsaved headers are
+    /// reached. Without such headers nothing but the text needs to be there.
+    fn source_mirror(&mut self, source: Unsaved<'_>) -> io::Result<PathBuf> {
+        let spelled = Path::new(&self.arguments.source);
+        let (spelled, name) = (spelled.parent().unwrap_or(Path::new("")), spelled.file_name().unwrap_or_default());
+        let folder = real_path(&self.directory.join(spelled));
+        let above: Vec<&Path> = folder.ancestors().take(MAX_UP + 1).collect();
+        let n_below = |top: &Path| self.others.iter().filter(|other| real_path(other.path).starts_with(top)).count();
+        let n_reached = above.last().map_or(0, |highest| n_below(highest));
+        let up = above.iter().position(|top| n_below(top) == n_reached).unwrap_or(0);
+        let top = above.get(up).copied().unwrap_or(&folder);
+        let spelled = spelled.ancestors().nth(up).unwrap_or(top);
+
+        let root = self.folder.join("source");
+        let relative = folder.strip_prefix(top).unwrap_or(Path::new("")).join(name);
+        let text = named(source.text, &self.arguments.source);
+        if n_reached == 0 {
+            fs::create_dir(&root)?;
+            fs::write(root.join(name), text)?;
+        } else {
+            let mut texts = self.texts_below(top, spelled);
+            texts.insert(relative.clone(), text);
+            mirror(top, &root, &texts)?;
+        }
+        let place = root.join(relative);
+        self.remember(root, spelled.to_owned());
+        Ok(place)
+    }
+
+    /// Adds a folder of headers, and before it its mirror, if something below it is unsaved.
+    fn search_mirror(&mut self, kind: SearchKind, folder: &str) -> io::Result<()> {
+        let real = real_path(&self.directory.join(folder));
+        let texts = self.texts_below(&real, Path::new(folder));
+        if !texts.is_empty() {
+            let root = self.folder.join(format!("search{}", self.overlay.mirrors.len()));
+            mirror(&real, &root, &texts)?;
+            self.overlay.arguments.extend([kind.flag().into(), root.clone().into()]);
+            self.remember(root, PathBuf::from(folder));
+        }
+        self.overlay.arguments.extend([kind.flag().into(), folder.into()]);
+        Ok(())
+    }
+
+    /// The unsaved texts below `real`, by their path from there, with the names that they have below `spelled`.
+    fn texts_below(&self, real: &Path, spelled: &Path) -> BTreeMap<PathBuf, String> {
+        let below = self.others.iter().filter_map(|other| {
+            let relative = real_path(other.path).strip_prefix(real).ok()?.to_owned();
+            let name = spelled.join(&relative);
+            Some((relative, named(other.text, &name.display().to_string())))
+        });
+        below.collect()
+    }
+
+    /// Files that stand in a mirror by a link have its name; they get their real one back.
+    fn remember(&mut self, root: PathBuf, spelled: PathBuf) {
+        let shown = spelled.display().to_string();
+        let shown = if shown.is_empty() { ".".to_owned() } else { shown };
+        let in_macros = self.arguments.macro_name(&format!("{shown}/"));
+        let options = [
+            format!("-fdebug-prefix-map={}={shown}", root.display()),
+            format!("-fmacro-prefix-map={}/={in_macros}", root.display()),
+        ];
+        self.overlay.arguments.extend(options.map(OsString::from));
+        self.overlay.mirrors.push((root, spelled));
+    }
+}
+
+/// The text, under its name. A byte order mark would not stand at the start any more.
+fn named(text: &str, name: &str) -> String {
+    let escaped = name.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("#line 1 \"{escaped}\"\n{}", text.strip_prefix('\u{feff}').unwrap_or(text))
+}
+
+/// The file behind all links; for one that does not exist, what its path says.
+fn real_path(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| normal(path))
+}
+
+/// Makes `root` look like `real`, with `texts` in place of the files of these names.
+fn mirror(real: &Path, root: &Path, texts: &BTreeMap<PathBuf, String>) -> io::Result<()> {
+    let mut real_folders: Vec<&Path> = texts.keys().flat_map(|path| path.ancestors().skip(1)).collect();
+    real_folders.sort();
+    real_folders.dedup();
+    for folder in &real_folders {
+        fs::create_dir_all(root.join(folder))?;
+        // A folder that does not exist yet has nothing to link to.
+        for entry in fs::read_dir(real.join(folder)).into_iter().flatten().flatten() {
+            let relative = folder.join(entry.file_name());
+            let is_replaced = texts.contains_key(&relative) || real_folders.contains(&relative.as_path());
+            if !is_replaced {
+                symlink(entry.path(), root.join(&relative))?;
+            }
+        }
+    }
+    for (path, text) in texts {
+        fs::write(root.join(path), text)?;
+    }
+    Ok(())
+}
+
+/// The path without `.` and `..`, as far as it can be told from its text.
+pub fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}

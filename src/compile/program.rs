@@ -1,0 +1,128 @@
+//! Decides which programs may be run as compilers.
+//!
+//! In: the first words of a compile command, `orcls.compilers`.  Out: [`Program`], by its absolute path.
+//! Holds afterwards: a program that a workspace brings along is run only when the user has named it: without a setting
+//! it must be the one that `PATH` leads to.
+
+use std::env;
+use std::ffi::OsStr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::arguments::Refusal;
+
+/// Whose options a compiler understands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Family {
+    /// GCC's.
+    Gcc,
+    /// Clang's.
+    Clang,
+}
+
+/// A compiler.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Program {
+    /// Its file.
+    pub path: PathBuf,
+    /// Whose options it takes.
+    pub family: Family,
+}
+
+/// Programs that run the compiler named behind them, to remember or to spread its results. They are left out.
+const LAUNCHERS: [&str; 4] = ["ccache", "sccache", "distcc", "icecc"];
+
+/// Finds the compiler of a command that runs in `directory`, and says where its arguments start.
+pub fn find(argv: &[String], directory: &Path, allowed: &[String]) -> Result<(Program, usize), Refusal> {
+    let is_launcher = |word: &String| file_name(word).is_some_and(|name| LAUNCHERS.contains(&name));
+    let skipped = argv.iter().take_while(|word| is_launcher(word)).count();
+    let word = argv.get(skipped).ok_or(Refusal::Empty)?;
+    let family = file_name(word).and_then(family).ok_or_else(|| Refusal::NotCompiler(word.clone()))?;
+    let named = allowed.iter().any(|entry| entry == word);
+    let path = if word.contains('/') {
+        let path = directory.join(word);
+        let on_path = || search_path().iter().any(|folder| path.parent() == Some(folder));
+        if !(named || (allowed.is_empty() && on_path())) {
+            return Err(Refusal::NotAllowed(word.clone()));
+        }
+        path
+    } else {
+        if !(named || allowed.is_empty()) {
+            return Err(Refusal::NotAllowed(word.clone()));
+        }
+        let found = search_path().into_iter().map(|folder| folder.join(word)).find(|path| is_program(path));
+        found.ok_or_else(|| Refusal::NotFound(word.clone()))?
+    };
+    Ok((Program { path, family }, skipped + 1))
+}
+
+fn file_name(word: &str) -> Option<&str> {
+    Path::new(word).file_name().and_then(OsStr::to_str)
+}
+
+/// The absolute folders of `PATH`: a relative one would mean a folder of the workspace.
+fn search_path() -> Vec<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).filter(|folder| folder.is_absolute()).collect()
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// The family of a compiler of this name: `gcc`, `x86_64-linux-gnu-gcc-12`, `clang++-17`, ...
+fn family(name: &str) -> Option<Family> {
+    let is_version = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let bare = match name.rsplit_once('-') {
+        Some((rest, version)) if is_version(version) => rest,
+        _ => name,
+    };
+    match bare.rsplit_once('-').map_or(bare, |(_triple, last)| last) {
+        "gcc" | "cc" | "g++" | "c++" => Some(Family::Gcc),
+        "clang" | "clang++" => Some(Family::Clang),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn compilers_are_known_by_name() {
+        for name in ["gcc", "cc", "gcc-12", "x86_64-linux-gnu-gcc", "x86_64-linux-gnu-gcc-12", "g++-13.2"] {
+            assert_eq!(family(name), Some(Family::Gcc), "{name}");
+        }
+        for name in ["clang", "clang-17", "clang++", "x86_64-unknown-linux-gnu-clang-14"] {
+            assert_eq!(family(name), Some(Family::Clang), "{name}");
+        }
+        for name in ["sh", "python3", "gcc.sh", "rustc", "ld", "mygcc2", "-12", "", "gcc-"] {
+            assert_eq!(family(name), None, "{name}");
+        }
+    }
+
+    #[track_caller]
+    fn refused(command: &str, allowed: &[&str]) -> Refusal {
+        let argv: Vec<_> = command.split(' ').map(str::to_owned).collect();
+        let allowed: Vec<_> = allowed.iter().map(|&s| s.to_owned()).collect();
+        find(&argv, Path::new("/work"), &allowed).expect_err("the program is refused")
+    }
+
+    #[test]
+    fn a_program_of_the_workspace_needs_the_user_s_word() {
+        assert!(matches!(refused("./gcc -c a.c", &[]), Refusal::NotAllowed(_)));
+        assert!(matches!(refused("/work/tools/gcc -c a.c", &[]), Refusal::NotAllowed(_)));
+        assert!(matches!(refused("gcc -c a.c", &["clang"]), Refusal::NotAllowed(_)));
+        assert!(matches!(refused("sh -c gcc", &["sh"]), Refusal::NotCompiler(_)));
+        assert!(matches!(refused("no-such-triple-gcc-99 -c a.c", &[]), Refusal::NotFound(_)));
+        let argv = ["tools/gcc".to_owned()];
+        let found = find(&argv, Path::new("/work"), &argv).expect("the user named it");
+        assert_eq!(found.0.path, Path::new("/work/tools/gcc"));
+    }
+
+    #[test]
+    fn launchers_are_left_out() {
+        assert!(matches!(refused("ccache ./gcc -c a.c", &[]), Refusal::NotAllowed(word) if word == "./gcc"));
+        assert_eq!(refused("ccache", &[]), Refusal::Empty);
+    }
+}

@@ -70,6 +70,13 @@ pub struct Build {
     pub notes: Vec<String>,
 }
 
+impl Build {
+    /// The command as one would type it into a shell.
+    pub fn command_line(&self) -> String {
+        shell_words::join(&self.argv)
+    }
+}
+
 /// No command was found.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("no compile command found for {}", path.display())]

@@ -154,6 +154,19 @@ mod tests {
     }
 
     #[test]
+    fn the_index_names_every_page() {
+        let mut index =
+            String::from("# What orcls finds\n\nA page for each code, as `orcls explain CODE` prints it.\n\n");
+        index.push_str("| code | what it is | breaks |\n|---|---|---|\n");
+        for &code in Code::ALL {
+            let entry = entry(code);
+            let stakes: Vec<String> = entry.stakes.iter().map(Stake::to_string).collect();
+            index.push_str(&format!("| [{code}]({code}.md) | {} | {} |\n", entry.title(), stakes.join(", ")));
+        }
+        expect_test::expect_file!["../docs/findings/README.md"].assert_eq(&index);
+    }
+
+    #[test]
     fn a_mistyped_code_is_understood() {
         assert_eq!(find("falls-through"), Some(Code::FallsThrough));
         assert_eq!(find("fall-through"), None);

@@ -14,8 +14,8 @@ use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::Policy;
-use crate::finding::{Finding, Level};
-use crate::report::{self, Report};
+use crate::finding::{Code, Finding, Level};
+use crate::report::{self, Report, ReportedFinding};
 
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -47,6 +47,16 @@ pub(crate) struct Arguments {
     rules: Rules,
 }
 
+impl Arguments {
+    /// Whether the finding is reported.
+    fn shows(&self, finding: &Finding) -> bool {
+        // In a build objtool has written its tables into the object. Only who asks for objtool's flags in so many words
+        // wants to hear that it would not write them again.
+        let is_expected = finding.fault.code() == Code::AlreadyProcessed && !self.rules.options.any_action();
+        self.all || (finding.objtool.is_some() && !is_expected)
+    }
+}
+
 /// What all objects together came to.
 #[derive(Default)]
 struct Tally {
@@ -65,7 +75,10 @@ struct Tally {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let (inputs, failed) = inputs::collect(&arguments.paths);
     queue::set_jobs(arguments.rules.jobs);
-    let policy = if arguments.all { Policy::Everything } else { Policy::Objtool };
+    // objtool's lines need no more than objtool looks at; all else shows the way to each finding. An object without
+    // findings costs the same either way.
+    let brief = arguments.format == Format::Objtool && !arguments.all;
+    let policy = if brief { Policy::Objtool } else { Policy::Everything };
     let judge = Judge::new(&arguments.rules, policy);
     let tally = Mutex::new(Tally { failed: usize::from(failed), ..Tally::default() });
     queue::run(inputs.len(), |at| match inputs.get(at) {
@@ -131,14 +144,14 @@ struct Printed {
 
 fn print(object: &Object, arguments: &Arguments) -> Printed {
     if arguments.format == Format::Objtool {
-        return print_objtool(object);
+        return print_objtool(object, arguments);
     }
     let mut report = report::report(&object.name, &object.analysis, &object.lines);
-    let mut findings: Vec<&Finding> = object.analysis.findings.iter().collect();
-    if !arguments.all {
-        report.findings.retain(|finding| finding.objtool.is_some());
-        findings.retain(|finding| finding.objtool.is_some());
-    }
+    let (findings, shown): (Vec<&Finding>, Vec<ReportedFinding>) = (object.analysis.findings.iter())
+        .zip(std::mem::take(&mut report.findings))
+        .filter(|(finding, _)| arguments.shows(finding))
+        .unzip();
+    report.findings = shown;
     let n_findings = report.findings.len();
     match arguments.format {
         Format::Json => {
@@ -154,10 +167,17 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
 }
 
 /// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.
-fn print_objtool(object: &Object) -> Printed {
-    let n_findings = object.analysis.findings.iter().filter(|finding| finding.objtool.is_some()).count();
-    let mut printed = Printed { n_findings, ..Printed::default() };
-    for line in &object.analysis.lines {
+fn print_objtool(object: &Object, arguments: &Arguments) -> Printed {
+    let mut printed = Printed::default();
+    let mut unwanted = Vec::new();
+    for finding in &object.analysis.findings {
+        match &finding.objtool {
+            Some(_) if arguments.shows(finding) => printed.n_findings += 1,
+            Some(line) => unwanted.push(&line.text),
+            None => {}
+        }
+    }
+    for line in object.analysis.lines.iter().filter(|line| !unwanted.contains(&&line.text)) {
         let level = match line.level {
             Level::Warning => "warning",
             Level::Error => "error",

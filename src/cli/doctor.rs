@@ -53,6 +53,8 @@ struct BuildFacts {
     source: Option<String>,
     directory: String,
     command: Vec<String>,
+    #[serde(skip)]
+    command_line: String,
     from: String,
     others: Vec<String>,
     notes: Vec<String>,
@@ -110,6 +112,7 @@ fn diagnose(input: &Input, judge: &Judge<'_>, found: Result<Build, NotFound>) ->
                 object: shown(&build.object),
                 source: build.source.as_deref().map(shown),
                 directory: shown(&build.directory),
+                command_line: build.command_line(),
                 command: build.argv,
                 from: shown(build.origin.path()),
                 others: build.others.iter().map(|path| shown(path)).collect(),
@@ -171,7 +174,7 @@ fn text(diagnosis: &Diagnosis) -> String {
         Some(build) => {
             row("command from", &build.from);
             row("directory", &build.directory);
-            row("command", &format!("{CODE}{}{CODE:#}", shell_words::join(&build.command)));
+            row("command", &format!("{CODE}{}{CODE:#}", build.command_line));
             row("object", &build.object);
             if let Some(source) = &build.source {
                 row("source", source);

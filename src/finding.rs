@@ -454,8 +454,10 @@ pub enum StepKind {
     StaticBranch,
     /// A stack operation that nothing on the way takes back: the cause of a difference.
     Cause,
-    /// A stack operation that the other way has and this one lacks.
+    /// Next to here a stack operation is missing: the other way has it, or what `to` takes was never put.
     Missing,
+    /// A `pop` that takes the slot of another register.
+    Misplaced,
 }
 
 /// A step of the way to a finding.

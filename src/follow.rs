@@ -4,8 +4,10 @@
 //! Holds afterwards: every instruction that a path reaches has the state before it.
 //! Reads like: `validate_functions`, `validate_unwind_hints` and `validate_branch` in `tools/objtool/check.c`.
 
+mod cause;
 mod checks;
 mod merge;
+mod replay;
 mod trail;
 mod walk;
 

@@ -64,7 +64,7 @@ impl Walk<'_, '_> {
     /// `None` when the call is fine.
     fn judge_call(&mut self, id: InsnId, state: &WalkState, view: FrameView) -> Option<After> {
         let callee = self.input.flow.direct_callee(id);
-        let fault = if state.noinstr && state.instr <= 0 && !self.noinstr_callee(id, callee, view) {
+        let fault = if state.noinstr && state.instr <= 0 && !self.noinstr_callee(id, callee) {
             Fault::CallLeavesNoinstr { callee: self.callee_name(id, callee) }
         } else if state.uaccess && !self.uaccess_safe(callee) {
             Fault::CallWithUaccess { callee: self.callee_name(id, callee) }
@@ -97,9 +97,9 @@ impl Walk<'_, '_> {
     }
 
     /// Whether noinstr code may call this.
-    fn noinstr_callee(&mut self, id: InsnId, callee: Option<SymbolId>, view: FrameView) -> bool {
+    fn noinstr_callee(&mut self, id: InsnId, callee: Option<SymbolId>) -> bool {
         let Some(callee) = callee else {
-            return self.input.flow.has_pv_ops && self.noinstr_pv_op(id, view);
+            return self.input.flow.has_pv_ops && self.noinstr_pv_op(id);
         };
         let input = self.input;
         let section = input.image.symbol(callee).section;
@@ -109,7 +109,7 @@ impl Walk<'_, '_> {
     }
 
     /// An indirect call through a paravirt slot is fine when every function that may be in the slot is.
-    fn noinstr_pv_op(&mut self, id: InsnId, view: FrameView) -> bool {
+    fn noinstr_pv_op(&mut self, id: InsnId) -> bool {
         let input = self.input;
         let insn = input.insns.get(id);
         let relocs = &input.image.section(input.insns.section_of(id)).relocs;
@@ -125,7 +125,6 @@ impl Walk<'_, '_> {
                 clean = false;
             }
         }
-        let _ = view;
         clean
     }
 

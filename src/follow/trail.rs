@@ -4,8 +4,21 @@
 //! Holds afterwards: a segment's parent comes before it, so that every trail ends at a root.
 
 use crate::cfi::CfiState;
+use crate::decode::InsnTable;
 use crate::finding::{StateAt, Step, StepKind};
+use crate::flow::FlowGraph;
 use crate::ids::InsnId;
+
+/// Ways longer than this are not replayed.
+const LONGEST: usize = 100_000;
+
+/// An instruction on a way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Passed {
+    pub insn: InsnId,
+    /// Whether it took effect: an alternate is entered instead of the instruction.
+    pub acted: bool,
+}
 
 /// An activation of the walk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -60,7 +73,7 @@ impl Segments {
     }
 
     /// The branches from the start of the walk to an instruction of a segment.
-    pub fn trail(&self, segment: SegmentId, _to: InsnId) -> Vec<Step> {
+    pub fn trail(&self, segment: SegmentId) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut at = Some(segment);
         while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
@@ -71,10 +84,39 @@ impl Segments {
         steps
     }
 
+    /// Every instruction from the start of the walk to `to`, which belongs to `segment`. Empty when there are too many.
+    pub(super) fn way(&self, flow: &FlowGraph, insns: &InsnTable, segment: SegmentId, to: InsnId) -> Vec<Passed> {
+        let mut legs = Vec::new();
+        let (mut at, mut end, mut acted) = (Some(segment), to, true);
+        while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
+            legs.push((segment.start, end, acted));
+            end = segment.from;
+            acted = matches!(segment.kind, StepKind::Taken | StepKind::Jump);
+            at = segment.parent;
+        }
+        let mut way = Vec::new();
+        for (start, end, acted) in legs.into_iter().rev() {
+            let mut insn = start;
+            while insn != end {
+                way.push(Passed { insn, acted: true });
+                match flow.next(insns, insn) {
+                    Some(next) if way.len() < LONGEST => insn = next,
+                    _ => return Vec::new(),
+                }
+            }
+            way.push(Passed { insn: end, acted });
+        }
+        way
+    }
+
+    /// The segment that reached an instruction first.
+    pub(super) fn first(&self, insn: InsnId) -> Option<SegmentId> {
+        self.first_visit.get(insn.index()).copied().filter(|&s| s != u32::MAX).map(SegmentId)
+    }
+
     /// A recorded state with the way by which it came.
     pub fn state_at(&self, insn: InsnId, state: CfiState) -> StateAt {
-        let segment = self.first_visit.get(insn.index()).copied().filter(|&s| s != u32::MAX);
-        let trail = segment.map_or_else(Vec::new, |segment| self.trail(SegmentId(segment), insn));
+        let trail = self.first(insn).map_or_else(Vec::new, |segment| self.trail(segment));
         StateAt { insn, state, trail }
     }
 }

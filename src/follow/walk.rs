@@ -8,7 +8,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cfi::{CfiState, Context, Dest, Interner, Source, apply};
 use crate::decode::Kind;
-use crate::finding::{Fault, StepKind};
+use crate::finding::{Fault, StateAt, StepKind};
 use crate::flatten::FlatCfi;
 use crate::flow::{AlternateKind, Flags};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
@@ -16,7 +16,7 @@ use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::Ledger;
 
 use super::trail::{SegmentId, Segments};
-use super::{CfiMap, Input, Policy, merge};
+use super::{CfiMap, Input, Policy, cause, merge};
 
 /// What is carried along a path.
 #[derive(Clone, Copy, Debug)]
@@ -242,7 +242,7 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// Case 3 to 6 of the walk: who owns the instruction, whether it was seen before, its state.
     fn arrive(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
-        let Input { flow, symbols, rules, .. } = self.input;
+        let Input { flow, symbols, .. } = self.input;
         let id = frame.insn;
         if let Some(function) = function {
             if frame.previous.is_none() && symbols.traits(function).ignore {
@@ -295,7 +295,6 @@ impl<'a, 'l> Walk<'a, 'l> {
                 }
             }
         }
-        let _ = rules;
         frame.phase = Phase::Alternate(0);
         Step::Continue
     }
@@ -550,9 +549,15 @@ impl<'a, 'l> Walk<'a, 'l> {
                 states.push(self.segments.state_at(first, self.states.get(CfiId(recorded)).clone()));
             }
         }
-        let trail = self.segments.trail(frame.segment, insn);
-        states.push(crate::finding::StateAt { insn, state: self.states.get(frame.state.cfi).clone(), trail });
+        let trail = self.segments.trail(frame.segment);
+        states.push(StateAt { insn, state: self.states.get(frame.state.cfi).clone(), trail });
+        let Input { flow, insns, .. } = self.input;
+        let new = self.segments.way(flow, insns, frame.segment, insn);
+        let recorded = first
+            .and_then(|first| Some((first, self.segments.first(first)?)))
+            .map(|(first, segment)| self.segments.way(flow, insns, segment, first));
         if let Some(finding) = self.ledger.findings.last_mut() {
+            finding.cause = cause::cause(&self.input, &finding.fault, &new, recorded.as_deref());
             finding.states = states;
         }
     }

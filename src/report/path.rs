@@ -131,7 +131,7 @@ impl Path<'_> {
             },
             StepKind::Fixup => format!("the instruction faults and its fix-up runs{}", to_line()),
             StepKind::StaticBranch => format!("the static branch is in its other state{}", to_line()),
-            StepKind::Cause | StepKind::Missing => return,
+            StepKind::Cause | StepKind::Missing | StepKind::Misplaced => return,
         };
         self.push(PathKind::Branch, step.insn, text);
     }
@@ -176,7 +176,14 @@ impl Path<'_> {
         let bytes = step.bytes.unsigned_abs();
         let insn = self.view.text(step.insn);
         let text = match (step.kind, step.bytes) {
-            (StepKind::Missing, _) => format!("`{insn}` is only on the other path"),
+            (StepKind::Missing, _) => match step.to {
+                Some(taker) => format!(
+                    "next to `{insn}` something may be missing: `{}` takes what was never put on the stack",
+                    self.view.text(taker)
+                ),
+                None => format!("`{insn}` is only on the other path"),
+            },
+            (StepKind::Misplaced, _) => format!("`{insn}` takes the slot of another register"),
             (_, 1..) => format!("`{insn}` takes {bytes} bytes of stack that are not given back"),
             (_, ..0) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
             (_, 0) => format!("`{insn}` makes the difference"),

@@ -1,0 +1,313 @@
+//! Finds the stack operations that make up a finding: pushed and never popped, popped into the wrong register, missing.
+//!
+//! In: the way to a finding, and the way to the state it disagrees with.  Out: [`Step`]s, each an operation to look at.
+//! Holds afterwards: nothing is claimed where the stack pointer was set in a way that is not followed here.
+//!
+//! The way is replayed on a model of the stack in which each slot knows who made it. Case by case:
+//!
+//! | case | on the way | told |
+//! |---|---|---|
+//! | 1 | a slot is left at a return | who made it |
+//! | 2 | more is taken than was put | who took it |
+//! | 3 | `pop` of a register whose slot lies deeper | who made the slots above, and the `pop` |
+//! | 4 | `pop` of a register that has no slot | the `pop`, who took its slot, or where the `push` is missing |
+//! | 5 | an area is released in parts that do not add up | who took the parts |
+//! | 6 | two ways meet | what only one of them has |
+//! | 7 | a flag is wrong | who set it last |
+
+use crate::cfi::{Base, Dest, Source, StackOp};
+use crate::decode::Kind;
+use crate::finding::{Fault, Mismatch, Step, StepKind};
+use crate::flow::Flags;
+use crate::ids::InsnId;
+
+use super::Input;
+use super::replay;
+use super::trail::Passed;
+
+/// No finding names more operations than this.
+const MOST: usize = 12;
+
+/// Bytes on the stack, and who put them there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Slot {
+    by: InsnId,
+    bytes: i32,
+    /// The register that was pushed.
+    register: Option<Base>,
+    /// Who took a part of it.
+    parts: Vec<InsnId>,
+}
+
+/// The stack as a way leaves it.
+#[derive(Clone, Default, Debug)]
+struct Stack {
+    slots: Vec<Slot>,
+    /// Slots that went to another register than they came from, and who took them.
+    taken: Vec<(Slot, InsnId)>,
+    /// How many slots there were when the frame pointer was set up.
+    frame: Option<usize>,
+    odd: Vec<Step>,
+    /// The stack pointer came from somewhere that the model does not follow.
+    lost: bool,
+}
+
+fn step(kind: StepKind, insn: InsnId, to: Option<InsnId>, bytes: i32) -> Step {
+    Step { kind, insn, to, bytes }
+}
+
+/// The operations that a finding comes from, in the order of the way.
+pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: Option<&[Passed]>) -> Vec<Step> {
+    let mut steps = match fault {
+        // Case 7
+        Fault::ReturnWithUaccess | Fault::CallWithUaccess { .. } | Fault::UaccessRecursive => {
+            last_of(input, new, &[Kind::Stac])
+        }
+        Fault::ReturnWithoutUaccess | Fault::UaccessRedundant => last_of(input, new, &[Kind::Clac]),
+        Fault::ReturnWithDirectionFlag | Fault::CallWithDirectionFlag { .. } | Fault::DirectionFlagRecursive => {
+            last_of(input, new, &[Kind::Std])
+        }
+        Fault::DirectionFlagRedundant => last_of(input, new, &[Kind::Cld]),
+        Fault::ReturnWithModifiedFrame | Fault::SiblingCallWithModifiedFrame | Fault::FramePointerScratched => {
+            at_return(input, new)
+        }
+        Fault::StackStateMismatch(mismatch) => at_meeting(input, new, recorded.unwrap_or(&[]), Some(mismatch)),
+        Fault::AlternativeStackConflict { .. } => at_meeting(input, new, recorded.unwrap_or(&[]), None),
+        Fault::CallWithoutFramePointer => Vec::new(),
+        Fault::UndefinedStackState
+        | Fault::UnsupportedStackRegisterModification
+        | Fault::UnsupportedStackRealignment
+        | Fault::UnexpectedEndOfSection { .. } => replay::base_changes(input, new),
+        _ => Vec::new(),
+    };
+    let mut known = rustc_hash::FxHashSet::default();
+    steps.retain(|step| known.insert((step.insn, step.kind == StepKind::Missing)));
+    steps.truncate(MOST);
+    steps
+}
+
+fn last_of(input: &Input<'_>, way: &[Passed], kinds: &[Kind]) -> Vec<Step> {
+    let before = way.split_last().map_or(way, |(_, before)| before);
+    let found = before.iter().rev().find(|passed| kinds.contains(&input.flow.kind(passed.insn)));
+    found.map(|passed| step(StepKind::Cause, passed.insn, None, 0)).into_iter().collect()
+}
+
+fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
+    let mut stack = run(input, way);
+    if stack.lost {
+        return replay::base_changes(input, way);
+    }
+    // Case 1
+    let left: Vec<Slot> = std::mem::take(&mut stack.slots);
+    for slot in &left {
+        stack.odd.push(step(StepKind::Cause, slot.by, None, slot.bytes));
+        stack.odd.extend(slot.parts.iter().map(|&part| step(StepKind::Cause, part, Some(slot.by), 0)));
+        stack.odd.extend(twins(input, way, slot));
+    }
+    if stack.odd.is_empty() {
+        stack.odd = replay::base_changes(input, way);
+    }
+    stack.odd
+}
+
+/// Other pushes of the register of a slot that was left: which of them is one too many can not be told.
+fn twins(input: &Input<'_>, way: &[Passed], slot: &Slot) -> Vec<Step> {
+    let Some(register) = slot.register else { return Vec::new() };
+    let pushes = |passed: &&Passed| {
+        let op = StackOp { dest: Dest::Push, src: Source::Reg(register) };
+        passed.acted && passed.insn != slot.by && input.insns.ops(passed.insn).contains(&op)
+    };
+    way.iter().filter(pushes).map(|passed| step(StepKind::Cause, passed.insn, None, slot.bytes)).collect()
+}
+
+/// Case 6: what one way has put on the stack and the other has not.
+fn at_meeting(input: &Input<'_>, new: &[Passed], recorded: &[Passed], mismatch: Option<&Mismatch>) -> Vec<Step> {
+    let (a, b) = (run(input, recorded), run(input, new));
+    let mut steps = Vec::new();
+    if !a.lost && !b.lost {
+        let common = a.slots.iter().zip(&b.slots).take_while(|(a, b)| a == b).count();
+        let only = |slots: &[Slot], kind: StepKind| -> Vec<Step> {
+            let rest = slots.get(common..).unwrap_or_default();
+            let made = rest.iter().map(|slot| step(kind, slot.by, None, slot.bytes));
+            let parts = rest.iter().flat_map(|slot| slot.parts.iter().map(|&part| step(kind, part, Some(slot.by), 0)));
+            made.chain(parts).collect()
+        };
+        steps.extend(only(&b.slots, StepKind::Cause));
+        steps.extend(only(&a.slots, StepKind::Missing));
+        steps.extend(b.odd.iter().filter(|odd| !a.odd.contains(odd)).cloned());
+        steps.extend(a.odd.iter().filter(|odd| !b.odd.contains(odd)).cloned());
+    }
+    // What happened on one way alone, behind the last place that both have passed.
+    let shared = new.iter().zip(recorded).take_while(|(a, b)| a.insn == b.insn).count();
+    for (way, kind) in [(new, StepKind::Cause), (recorded, StepKind::Missing)] {
+        let own = way.get(shared..).unwrap_or_default();
+        steps.extend(own.iter().filter(|passed| passed.acted).filter_map(|passed| {
+            let bytes = growth(input, passed.insn);
+            (bytes != 0).then(|| step(kind, passed.insn, None, bytes))
+        }));
+    }
+    let register = match mismatch {
+        Some(Mismatch::Register(register, ..)) => Some(*register),
+        _ => None,
+    };
+    match register {
+        Some(register) => {
+            steps.extend(replay::register_changes(input, new, register));
+            steps.extend(replay::register_changes(input, recorded, register));
+        }
+        None => {
+            steps.extend(replay::base_changes(input, new));
+            steps.extend(replay::base_changes(input, recorded));
+        }
+    }
+    steps
+}
+
+/// By how many bytes an instruction lets the stack grow.
+fn growth(input: &Input<'_>, insn: InsnId) -> i32 {
+    if input.flow.has(insn, Flags::NO_OPS) {
+        return 0;
+    }
+    let of = |op: &StackOp| match (op.dest, op.src) {
+        (Dest::Push | Dest::Pushf, _) => 8,
+        (_, Source::Pop | Source::Popf) => -8,
+        (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => n.wrapping_neg(),
+        _ => 0,
+    };
+    input.insns.ops(insn).iter().map(of).fold(0, i32::wrapping_add)
+}
+
+fn run(input: &Input<'_>, way: &[Passed]) -> Stack {
+    let mut stack = Stack::default();
+    let before = way.split_last().map_or(way, |(_, before)| before);
+    for passed in before.iter().filter(|passed| passed.acted) {
+        if input.flow.has(passed.insn, Flags::HINT) {
+            stack = Stack::default();
+        }
+        if input.flow.has(passed.insn, Flags::NO_OPS) {
+            continue;
+        }
+        for op in input.insns.ops(passed.insn) {
+            stack.apply(passed.insn, op);
+        }
+    }
+    stack
+}
+
+impl Stack {
+    fn apply(&mut self, insn: InsnId, op: &StackOp) {
+        match (op.dest, op.src) {
+            (Dest::Push, Source::Reg(register)) => self.put(insn, 8, Some(register)),
+            (Dest::Push | Dest::Pushf, _) => self.put(insn, 8, None),
+            (Dest::Reg(register), Source::Pop) => self.pop(insn, Some(register)),
+            (_, Source::Pop | Source::Popf) => self.pop(insn, None),
+            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => self.put(insn, n.wrapping_neg(), None),
+            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => self.release(insn, n),
+            (Dest::Reg(Base::BP), Source::Reg(Base::SP)) => self.frame = Some(self.slots.len()),
+            (Dest::Reg(Base::SP), Source::Reg(Base::BP)) => self.to_frame(0),
+            (Dest::Reg(Base::SP), Source::Add(Base::BP, n)) => self.to_frame(n.wrapping_neg()),
+            (Dest::Reg(Base::SP), Source::And(_)) => {}
+            (Dest::Reg(Base::SP), _) => self.lost = true,
+            _ => {}
+        }
+    }
+
+    fn put(&mut self, by: InsnId, bytes: i32, register: Option<Base>) {
+        self.slots.push(Slot { by, bytes, register, parts: Vec::new() });
+    }
+
+    /// Back to where the frame pointer was set up, but for `keep` bytes.
+    fn to_frame(&mut self, keep: i32) {
+        let Some(frame) = self.frame.filter(|&frame| frame <= self.slots.len()) else {
+            self.lost = true;
+            return;
+        };
+        let mut kept = 0i32;
+        let mut slots = frame;
+        while slots < self.slots.len() && kept < keep {
+            kept = kept.saturating_add(self.slots[slots].bytes);
+            slots += 1;
+        }
+        self.slots.truncate(slots);
+    }
+
+    fn pop(&mut self, insn: InsnId, register: Option<Base>) {
+        let Some(top) = self.slots.last() else {
+            // Case 2
+            self.odd.push(step(StepKind::Cause, insn, None, -8));
+            return;
+        };
+        if top.register == register && register.is_some() {
+            self.slots.pop();
+            return;
+        }
+        let own = self.slots.iter().rposition(|slot| slot.register.is_some() && slot.register == register);
+        match own.filter(|_| register.is_some_and(is_saved)) {
+            // Case 3
+            Some(own) => {
+                for slot in self.slots.split_off(own).into_iter().skip(1) {
+                    self.odd.push(step(StepKind::Cause, slot.by, Some(insn), slot.bytes));
+                    self.odd.extend(slot.parts.iter().map(|&part| step(StepKind::Cause, part, Some(slot.by), 0)));
+                }
+                self.odd.push(step(StepKind::Misplaced, insn, None, -8));
+            }
+            None => self.pop_other(insn, register),
+        }
+    }
+
+    /// Takes the top slot for a register that it does not belong to.
+    fn pop_other(&mut self, insn: InsnId, register: Option<Base>) {
+        if register.is_some_and(is_saved) {
+            // Case 4
+            let at = self.taken.iter().rposition(|(slot, _)| slot.register == register);
+            match at.map(|at| self.taken.remove(at)) {
+                Some((slot, by)) => self.odd.push(step(StepKind::Cause, by, Some(slot.by), -8)),
+                None => {
+                    if let Some(top) = self.slots.last() {
+                        self.odd.push(step(StepKind::Missing, top.by, Some(insn), 8));
+                    }
+                }
+            }
+            self.odd.push(step(StepKind::Misplaced, insn, None, -8));
+        }
+        let Some(mut top) = self.slots.pop() else { return };
+        if top.bytes > 8 {
+            top.bytes -= 8;
+            top.parts.push(insn);
+            self.slots.push(top);
+        } else if top.register.is_some_and(is_saved) {
+            self.taken.push((top, insn));
+        }
+    }
+
+    fn release(&mut self, insn: InsnId, bytes: i32) {
+        let mut left = bytes;
+        while left > 0 {
+            let Some(mut top) = self.slots.pop() else {
+                // Case 2
+                self.odd.push(step(StepKind::Cause, insn, None, left.wrapping_neg()));
+                return;
+            };
+            if top.bytes > left {
+                // Case 5
+                top.bytes -= left;
+                top.parts.push(insn);
+                self.slots.push(top);
+                return;
+            }
+            left -= top.bytes;
+            if top.register.is_some_and(is_saved) {
+                self.odd.extend(top.parts.iter().map(|&part| step(StepKind::Cause, part, Some(top.by), 0)));
+                self.odd.push(step(StepKind::Missing, top.by, Some(insn), bytes));
+                self.taken.push((top, insn));
+            } else if left > 0 || !top.parts.is_empty() {
+                self.odd.extend(top.parts.iter().map(|&part| step(StepKind::Cause, part, Some(top.by), 0)));
+            }
+        }
+    }
+}
+
+/// Whether a function must give the register back as it got it (psABI §3.2.1).
+fn is_saved(register: Base) -> bool {
+    [Base::BX, Base::BP, Base::R12, Base::R13, Base::R14, Base::R15].contains(&register)
+}

@@ -30,12 +30,8 @@ fn changes(input: &Input<'_>, way: &[Passed], differs: impl Fn(&CfiState, &CfiSt
         if !passed.acted || input.flow.has(passed.insn, Flags::NO_OPS) || input.insns.ops(passed.insn).is_empty() {
             continue;
         }
-        let context = Context {
-            in_function: true,
-            hint_follows: false,
-            stackval: input.options.stackval,
-            rules: input.rules,
-        };
+        let context =
+            Context { in_function: true, hint_follows: false, stackval: input.options.stackval, rules: input.rules };
         let before = state.clone();
         for op in input.insns.ops(passed.insn) {
             if apply(&mut state, op, &context).is_err() {

@@ -106,6 +106,7 @@ pub async fn serve(
     })
     .custom_method("orcls/cfi", Backend::cfi)
     .custom_method("orcls/alternatives", Backend::alternatives)
+    .custom_method("orcls/orc", Backend::orc)
     .custom_method("orcls/status", Backend::status)
     .finish();
     let (pipe_in, pipe_out) = tokio::io::duplex(PIPE);

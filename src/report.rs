@@ -12,14 +12,16 @@ pub mod select;
 pub mod path;
 mod message;
 pub mod findings;
+pub mod frame;
 pub mod cfi_rows;
 pub mod alternatives;
-pub mod frame;
+pub mod orc_rows;
 pub mod summary;
 
 pub use alternatives::{AlternativeGroup, Alternatives, alternatives};
 pub use cfi_rows::{CfiListing, CfiRow, cfi_listing, cfi_rows};
 pub use findings::{Report, ReportedFinding, report};
+pub use orc_rows::{OrcListing, OrcRow, orc_listing};
 pub use select::Select;
 pub use summary::{FunctionSummary, function_summaries};
 pub use view::demangled;

@@ -14,6 +14,18 @@ use crate::finding::Code;
 pub(crate) struct Arguments {
     /// A finding's code, as `check` prints it; all codes without it
     code: Option<String>,
+    /// How a page is printed
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    format: Format,
+}
+
+/// How a page is printed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+enum Format {
+    /// For a terminal
+    Text,
+    /// As it is written, for an editor that draws it itself
+    Markdown,
 }
 
 /// Runs the command.
@@ -30,7 +42,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         };
         anyhow::bail!("no finding is called `{slug}`; {hint}");
     };
-    output::print(&markdown::styled(catalogue::page(code)))?;
+    match arguments.format {
+        Format::Text => output::print(&markdown::styled(catalogue::page(code)))?,
+        Format::Markdown => output::print(catalogue::page(code))?,
+    }
     Ok(Verdict::Clean)
 }
 

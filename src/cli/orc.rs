@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
 
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Opened, Rules};
@@ -16,9 +15,9 @@ use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
 use crate::ids::CodeLoc;
-use crate::image::ElfImage;
 use crate::kernel::Kernel;
 use crate::orc::{self, OrcEntry, OrcTable, StoredTable};
+use crate::report::{self, OrcListing, OrcRow, Select};
 
 /// Arguments of `orc`.
 #[derive(Args)]
@@ -69,10 +68,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
             each(&tables.objects, &tables.rules, |input, several| {
                 let Some(object) = judged(&judge, input)? else { return Ok(None) };
                 let analysis = &object.analysis;
-                Ok(Some((
-                    print(&object.name, analysis.kernel, computed(analysis), tables.format, several),
-                    Verdict::Clean,
-                )))
+                let listing = match tables.format {
+                    Format::Json => report::orc_listing(&object.name, analysis, &object.lines, &Select::default()),
+                    _ => OrcListing { object: object.name.clone(), kernel: analysis.kernel, rows: computed(analysis) },
+                };
+                Ok(Some((print(&listing, tables.format, several), Verdict::Clean)))
             })
         }
         Action::Dump(tables) => {
@@ -81,7 +81,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
                 let opened = judge.open(input)?;
                 let kernel = judge.kernel(&opened);
                 let rows = stored(&opened, kernel)?;
-                Ok(Some((print(&opened.name, kernel, rows, tables.format, several), Verdict::Clean)))
+                let listing = OrcListing { object: opened.name.clone(), kernel, rows };
+                Ok(Some((print(&listing, tables.format, several), Verdict::Clean)))
             })
         }
         Action::Diff(compared) => {
@@ -136,75 +137,32 @@ fn judged(judge: &Judge<'_>, input: &Input) -> Result<Option<Box<Object>>, Strin
     }
 }
 
-/// A row of either table.
-#[derive(Serialize)]
-struct Row {
-    /// The place as objtool names it.
-    place: String,
-    section: Option<String>,
-    offset: Option<u64>,
-    /// The entry as objtool prints it.
-    text: String,
-    sp_reg: u8,
-    sp_offset: i16,
-    bp_reg: u8,
-    bp_offset: i16,
-    #[serde(rename = "type")]
-    kind: u8,
-    signal: bool,
-}
-
-impl Row {
-    fn new(image: &ElfImage, kernel: Kernel, place: String, at: Option<CodeLoc>, entry: &OrcEntry) -> Row {
-        Row {
-            place,
-            section: at.map(|at| image.section(at.section).name.clone()),
-            offset: at.map(|at| at.offset),
-            text: entry.text(kernel.rules()),
-            sp_reg: entry.sp_reg,
-            sp_offset: entry.sp_offset,
-            bp_reg: entry.bp_reg,
-            bp_offset: entry.bp_offset,
-            kind: entry.kind,
-            signal: entry.flag,
-        }
-    }
-}
-
-fn computed(analysis: &Analysis) -> Option<Vec<Row>> {
+/// The computed table, without functions and lines: only JSON has them.
+fn computed(analysis: &Analysis) -> Option<Vec<OrcRow>> {
     let OrcTable { rows } = analysis.orc.as_ref()?;
     let row = |(at, entry): &(CodeLoc, OrcEntry)| {
         let place = format!("{}+{:x}", analysis.image.section(at.section).name, at.offset);
-        Row::new(&analysis.image, analysis.kernel, place, Some(*at), entry)
+        OrcRow::new(&analysis.image, analysis.kernel, place, Some(*at), entry)
     };
     Some(rows.iter().map(row).collect())
 }
 
 /// The stored table, if there is one.
-fn stored(object: &Opened, kernel: Kernel) -> Result<Option<Vec<Row>>, String> {
+fn stored(object: &Opened, kernel: Kernel) -> Result<Option<Vec<OrcRow>>, String> {
     if object.image.section_by_name(".orc_unwind").is_none() {
         return Ok(None);
     }
     let table = orc::stored(object.store.as_ref(), &object.image, kernel.rules());
     let StoredTable { rows } = table.map_err(|error| format!("{}: {error}", object.name))?;
-    Ok(Some(rows.into_iter().map(|row| Row::new(&object.image, kernel, row.place, row.at, &row.entry)).collect()))
+    Ok(Some(rows.into_iter().map(|row| OrcRow::new(&object.image, kernel, row.place, row.at, &row.entry)).collect()))
 }
 
-/// The object of `--format json`.
-#[derive(Serialize)]
-struct Table<'a> {
-    object: &'a str,
-    kernel: Kernel,
-    rows: Option<Vec<Row>>,
-}
-
-fn print(object: &str, kernel: Kernel, rows: Option<Vec<Row>>, format: Format, several: bool) -> String {
+fn print(listing: &OrcListing, format: Format, several: bool) -> String {
     if format == Format::Json {
-        let table = Table { object, kernel, rows };
-        return serde_json::to_string(&table).unwrap_or_default() + "\n";
+        return serde_json::to_string(listing).unwrap_or_default() + "\n";
     }
-    let mut text = if several { format!("==> {object} <==\n") } else { String::new() };
-    for row in rows.iter().flatten() {
+    let mut text = if several { format!("==> {} <==\n", listing.object) } else { String::new() };
+    for row in listing.rows.iter().flatten() {
         text.push_str(&row.place);
         text.push(':');
         text.push_str(&row.text);
@@ -214,8 +172,8 @@ fn print(object: &str, kernel: Kernel, rows: Option<Vec<Row>>, format: Format, s
 }
 
 /// The rows that differ: what is stored and what is computed for each place, in the order of the stored table.
-fn diff(object: &str, stored: &[Row], computed: &[Row]) -> (String, Verdict) {
-    let by_place = |rows: &[Row]| -> BTreeMap<String, Vec<String>> {
+fn diff(object: &str, stored: &[OrcRow], computed: &[OrcRow]) -> (String, Verdict) {
+    let by_place = |rows: &[OrcRow]| -> BTreeMap<String, Vec<String>> {
         let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for row in rows {
             places.entry(row.place.clone()).or_default().push(row.text.clone());

@@ -64,6 +64,11 @@ impl Backend {
         self.query(Pace::Slow, move |snapshot, cancel| handlers::tables::alternatives(snapshot, &params, cancel)).await
     }
 
+    /// `orcls/orc`
+    pub async fn orc(&self, params: handlers::PlaceParams) -> Result<Value> {
+        self.query(Pace::Slow, move |snapshot, cancel| handlers::tables::orc(snapshot, &params, cancel)).await
+    }
+
     /// `orcls/status`
     pub async fn status(&self, params: handlers::PlaceParams) -> Result<Value> {
         self.query(Pace::Quick, move |snapshot, _| Ok(handlers::status::status(snapshot, &params))).await

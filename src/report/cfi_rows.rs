@@ -12,6 +12,7 @@ use crate::cfi::CfiState;
 use crate::decode::Kind;
 use crate::flow::Flags;
 use crate::ids::{CodeLoc, InsnId};
+use crate::report::frame;
 use crate::report::select::Select;
 use crate::report::view::View;
 use crate::report::words::{self, Cfa};
@@ -53,6 +54,9 @@ pub struct CfiRow {
     pub orc: Option<String>,
     /// How the CFA is computed behind the instruction; `None` where it does not go on, or with an unknown state.
     pub cfa_after: Option<Cfa>,
+    /// The frame before the instruction; only where a single line is asked about.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub frame: Vec<frame::Slot>,
 }
 
 /// The states of the instructions that `select` names.
@@ -61,7 +65,13 @@ pub fn cfi_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Se
     let code = analysis.image.sections().filter(|(_, section)| section.is_code());
     let insns = code.flat_map(|(id, _)| analysis.insns.of_section(id));
     let chosen = select.insns(&view, insns);
-    CfiListing { object: object.to_owned(), instructions: rows(&view, &chosen) }
+    let mut instructions = rows(&view, &chosen);
+    if select.at.is_some() {
+        for (row, &insn) in instructions.iter_mut().zip(&chosen) {
+            row.frame = analysis.states.state(insn).map(frame::slots).unwrap_or_default();
+        }
+    }
+    CfiListing { object: object.to_owned(), instructions }
 }
 
 /// The states of these instructions.
@@ -90,6 +100,7 @@ fn row(view: &View<'_>, insn: InsnId) -> CfiRow {
         saved: state.map(words::saved).unwrap_or_default(),
         orc: orc(view, at),
         cfa_after: state_after(view, insn).and_then(words::cfa),
+        frame: Vec::new(),
     }
 }
 

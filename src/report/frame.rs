@@ -1,50 +1,71 @@
 //! Draws a stack frame.
 //!
-//! In: a [`CfiState`].  Out: lines of text for a fixed-width font, high addresses first.
+//! In: a [`CfiState`].  Out: [`Slot`]s, or lines of text for a fixed-width font; high addresses first.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use crate::cfi::{Base, CfiState, Rule};
 use crate::report::words;
 
-/// The frame that `state` describes; empty where it is not known how to find it.
-pub fn draw(state: &CfiState) -> String {
+/// A word of the frame, or a place in it that a register points to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Slot {
+    /// Bytes from the CFA.
+    pub offset: i32,
+    /// What is there; empty where only pointers are known.
+    pub holds: Vec<String>,
+    /// The registers that point there.
+    pub pointers: Vec<&'static str>,
+}
+
+/// What is known of the frame that `state` describes, high addresses first; empty where it is not known how to find it.
+pub fn slots(state: &CfiState) -> Vec<Slot> {
     if state.cfa.base == Base::UNDEFINED || state.force_undefined {
-        return String::new();
+        return Vec::new();
     }
-    let mut words_at: BTreeMap<i32, Slot> = BTreeMap::new();
+    let mut slots: BTreeMap<i32, Slot> = BTreeMap::new();
+    let mut slot = |offset: i32, what: Option<String>, pointer: Option<&'static str>| {
+        let slot = slots.entry(offset).or_insert_with(|| Slot { offset, holds: Vec::new(), pointers: Vec::new() });
+        slot.holds.extend(what);
+        slot.pointers.extend(pointer);
+    };
     for (reg, at) in (0u8..).map(Base::reg).zip(state.regs).filter(|(_, at)| at.base == Base::CFA) {
         let what = if reg == Base::RA { "return address".to_owned() } else { format!("saved {}", reg.name()) };
-        words_at.entry(at.offset).or_default().holds.push(what);
+        slot(at.offset, Some(what), None);
     }
     for (reg, offset) in pointers(state) {
-        words_at.entry(offset).or_default().pointers.push(reg.name());
+        slot(offset, None, Some(reg.name()));
     }
-    words_at.entry(0).or_default().holds.push("caller's frame".to_owned());
+    slot(0, Some("caller's frame".to_owned()), None);
+    slots.into_values().rev().collect()
+}
+
+/// The frame as text.
+pub fn draw(state: &CfiState) -> String {
+    let slots = slots(state);
     let mut out = String::new();
+    if slots.is_empty() {
+        return out;
+    }
     let mut expected = 0;
     let _ = writeln!(out, "CFA = {}", words::rule(state.cfa));
-    for (&offset, slot) in words_at.iter().rev() {
+    for Slot { offset, holds, pointers } in slots {
         if expected > offset {
             let _ = writeln!(out, "       |{:^18}|  {} bytes", "...", expected - offset);
         }
-        let arrow = if slot.pointers.is_empty() { String::new() } else { format!("  <- {}", slot.pointers.join(", ")) };
-        let _ = writeln!(out, "{:>6} |{:^18}|{arrow}", label(offset), slot.holds.join(", "));
+        let arrow = if pointers.is_empty() { String::new() } else { format!("  <- {}", pointers.join(", ")) };
+        let _ = writeln!(out, "{:>6} |{:^18}|{arrow}", label(offset), holds.join(", "));
         // A saved register has its word; a pointer alone says nothing about what is there.
-        expected = offset.saturating_sub(if slot.holds.is_empty() { 0 } else { 8 });
+        expected = offset.saturating_sub(if holds.is_empty() { 0 } else { 8 });
         if offset == 0 {
             let _ = writeln!(out, "       +------------------+");
             expected = -8;
         }
     }
     out
-}
-
-#[derive(Default)]
-struct Slot {
-    holds: Vec<String>,
-    pointers: Vec<&'static str>,
 }
 
 fn label(offset: i32) -> String {

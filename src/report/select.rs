@@ -20,6 +20,11 @@ impl Select {
         insns.filter(|&insn| self.takes(view, insn)).collect()
     }
 
+    /// Whether nothing is left out.
+    pub fn is_everything(&self) -> bool {
+        self.function.is_none() && self.at.is_none()
+    }
+
     /// Whether an instruction is chosen.
     pub fn takes(&self, view: &View<'_>, insn: InsnId) -> bool {
         self.takes_function(view, insn) && self.takes_line(view, insn)

@@ -7,12 +7,12 @@ import type { Server } from './server';
 
 const SCHEME = 'orcls-explain';
 
-/** Serves the text of `orcls explain CODE` as a read-only document. */
+/** Serves the page of a finding as a read-only document. */
 export function explanations(server: Server): vscode.Disposable {
   return vscode.workspace.registerTextDocumentContentProvider(SCHEME, {
     provideTextDocumentContent: async uri => {
       if (!server.program) return 'The orcls program was not found.';
-      const { stdout } = await promisify(execFile)(server.program.path, ['explain', uri.query, '--color', 'never']);
+      const { stdout } = await promisify(execFile)(server.program.path, ['explain', uri.query, '--format', 'markdown']);
       return stdout;
     },
   });

@@ -7,17 +7,20 @@ export interface Place { file: string | null; line: number | null }
 
 export interface Cfa { base: string; offset: number }
 
+/** A word of the frame; `offset` counts from the CFA. */
+export interface Slot { offset: number; holds: string[]; pointers: string[] }
+
 export interface CfiRow extends Place {
   section: string; offset: number; length: number; bytes: string; text: string; function: string | null;
-  cfa: Cfa | null; cfa_after: Cfa | null; saved: Record<string, number>; orc: string | null;
+  cfa: Cfa | null; cfa_after: Cfa | null; saved: Record<string, number>; orc: string | null; frame?: Slot[];
 }
 export interface CfiListing { object: string; instructions: CfiRow[] }
 
 export interface OrcRow extends Place { section: string; offset: number; function: string | null; text: string }
-export interface OrcListing { object: string; entries: OrcRow[] }
+export interface OrcListing { object: string; rows: OrcRow[] | null }
 
 export interface AlternativeRow {
-  offset: number; cells: (string | null)[]; places?: (Place | null)[];
+  offset: number; cells: (string | null)[]; places: (Place | null)[];
   state: string | null; conflict: boolean; states?: (string | null)[];
 }
 export interface AlternativeGroup extends Place {

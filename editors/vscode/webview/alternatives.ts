@@ -34,7 +34,7 @@ function row(group: AlternativeGroup, at: number, leads: Go): HTMLElement {
   const row = group.rows[at]!;
   const cells = row.cells.map((text, arm) => {
     if (text === null) return at && extent(group, at - 1, arm) ? null : h('td', { class: 'empty' });
-    const place = row.places?.[arm];
+    const place = row.places[arm];
     const click = place ? leads(place.file, place.line) : undefined;
     // Only arms with an instruction boundary here can disagree.
     return h('td', { class: row.conflict ? 'insn conflict' : 'insn', rowspan: span(group, at, arm), 'data-place': place ? named(place) : undefined },

@@ -1,45 +1,37 @@
-// The stack frame at a line: slots from high addresses to low ones, with what the states say is in them.
-import type { CfiRow } from '../src/protocol';
+// The stack frame at a line, from high addresses to low ones.
+import type { CfiRow, Slot } from '../src/protocol';
 import { h, signed } from './dom';
 
-interface Slot { top: number; bytes: number; text: string; kind: 'caller' | 'return' | 'saved' | 'other' }
+const WORD = 8;
 
 export function frame(instructions: CfiRow[]): HTMLElement {
   const row = instructions[0]!;
-  const title = h('p', { class: 'summary' }, h('code', {}, row.text),
-    instructions.length > 1 && ` and ${instructions.length - 1} more on this line`);
-  if (!row.cfa) return h('div', {}, title, h('p', { class: 'nothing' }, 'The stack state here is not known.'));
-  const { base, offset } = row.cfa;
-  // Where registers point, as offsets from the CFA.
-  const marks = new Map<number, string[]>();
-  const point = (at: number, name: string) => marks.set(at, [...marks.get(at) ?? [], name]);
-  point(0, 'CFA');
-  point(-offset, base);
-  const after = instructions.at(-1)!.cfa_after;
-  if (after && after.base === base && after.offset !== offset) point(-after.offset, `${base} after`);
-  const lowest = Math.min(-8, ...marks.keys(), ...Object.values(row.saved));
-  const edges = (at: number) => marks.get(at)?.join(', ') ?? '';
+  const more = instructions.length - 1;
+  const title = h('p', { class: 'summary' }, 'before ', h('code', {}, row.text), more > 0 && ` (and ${more} more on this line)`);
+  if (!row.cfa || !row.frame?.length) return h('div', {}, title, h('p', { class: 'nothing' }, 'The stack state here is not known.'));
+  const { cfa, cfa_after: after } = row;
+  const changes = after && (after.base !== cfa.base || after.offset !== cfa.offset);
   return h('div', {}, title,
-    h('table', { class: 'frame' },
-      h('tbody', {}, ...slots(row, lowest, [...marks.keys()]).map(slot => h('tr', { class: slot.kind },
-        h('td', { class: 'at' }, slot.kind === 'caller' ? '' : `CFA${signed(slot.top - slot.bytes)}`),
-        h('td', { class: 'slot', style: undefined }, slot.text),
-        h('td', { class: 'mark' }, edges(slot.top - slot.bytes) && `← ${edges(slot.top - slot.bytes)}`))))),
-    h('p', { class: 'words' }, `CFA = ${base}${signed(offset)}`),
-    row.orc && h('p', { class: 'words' }, h('code', {}, row.orc)));
+    h('table', { class: 'frame' }, h('tbody', {}, ...rows(row.frame))),
+    h('p', { class: 'words' }, 'CFA = ', h('code', {}, `${cfa.base}${signed(cfa.offset)}`),
+      changes && ', after it ', changes && h('code', {}, `${after.base}${signed(after.offset)}`)),
+    row.orc && h('p', { class: 'words' }, 'ORC ', h('code', {}, row.orc)));
 }
 
-/** The frame cut at every place that has a name. */
-function slots(row: CfiRow, lowest: number, marked: number[]): Slot[] {
-  const names = new Map<number, string>([[-8, 'return address']]);
-  for (const [register, at] of Object.entries(row.saved)) if (register !== 'ra') names.set(at, `saved ${register}`);
-  const cuts = new Set([lowest, ...names.keys(), ...marked]);
-  for (const at of names.keys()) cuts.add(at + 8);
-  const sorted = [...cuts].filter(at => at <= 0 && at >= lowest).sort((a, b) => b - a);
-  const out: Slot[] = [{ top: 8, bytes: 8, text: 'the caller’s frame', kind: 'caller' }];
-  for (let i = 0; i + 1 < sorted.length; i++) {
-    const top = sorted[i]!, bottom = sorted[i + 1]!, name = names.get(bottom);
-    out.push({ top, bytes: top - bottom, text: name ?? `${top - bottom} bytes`, kind: bottom === -8 ? 'return' : name ? 'saved' : 'other' });
+function rows(slots: Slot[]): HTMLElement[] {
+  const out: HTMLElement[] = [];
+  let next: number | undefined;
+  for (const { offset, holds, pointers } of slots) {
+    if (next !== undefined && next > offset) out.push(word('gap', '', `${next - offset} bytes`, ''));
+    const kind = offset >= 0 ? 'caller' : holds.includes('return address') ? 'return' : holds.length ? 'saved' : 'gap';
+    out.push(word(kind, offset ? `CFA${signed(offset)}` : 'CFA', holds.join(', '), pointers.length ? `← ${pointers.join(', ')}` : ''));
+    // A pointer alone says nothing about the word that it points to.
+    next = holds.length ? offset - WORD : offset;
+    if (offset >= 0) next = -WORD;
   }
   return out;
+}
+
+function word(kind: string, at: string, text: string, mark: string): HTMLElement {
+  return h('tr', { class: kind }, h('td', { class: 'at' }, at), h('td', { class: 'slot' }, text), h('td', { class: 'mark' }, mark));
 }

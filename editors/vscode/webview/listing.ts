@@ -3,11 +3,11 @@ import type { Cfa, CfiRow, OrcRow } from '../src/protocol';
 import { h, hex, named, signed } from './dom';
 import type { Go } from './page';
 
-export function orc(entries: OrcRow[], leads: Go): HTMLElement {
+export function orc(rows: OrcRow[], leads: Go): HTMLElement {
   return h('table', { class: 'listing' },
     head('place', 'from here on', 'line'),
-    h('tbody', {}, ...entries.map((entry, at) => {
-      const first = entry.function !== null && entry.function !== entries[at - 1]?.function;
+    h('tbody', {}, ...rows.map((entry, at) => {
+      const first = entry.function !== null && entry.function !== rows[at - 1]?.function;
       return h('tr', { class: first ? 'first' : '', 'data-place': named(entry) },
         h('td', {}, first ? h('span', { class: 'function' }, entry.function) : null, ` ${entry.section}+${hex(entry.offset)}`),
         h('td', {}, h('code', {}, entry.text)),

@@ -16,7 +16,7 @@ const leads: Go = (file, line) => file && line ? () => host.postMessage({ kind: 
 function draw(show: Show): HTMLElement[] {
   switch (show.kind) {
     case 'alternatives': return alternatives(show.groups, leads);
-    case 'orc': return [orc(show.entries, leads)];
+    case 'orc': return [orc(show.rows, leads)];
     case 'cfi': return [cfi(show.instructions, leads)];
     case 'frame': return [frame(show.instructions)];
     case 'nothing': return [h('p', { class: 'nothing' }, show.why)];

@@ -1,18 +1,19 @@
-//! `orcls/cfi` and `orcls/alternatives`: the tables of the command line, for a line or all of a file of the editor, or
-//! for an object.
+//! `orcls/cfi`, `orcls/alternatives` and `orcls/orc`: the tables of the command line, for a line or all of a file of the
+//! editor, or for an object.
 //!
 //! In: [`Snapshot`], a place.  Out: the JSON of the command of the same name, or null where nothing is known.
+//! Holds afterwards: files are named as they lie on the disk, and lines are those of the text that the user sees.
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower_lsp::lsp_types::{Position, Url};
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::report::Select;
-use crate::report::{alternatives as alternatives_of, cfi_listing};
+use crate::report::{Select, alternatives as alternatives_of, cfi_listing, orc_listing};
 
 use super::super::snapshot::Snapshot;
+use super::super::to_proto::Placer;
 use super::super::verdict::{Anatomy, Trouble, Verdict};
 use super::PlaceParams;
 
@@ -76,6 +77,14 @@ pub fn alternatives(snapshot: &Snapshot, params: &PlaceParams, cancel: &CancelTo
     })
 }
 
+/// `orcls/orc`
+pub fn orc(snapshot: &Snapshot, params: &PlaceParams, cancel: &CancelToken) -> Result<Value, Cancelled> {
+    table(snapshot, params, cancel, |spot| {
+        let listing = orc_listing(&spot.object(), &spot.anatomy.analysis, &spot.anatomy.lines, &spot.select);
+        (listing.rows.as_ref().is_some_and(|rows| !rows.is_empty()), serde_json::to_value(listing))
+    })
+}
+
 /// The first table that has rows, or an empty one; null when there is none at all.
 fn table(
     snapshot: &Snapshot,
@@ -98,12 +107,33 @@ fn table(
     for spot in &spots {
         cancel.check()?;
         match make(spot) {
-            (true, Ok(table)) => return Ok(table),
+            (true, Ok(mut table)) => {
+                lead_to_texts(&mut table, &Placer { snapshot, verdict: spot.verdict });
+                return Ok(table);
+            }
             (false, Ok(table)) => empty = table,
             (_, Err(error)) => tracing::warn!("a table can not be written as JSON: {error}"),
         }
     }
     Ok(empty)
+}
+
+/// Turns the places in a table, which are those of the debug information, into places in the texts at hand.
+fn lead_to_texts(value: &mut Value, placer: &Placer<'_>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| lead_to_texts(item, placer)),
+        Value::Object(keys) => {
+            if let Some(file) = keys.get("file").and_then(Value::as_str).map(|name| placer.file(name)) {
+                let line = keys.get("line").and_then(Value::as_u64).and_then(|line| u32::try_from(line).ok());
+                if let Some(line) = line {
+                    keys.insert("line".to_owned(), json!(placer.range(&file, line, None).start.line + 1));
+                }
+                keys.insert("file".to_owned(), json!(file));
+            }
+            keys.values_mut().filter(|value| !value.is_string()).for_each(|value| lead_to_texts(value, placer));
+        }
+        _ => {}
+    }
 }
 
 /// The object itself, when the request names one.

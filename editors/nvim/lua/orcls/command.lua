@@ -30,7 +30,7 @@ end
 local function explain(code)
   local client = orcls.client()
   local program = client and type(client.config.cmd) == 'table' and client.config.cmd[1] or 'orcls'
-  vim.system({ program, 'explain', code, '--color', 'never' }, { text = true }, vim.schedule_wrap(function(result)
+  vim.system({ program, 'explain', code, '--format', 'markdown' }, { text = true }, vim.schedule_wrap(function(result)
     if result.code ~= 0 then
       return say(vim.trim(result.stderr), vim.log.levels.ERROR)
     end

@@ -86,7 +86,7 @@ end
 ---@return orcls.Canvas
 function M.orc(answer)
   local canvas, rows, last = Canvas.new(), {}, nil
-  for _, entry in ipairs(answer.entries) do
+  for _, entry in ipairs(known(answer.rows) or {}) do
     local name = known(entry['function'])
     table.insert(rows, {
       { name and name ~= last and name or '', hl = 'OrclsFunction' },

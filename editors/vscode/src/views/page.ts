@@ -6,7 +6,7 @@ import type { AlternativeGroup, CfiRow, OrcRow } from '../protocol';
 /** To the page. `line` is the cursor's, from 1. */
 export type Show =
   | { kind: 'alternatives'; file: string; line: number; groups: AlternativeGroup[] }
-  | { kind: 'orc'; file: string; line: number; entries: OrcRow[] }
+  | { kind: 'orc'; file: string; line: number; rows: OrcRow[] }
   | { kind: 'cfi'; file: string; line: number; instructions: CfiRow[] }
   | { kind: 'frame'; file: string; line: number; instructions: CfiRow[] }
   | { kind: 'line'; file: string; line: number }

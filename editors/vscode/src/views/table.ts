@@ -87,7 +87,7 @@ export class TablePanel {
       }
       case 'orc': {
         const answer = await this.server.ask(OrcRequest, uri, undefined, token);
-        return answer ? { kind: 'orc', file, line, entries: answer.entries } : nothing;
+        return answer?.rows ? { kind: 'orc', file, line, rows: answer.rows } : nothing;
       }
       case 'cfi': {
         const here = await this.server.ask(CfiRequest, uri, this.at, token);

@@ -119,11 +119,11 @@ impl Finder {
         let mut tried = Vec::new();
         for place in tree::places_of_source(&path, &self.search) {
             match place {
-                tree::Place::Cmd(file) => match self.from_cmd(&file, Some(&path)) {
+                tree::Place::Cmd(file) => match self.by_cmd(&file, Some(&path)) {
                     Ok(build) => return Ok(build),
                     Err(why) => tried.push((file, why)),
                 },
-                tree::Place::Database(file) => match self.from_database(&file, &path) {
+                tree::Place::Database(file) => match self.by_database(&file, &path) {
                     Ok(build) => return Ok(build),
                     Err(why) => tried.push((file, why)),
                 },
@@ -134,7 +134,7 @@ impl Finder {
         for folder in tree::folders_of_source(&path, &self.search) {
             let (users, n_files) = cmd::users_in(&folder, &path);
             if let Some((first, rest)) = users.split_first() {
-                match self.from_cmd(first, None) {
+                match self.by_cmd(first, None) {
                     Ok(mut build) => {
                         if build.source.as_deref().is_none_or(|source| !same_file(source, &path)) {
                             build.notes.push(format!("{} is compiled as part of this object", path.display()));
@@ -158,7 +158,7 @@ impl Finder {
         let Some(file) = cmd::file_of(&path) else {
             return Err(NotFound { path, tried });
         };
-        match self.from_cmd(&file, None) {
+        match self.by_cmd(&file, None) {
             Ok(mut build) => {
                 // The path as the user knows it: a link may lead elsewhere.
                 build.object = path;
@@ -180,7 +180,7 @@ impl Finder {
         }
     }
 
-    fn from_cmd(&self, file: &Path, wanted: Option<&Path>) -> Result<Build, String> {
+    fn by_cmd(&self, file: &Path, wanted: Option<&Path>) -> Result<Build, String> {
         let cmd = CmdFile::read(file)?;
         let object = cmd::object_beside(file).ok_or("its name is not that of a .cmd file")?;
         let argv = cmd.compile().ok_or("it holds no command")?.to_vec();
@@ -203,7 +203,7 @@ impl Finder {
         Ok(Build { object, source, directory, argv, origin, flags, others: Vec::new(), notes })
     }
 
-    fn from_database(&self, file: &Path, wanted: &Path) -> Result<Build, String> {
+    fn by_database(&self, file: &Path, wanted: &Path) -> Result<Build, String> {
         let database = self.databases.get(file)?;
         let mut entries = database.entries_of(wanted);
         // The object that carries the source's name is the one that the folder's Makefile names first; others are

@@ -262,7 +262,7 @@ fn a_folder_that_cannot_be_read_is_said() {
     let folder = Folder::with_both();
     let locked = folder.path().join("locked");
     fs::create_dir(&locked).unwrap();
-    fs::set_permissions(&locked, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read_dir(&locked).is_ok() {
         eprintln!("skipped: this user may read everything");
         return;
@@ -411,6 +411,84 @@ fn doctor_says_what_it_took_and_why() {
     let facts = fits(&unknown.stdout, "docs/schema/doctor.schema.json");
     assert!(facts["advice"].as_str().unwrap().contains("compile_commands.json"));
     assert_eq!(folder.run(&["doctor", "nowhere.S"]).status, Some(2));
+}
+
+/// Writes the database by which `name`.S is built.
+fn database(folder: &Folder, name: &str) {
+    let here = folder.path().display();
+    let json = format!(
+        r#"[{{"directory": "{here}", "file": "{name}.S", "arguments": ["cc", "-c", "-o", "{name}.o", "{name}.S"]}}]"#
+    );
+    folder.write("compile_commands.json", json);
+}
+
+#[test]
+fn a_source_is_compiled_as_the_build_does() {
+    let folder = Folder::new();
+    folder.write("broken.S", BROKEN);
+    database(&folder, "broken");
+    let run = folder.run_by_rules(&["check", "broken.S"]);
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
+    assert!(run.stdout.contains("--> broken.S:5:"), "{}", run.stdout);
+    let lines = folder.run_by_rules(&["check", "--format", "objtool", "broken.S"]);
+    assert_eq!(lines.stdout, COMPLAINT.replace("broken.o", "broken.S"));
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no file was made");
+}
+
+#[test]
+fn a_source_that_does_not_compile_shows_why() {
+    let folder = Folder::new();
+    folder.write("broken.S", "\tno_such_instruction %rax\n");
+    database(&folder, "broken");
+    let run = folder.run_by_rules(&["check", "broken.S"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.starts_with("orcls: error: broken.S: it does not compile\n"), "{}", run.stderr);
+    assert!(run.stderr.contains("no_such_instruction"), "{}", run.stderr);
+}
+
+#[test]
+fn a_source_without_a_command_says_how_to_get_one() {
+    let folder = Folder::new();
+    folder.write("broken.S", BROKEN);
+    let run = folder.run_by_rules(&["check", "broken.S"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+    assert!(run.stderr.contains("compile_commands.json"), "{}", run.stderr);
+}
+
+#[test]
+fn what_one_object_cannot_decide_is_said_once() {
+    let folder = Folder::with_both();
+    let flags = "--ibt --orc --noinstr --unret --link";
+    for name in ["clean", "broken"] {
+        folder.write(&format!(".{name}.o.cmd"), format!("savedcmd_{name}.o := cc -c -o {name}.o {name}.S\n"));
+    }
+    folder.write(
+        ".built-in.a.cmd",
+        "savedcmd_built-in.a := printf \"./%s \" clean.o broken.o | xargs ar cDPrST built-in.a\n",
+    );
+    folder.write(
+        ".vmlinux.o.cmd",
+        format!("savedcmd_vmlinux.o := ld -r -o vmlinux.o ; ./tools/objtool/objtool {flags} vmlinux.o\n"),
+    );
+    let run = folder.run(&["check", "--kernel", "6.12", "."]);
+    assert_eq!(run.status, Some(1), "{}", run.stderr);
+    assert!(run.stdout.contains("return-with-modified-frame"), "{}", run.stdout);
+    for flag in ["--noinstr", "--unret", "--ibt"] {
+        let said = run.stderr.lines().filter(|line| line.starts_with(&format!("not judged: {flag}: "))).count();
+        assert_eq!(said, 1, "{flag}: {}", run.stderr);
+    }
+    let json = folder.run(&["check", "--kernel", "6.12", "--format", "json", "clean.o"]);
+    assert_eq!(fits(&json.stdout, "docs/schema/check.schema.json")["unjudged"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn tables_that_the_build_wrote_are_no_finding() {
+    let folder = Folder::with_both();
+    folder.run(&["orc", "write", "--kernel", "6.12", "clean.o", "-o", "built.o"]);
+    let run = folder.run(&["check", "--kernel", "6.12", "built.o"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(0), ""), "{}", run.stderr);
+    let asked = folder.run_by_rules(&["check", "--format", "objtool", "built.o"]);
+    assert_eq!(asked.stdout, "built.o: warning: objtool: file already has .orc_unwind section, skipping\n");
 }
 
 #[test]

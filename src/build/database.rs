@@ -95,7 +95,14 @@ fn output_of(argv: &[String]) -> Option<PathBuf> {
 
 /// The databases read so far, each with the time stamp it had.
 #[derive(Debug, Default)]
-pub(super) struct Databases(Mutex<FxHashMap<PathBuf, (SystemTime, u64, Arc<Database>)>>);
+pub(super) struct Databases(Mutex<FxHashMap<PathBuf, Known>>);
+
+/// A database, and the file's time and size when it was read.
+#[derive(Debug)]
+struct Known {
+    stamp: (SystemTime, u64),
+    database: Arc<Database>,
+}
 
 impl Databases {
     /// The database at `path` as it is on disk.
@@ -103,14 +110,12 @@ impl Databases {
         let meta = std::fs::metadata(path).map_err(|_| "not there".to_owned())?;
         let stamp = (meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len());
         let mut known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        if let Some((modified, size, database)) = known.get(path)
-            && (*modified, *size) == stamp
-        {
-            return Ok(database.clone());
+        if let Some(known) = known.get(path).filter(|known| known.stamp == stamp) {
+            return Ok(known.database.clone());
         }
         let text = std::fs::read(path).map_err(|error| error.to_string())?;
         let database = Arc::new(Database::parse(&text, path.parent().unwrap_or(path))?);
-        known.insert(path.to_owned(), (stamp.0, stamp.1, database.clone()));
+        known.insert(path.to_owned(), Known { stamp, database: database.clone() });
         Ok(database)
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn kernel_tree_of_module(cmd: &CmdFile, search: &Search) -> Option<Pa
     let mut candidates: Vec<PathBuf> = search.build_dir.iter().chain(&search.roots).cloned().collect();
     // Installed headers come as a common tree, which the command names, and one per configuration beside it.
     let words = cmd.commands.iter().flatten();
-    let includes = words.filter_map(|word| Some(Path::new(word.strip_prefix("-I").unwrap_or(word))));
+    let includes = words.map(|word| Path::new(word.strip_prefix("-I").unwrap_or(word)));
     for include in includes.filter(|path| path.is_absolute()) {
         for root in include.ancestors().filter(|folder| folder.join("scripts/Makefile.build").exists()) {
             candidates.extend(children(root.parent().unwrap_or(root), |_| true));

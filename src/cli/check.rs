@@ -3,7 +3,7 @@
 //! In: paths and flags.  Out: findings in one of the formats; the exit status says whether there were any.
 //! Holds afterwards: an object that cannot be analysed is said on standard error and hides no other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -12,9 +12,11 @@ use clap::{Args, ValueEnum};
 
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
+use super::output::BOLD;
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::Policy;
 use crate::finding::{Code, Finding, Level};
+use crate::report::findings::ReportedGap;
 use crate::report::{self, Report, ReportedFinding};
 
 /// How findings are printed.
@@ -65,6 +67,8 @@ struct Tally {
     failed: usize,
     findings: usize,
     with_findings: usize,
+    /// What could not be judged, each once.
+    unjudged: BTreeSet<String>,
     /// Time per stage, in the order in which stages first came.
     timing: Vec<(&'static str, Duration)>,
     /// By number of the input, for the one document that SARIF is.
@@ -88,6 +92,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     if arguments.format == Format::Sarif {
         output::print(&sarif::document(tally.sarif.values()))?;
+    }
+    if arguments.format == Format::Text {
+        tally.unjudged.iter().for_each(|gap| output::remark(&format!("{BOLD}not judged{BOLD:#}: {gap}")));
     }
     if arguments.paths.iter().any(|path| path.is_dir()) {
         output::remark(&summary(&tally));
@@ -115,6 +122,8 @@ fn one(arguments: &Arguments, judge: &Judge<'_>, input: &Input, at: usize, tally
             tally.analysed += 1;
             tally.findings += printed.n_findings;
             tally.with_findings += usize::from(printed.n_findings > 0);
+            let gaps = object.analysis.unjudged.iter().map(|gap| format!("{}: {}: {}", object.name, gap.what, gap.why));
+            tally.unjudged.extend(gaps.chain(object.undecided));
             for &(stage, time) in &object.analysis.timing {
                 match tally.timing.iter_mut().find(|(name, _)| *name == stage) {
                     Some((_, sum)) => *sum += time,
@@ -152,6 +161,10 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
         .filter(|(finding, _)| arguments.shows(finding))
         .unzip();
     report.findings = shown;
+    report.unjudged.extend(object.undecided.iter().map(|gap| {
+        let (what, why) = gap.split_once(": ").unwrap_or((gap, ""));
+        ReportedGap { what: what.to_owned(), why: why.to_owned() }
+    }));
     let n_findings = report.findings.len();
     match arguments.format {
         Format::Json => {

@@ -5,7 +5,8 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Args};
 
@@ -13,6 +14,7 @@ use super::inputs::{self, Input};
 use crate::analysis::{self, Analysis, Config, Policy};
 use crate::build::{Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
+use crate::compile::{CompileError, Request, Scratch, Unsaved, compile};
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
@@ -42,6 +44,9 @@ pub(crate) struct Rules {
     pub options: Options,
 }
 
+/// A compiler that takes longer has gone astray.
+const COMPILE_TIME: Duration = Duration::from_secs(300);
+
 /// What became of an input.
 pub(crate) enum Judged {
     /// It was analysed.
@@ -58,6 +63,16 @@ pub(crate) struct Opened {
     pub name: String,
     pub store: Arc<dyn Store>,
     pub image: ElfImage,
+    /// How long it took to read.
+    read: Duration,
+}
+
+impl Opened {
+    fn read(name: String, store: Arc<dyn Store>) -> Result<Opened, String> {
+        let start = Instant::now();
+        let image = ElfImage::read(store.as_ref()).map_err(|error| format!("{name}: {error}"))?;
+        Ok(Opened { name, store, image, read: start.elapsed() })
+    }
 }
 
 /// An analysed object.
@@ -80,6 +95,8 @@ pub(crate) struct Judge<'a> {
     policy: Policy,
     /// Flags besides those of the user and of the build.
     wanted: Options,
+    /// Where sources are compiled; made when the first one is.
+    scratch: OnceLock<Result<Scratch, String>>,
     cancel: CancelToken,
 }
 
@@ -87,7 +104,14 @@ impl<'a> Judge<'a> {
     pub fn new(rules: &'a Rules, policy: Policy) -> Self {
         let search = Search { build_dir: rules.build_dir.clone(), roots: Vec::new() };
         let finder = Finder::new(search);
-        Judge { rules, finder, policy, wanted: Options::default(), cancel: CancelToken::default() }
+        Judge {
+            rules,
+            finder,
+            policy,
+            wanted: Options::default(),
+            scratch: OnceLock::new(),
+            cancel: CancelToken::default(),
+        }
     }
 
     /// The same, but an ORC table is made whether or not the build makes one.
@@ -112,12 +136,17 @@ impl<'a> Judge<'a> {
     pub fn open(&self, input: &Input) -> Result<Opened, String> {
         let name = input.name();
         let store = FileStore::open(&input.path).map_err(|error| format!("{name}: cannot open: {error}"))?;
-        let image = ElfImage::read(&store).map_err(|error| format!("{name}: {error}"))?;
-        Ok(Opened { name, store: Arc::new(store), image })
+        Opened::read(name, Arc::new(store))
     }
 
-    /// Analyses the object.
+    /// Analyses the object, or what the source compiles to.
     pub fn object(&self, input: &Input) -> Judged {
+        if input.is_source() {
+            return match self.source(input) {
+                Ok(object) => Judged::Analysed(Box::new(object)),
+                Err(why) => Judged::Failed(format!("{}: {why}", input.name())),
+            };
+        }
         // In a folder the build also says which objects it checks at all.
         let given = self.rules.options.any_action();
         let build = if given && input.named { Flags::unknown() } else { self.finder.flags(&input.path) };
@@ -131,12 +160,42 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Compiles the source as the build does, and analyses the result.
+    fn source(&self, input: &Input) -> Result<Object, String> {
+        let build = self
+            .finder
+            .source(&input.path)
+            .map_err(|error| format!("no compile command is known. {}", error.advice()))?;
+        let source = build.source.as_deref().ok_or("its build names no source")?;
+        let text = std::fs::read(source).map_err(|error| format!("{}: {error}", source.display()))?;
+        let text = String::from_utf8_lossy(&text);
+        let request = Request {
+            argv: &build.argv,
+            directory: &build.directory,
+            source: Unsaved { path: source, text: &text },
+            others: &[],
+            compilers: &[],
+            time: COMPILE_TIME,
+        };
+        let scratch = self.scratch.get_or_init(|| Scratch::new().map_err(|error| error.to_string()));
+        let compiled = compile(&request, scratch.as_ref()?, &self.cancel).map_err(|error| match error {
+            CompileError::Rejected { words, .. } => format!("it does not compile\n{}", words.trim_end()),
+            other => other.to_string(),
+        })?;
+        let opened = Opened::read(input.name(), Arc::new(compiled.object))?;
+        let object = Input { path: build.object.clone(), named: true };
+        self.analyse(opened, &object, build.flags)
+    }
+
     fn analyse(&self, opened: Opened, input: &Input, build: Flags) -> Result<Object, String> {
-        let Opened { name, store, image } = opened;
+        let Opened { name, store, image, read } = opened;
         let (options, flags_from) = self.choose(&image, &build);
         let config = Config { options, kernel: self.rules.kernel, policy: self.policy, noreturn: Vec::new() };
         let analysis = analysis::analyse_image(image, store.as_ref(), &config, &self.cancel);
-        let analysis = analysis.map_err(|error| format!("{name}: {error}"))?;
+        let mut analysis = analysis.map_err(|error| format!("{name}: {error}"))?;
+        if let Some((_, first)) = analysis.timing.first_mut() {
+            *first += read;
+        }
         let lines = Lines::new(store);
         Ok(Object { name, path: input.path.clone(), analysis, lines, flags_from, undecided: build.undecided })
     }

@@ -23,7 +23,7 @@ impl Builder<'_> {
         let id = GroupId::from_index(self.graph.groups.len());
         let nop = (entry.new_len < entry.original_len).then(|| self.padding(entry, original));
         let (first, last) = match (new, entry.new) {
-            (Some(new), Some(start)) => (new, Some(self.take_replacement(entry, original, group, id, new, start)?)),
+            (Some(new), Some(start)) => (new, self.take_replacement(entry, original, group, id, new, start)),
             _ => (nop?, None),
         };
         if let Some(nop) = nop {
@@ -100,7 +100,7 @@ impl Builder<'_> {
         id
     }
 
-    /// Takes the replacement's instructions into group `id`; the last of them.
+    /// Takes the replacement's instructions into group `id`, up to the first that can not be understood; the last of them.
     fn take_replacement(
         &mut self,
         entry: &Entry,
@@ -118,13 +118,13 @@ impl Builder<'_> {
             self.adopt(insn, original, id);
             if self.rules.alt_reloc_checked && !self.relocation_allowed(insn, start) {
                 self.insn_fault(Weight::Fatal, Fault::SpecialRelocation, insn);
-                return None;
+                return last;
             }
             if self.is_static_jump(insn) && self.immediate(insn) != 0 && self.encoded_target(insn) == end {
                 let back = self.graph.group(group).last.and_then(|last| self.insns.next_in_section(last));
                 let Some(back) = back else {
                     self.insn_fault(Weight::Fatal, Fault::SpecialJumpWithoutDest, insn);
-                    return None;
+                    return last;
                 };
                 self.graph.targets[insn.index()] = back.0 + 1;
             }

@@ -43,7 +43,9 @@ impl Builder<'_> {
             let section = SectionId::from_index(index);
             while let Some(note) = notes.next_if(|note| note.at.section <= section) {
                 let weight = if note.fatal { Weight::Fatal } else { Weight::Warning };
-                self.plain_fault(weight, note.fault.clone(), None);
+                let mut ledger = std::mem::take(self.ledger);
+                ledger.plain(&self.naming(), weight, note.fault.clone(), self.insns.at(note.at), None);
+                *self.ledger = ledger;
             }
             if self.image.section(section).is_code() {
                 self.assign_section(section);

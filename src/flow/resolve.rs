@@ -128,7 +128,7 @@ impl Builder<'_> {
         Ok(())
     }
 
-    fn naming(&self) -> Naming<'_> {
+    pub(super) fn naming(&self) -> Naming<'_> {
         Naming {
             image: self.image,
             insns: &self.insns,

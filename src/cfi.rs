@@ -9,7 +9,7 @@ mod step;
 
 pub use intern::Interner;
 pub use op::{Dest, Source, StackOp};
-pub use step::{Context, apply};
+pub use step::{Context, StepFault, apply};
 
 /// Number of registers that a state tracks: 16 general ones and the return address.
 pub const N_REGS: usize = 17;

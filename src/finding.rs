@@ -9,7 +9,7 @@ mod code;
 
 use std::fmt;
 
-use crate::cfi::{CfiState, Rule};
+use crate::cfi::{CfiState, Rule, StepFault};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 
 macro_rules! codes {
@@ -412,6 +412,18 @@ pub enum Fault {
     BadObject {
         text: String,
     },
+}
+
+impl From<StepFault> for Fault {
+    fn from(fault: StepFault) -> Fault {
+        match fault {
+            StepFault::UndefinedStackState => Fault::UndefinedStackState,
+            StepFault::UnknownStackInsn => Fault::UnknownStackInsn,
+            StepFault::UnknownStackMemoryOperation => Fault::UnknownStackMemoryOperation,
+            StepFault::UnsupportedStackRegisterModification => Fault::UnsupportedStackRegisterModification,
+            StepFault::UnsupportedStackRealignment => Fault::UnsupportedStackRealignment,
+        }
+    }
 }
 
 /// How objtool prints a finding.

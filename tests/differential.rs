@@ -16,6 +16,7 @@ use std::process::{Command, Output};
 
 use fixture::{Fixture, Run};
 use libtest_mimic::{Arguments, Failed, Trial};
+use orcls::analysis::Policy;
 use orcls::finding::Level;
 use orcls::kernel::Kernel;
 
@@ -56,7 +57,7 @@ fn objtool(kernel: Kernel) -> Option<(Kernel, PathBuf)> {
 
 fn same_as_objtool(fixture: &Fixture, run: &Run, tool: &Path) -> Result<(), Failed> {
     let built = fixture.build(run.kernel, &[])?;
-    let (analysis, _) = built.analyse(run)?;
+    let (analysis, _) = built.analyse(run, Policy::Objtool)?;
     let said = analysis.lines.iter().map(|line| {
         let level = if line.level == Level::Error { "error" } else { "warning" };
         format!("{level}: objtool: {}", line.text)
@@ -95,7 +96,7 @@ fn compare(what: &str, objtool: Vec<String>, orcls: Vec<String>) -> String {
 
 fn same_as_compiler(fixture: &Fixture, run: &Run, frame: &str) -> Result<(), Failed> {
     let built = fixture.build(run.kernel, &[frame, "-fasynchronous-unwind-tables"])?;
-    let (analysis, _) = built.analyse(run)?;
+    let (analysis, _) = built.analyse(run, Policy::Objtool)?;
     let bytes = std::fs::read(&built.object)?;
     let compared = eh_frame::compare(&bytes, &analysis)?;
     if compared.n_states < 100 {

@@ -10,7 +10,7 @@ use std::fs;
 
 use fixture::{Expectation, Fixture, Kind, Run};
 use libtest_mimic::{Arguments, Failed, Trial};
-use orcls::analysis::Analysis;
+use orcls::analysis::{Analysis, Policy};
 use orcls::report::findings::PathKind;
 use orcls::report::{Report, ReportedFinding, report};
 use orcls::source_map::Lines;
@@ -28,7 +28,7 @@ fn main() {
 
 fn check(fixture: &Fixture, run: &Run) -> Result<(), Failed> {
     let built = fixture.build(run.kernel, &[])?;
-    let (analysis, lines) = built.analyse(run)?;
+    let (analysis, lines) = built.analyse(run, Policy::Everything)?;
     let mut report = report("case.o", &analysis, &lines);
     if !run.all {
         report.findings.retain(|finding| finding.objtool.is_some());

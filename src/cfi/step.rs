@@ -17,7 +17,6 @@
 //! | 8 | `pop` to memory | the size |
 
 use super::{Base, CfiState, Dest, N_REGS, Rule, Source, StackOp};
-use crate::finding::Fault;
 use crate::kernel::rules::Rules;
 
 /// What besides the state an operation's effect depends on.
@@ -33,13 +32,24 @@ pub struct Context {
     pub rules: &'static Rules,
 }
 
+/// Why an operation can not be followed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "each becomes the fault of its name, which says what it means")]
+pub enum StepFault {
+    UndefinedStackState,
+    UnknownStackInsn,
+    UnknownStackMemoryOperation,
+    UnsupportedStackRegisterModification,
+    UnsupportedStackRealignment,
+}
+
 /// Applies one operation.
-pub fn apply(state: &mut CfiState, op: &StackOp, context: &Context) -> Result<(), Fault> {
+pub fn apply(state: &mut CfiState, op: &StackOp, context: &Context) -> Result<(), StepFault> {
     if state.force_undefined {
         return Ok(());
     }
     if state.cfa.base == Base::UNDEFINED {
-        return if context.in_function { Err(Fault::UndefinedStackState) } else { Ok(()) };
+        return if context.in_function { Err(StepFault::UndefinedStackState) } else { Ok(()) };
     }
     let types = context.rules.hints;
     if state.kind == types.regs || state.kind == types.regs_partial {
@@ -52,12 +62,12 @@ pub fn apply(state: &mut CfiState, op: &StackOp, context: &Context) -> Result<()
         (Dest::Reg(d), Source::And(_)) => return case_3_and(state, d),
         (Dest::Reg(d), Source::Pop | Source::Popf) => case_4_pop(state, d),
         (Dest::Reg(d), Source::Indirect(s, n)) => case_5_load(state, d, s, n),
-        (Dest::Reg(_), Source::Const) => return Err(Fault::UnknownStackInsn),
+        (Dest::Reg(_), Source::Const) => return Err(StepFault::UnknownStackInsn),
         (Dest::Push | Dest::Pushf, src) => case_6_push(state, src, context),
         (Dest::Indirect(d, n), Source::Reg(s)) => case_7_store(state, d, n, s),
         (Dest::Indirect(..), _) => {}
         (Dest::Mem, Source::Pop | Source::Popf) => case_8_pop_to_memory(state),
-        (Dest::Mem, _) => return Err(Fault::UnknownStackMemoryOperation),
+        (Dest::Mem, _) => return Err(StepFault::UnknownStackMemoryOperation),
     }
     Ok(())
 }
@@ -124,7 +134,7 @@ fn case_1_cfa_register(state: &mut CfiState, s: Base) {
     }
 }
 
-fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context) -> Result<(), Fault> {
+fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context) -> Result<(), StepFault> {
     if d == Base::SP && s == Base::SP {
         // Case 2.a
         state.stack_size = state.stack_size.wrapping_sub(n);
@@ -149,16 +159,16 @@ fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context)
         state.drap = false;
     } else if d == state.cfa.base && !context.hint_follows {
         // Case 2.e
-        return Err(Fault::UnsupportedStackRegisterModification);
+        return Err(StepFault::UnsupportedStackRegisterModification);
     }
     Ok(())
 }
 
-fn case_3_and(state: &mut CfiState, d: Base) -> Result<(), Fault> {
+fn case_3_and(state: &mut CfiState, d: Base) -> Result<(), StepFault> {
     let remembered = state.drap_reg != Base::UNDEFINED;
     let supported = if remembered { state.cfa.base == Base::SP } else { state.cfa.base == Base::BP };
     if d != Base::SP || !supported {
-        return Err(Fault::UnsupportedStackRealignment);
+        return Err(StepFault::UnsupportedStackRealignment);
     }
     if remembered {
         state.cfa = Rule::new(state.drap_reg, 0);

@@ -105,19 +105,19 @@ mod tests {
     fn refused(command: &str, allowed: &[&str]) -> Refusal {
         let argv: Vec<_> = command.split(' ').map(str::to_owned).collect();
         let allowed: Vec<_> = allowed.iter().map(|&s| s.to_owned()).collect();
-        find(&argv, Path::new("/work"), &allowed).expect_err("the program is refused")
+        find(&argv, Path::new("/tree"), &allowed).expect_err("the program is refused")
     }
 
     #[test]
     fn a_program_of_the_workspace_needs_the_user_s_word() {
         assert!(matches!(refused("./gcc -c a.c", &[]), Refusal::NotAllowed(_)));
-        assert!(matches!(refused("/work/tools/gcc -c a.c", &[]), Refusal::NotAllowed(_)));
+        assert!(matches!(refused("/tree/tools/gcc -c a.c", &[]), Refusal::NotAllowed(_)));
         assert!(matches!(refused("gcc -c a.c", &["clang"]), Refusal::NotAllowed(_)));
         assert!(matches!(refused("sh -c gcc", &["sh"]), Refusal::NotCompiler(_)));
         assert!(matches!(refused("no-such-triple-gcc-99 -c a.c", &[]), Refusal::NotFound(_)));
         let argv = ["tools/gcc".to_owned()];
-        let found = find(&argv, Path::new("/work"), &argv).expect("the user named it");
-        assert_eq!(found.0.path, Path::new("/work/tools/gcc"));
+        let found = find(&argv, Path::new("/tree"), &argv).expect("the user named it");
+        assert_eq!(found.0.path, Path::new("/tree/tools/gcc"));
     }
 
     #[test]

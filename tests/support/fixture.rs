@@ -59,7 +59,7 @@ pub struct Run {
     pub words: Vec<String>,
     /// The same, understood.
     pub options: Options,
-    /// Go on behind a function's first finding.
+    /// Also what objtool does not print: it stops at a function's first finding.
     pub all: bool,
 }
 
@@ -237,13 +237,13 @@ pub struct Built {
 }
 
 impl Built {
-    /// Analyses the object as `run` wants it.
-    pub fn analyse(&self, run: &Run) -> Result<(Analysis, Lines), String> {
+    /// Analyses the object with the flags of `run`.
+    pub fn analyse(&self, run: &Run, policy: Policy) -> Result<(Analysis, Lines), String> {
         let store: Arc<dyn Store> = Arc::new(FileStore::open(&self.object).map_err(|error| error.to_string())?);
         let config = Config {
             options: run.options.clone(),
             kernel: KernelChoice::Fixed(run.kernel),
-            policy: if run.all { Policy::Everything } else { Policy::Objtool },
+            policy,
             noreturn: Vec::new(),
         };
         let analysis = analyse(store.as_ref(), &config, &CancelToken::default()).map_err(|error| error.to_string())?;

@@ -48,6 +48,8 @@ struct Stack {
     /// How many slots there were when the frame pointer was set up.
     frame: Option<usize>,
     odd: Vec<Step>,
+    /// Who made the slot that was taken last.
+    bottom: Option<InsnId>,
     /// The stack pointer came from somewhere that the model does not follow.
     lost: bool,
 }
@@ -100,24 +102,24 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
     // Case 1
     let left: Vec<Slot> = std::mem::take(&mut stack.slots);
     for slot in &left {
-        stack.odd.push(step(StepKind::Cause, slot.by, None, slot.bytes));
-        stack.odd.extend(slot.parts.iter().map(|&part| step(StepKind::Cause, part, Some(slot.by), 0)));
-        stack.odd.extend(twins(input, way, slot));
+        stack.blame(slot, None, slot.bytes);
     }
     if stack.odd.is_empty() {
         stack.odd = replay::base_changes(input, way);
     }
+    let twins: Vec<Step> = stack.odd.iter().flat_map(|odd| twins(input, way, odd)).collect();
+    stack.odd.extend(twins);
     stack.odd
 }
 
-/// Other pushes of the register of a slot that was left: which of them is one too many can not be told.
-fn twins(input: &Input<'_>, way: &[Passed], slot: &Slot) -> Vec<Step> {
-    let Some(register) = slot.register else { return Vec::new() };
-    let pushes = |passed: &&Passed| {
-        let op = StackOp { dest: Dest::Push, src: Source::Reg(register) };
-        passed.acted && passed.insn != slot.by && input.insns.ops(passed.insn).contains(&op)
+/// Other pushes of the register that an operation pushes: which of them is one too many can not be told.
+fn twins(input: &Input<'_>, way: &[Passed], odd: &Step) -> Vec<Step> {
+    let push = input.insns.ops(odd.insn).iter().find(|op| op.dest == Dest::Push && matches!(op.src, Source::Reg(_)));
+    let Some(push) = push.filter(|_| odd.kind == StepKind::Cause) else { return Vec::new() };
+    let again = |passed: &&Passed| {
+        passed.acted && passed.insn != odd.insn && input.insns.ops(passed.insn).contains(push)
     };
-    way.iter().filter(pushes).map(|passed| step(StepKind::Cause, passed.insn, None, slot.bytes)).collect()
+    way.iter().filter(again).map(|passed| step(StepKind::Cause, passed.insn, None, odd.bytes)).collect()
 }
 
 /// Case 6: what one way has put on the stack and the other has not.
@@ -233,21 +235,19 @@ impl Stack {
 
     fn pop(&mut self, insn: InsnId, register: Option<Base>) {
         let Some(top) = self.slots.last() else {
-            // Case 2
-            self.odd.push(step(StepKind::Cause, insn, None, -8));
+            self.underflow(insn, -8);
             return;
         };
         if top.register == register && register.is_some() {
-            self.slots.pop();
+            self.bottom = self.slots.pop().map(|slot| slot.by);
             return;
         }
         let own = self.slots.iter().rposition(|slot| slot.register.is_some() && slot.register == register);
-        match own.filter(|_| register.is_some_and(is_saved)) {
+        match own {
             // Case 3
             Some(own) => {
                 for slot in self.slots.split_off(own).into_iter().skip(1) {
-                    self.odd.push(step(StepKind::Cause, slot.by, Some(insn), slot.bytes));
-                    self.odd.extend(slot.parts.iter().map(|&part| step(StepKind::Cause, part, Some(slot.by), 0)));
+                    self.blame(&slot, Some(insn), slot.bytes);
                 }
                 self.odd.push(step(StepKind::Misplaced, insn, None, -8));
             }
@@ -255,59 +255,68 @@ impl Stack {
         }
     }
 
+    /// Case 2
+    fn underflow(&mut self, insn: InsnId, bytes: i32) {
+        self.odd.push(step(StepKind::Cause, insn, None, bytes));
+        if let Some(bottom) = self.bottom {
+            self.odd.push(step(StepKind::Missing, bottom, Some(insn), bytes.wrapping_neg()));
+        }
+    }
+
+    /// Names who made a slot, and who took parts of it.
+    fn blame(&mut self, slot: &Slot, to: Option<InsnId>, bytes: i32) {
+        self.odd.push(step(StepKind::Cause, slot.by, to, bytes));
+        self.odd.extend(slot.parts.iter().map(|&part| step(StepKind::Cause, part, Some(slot.by), 0)));
+    }
+
     /// Takes the top slot for a register that it does not belong to.
     fn pop_other(&mut self, insn: InsnId, register: Option<Base>) {
-        if register.is_some_and(is_saved) {
+        let Some(mut top) = self.slots.pop() else { return };
+        if register.is_some() && top.register.is_some() {
             // Case 4
             let at = self.taken.iter().rposition(|(slot, _)| slot.register == register);
             match at.map(|at| self.taken.remove(at)) {
                 Some((slot, by)) => self.odd.push(step(StepKind::Cause, by, Some(slot.by), -8)),
-                None => {
-                    if let Some(top) = self.slots.last() {
-                        self.odd.push(step(StepKind::Missing, top.by, Some(insn), 8));
-                    }
-                }
+                None => self.odd.push(step(StepKind::Missing, top.by, Some(insn), 8)),
             }
             self.odd.push(step(StepKind::Misplaced, insn, None, -8));
         }
-        let Some(mut top) = self.slots.pop() else { return };
+        self.bottom = Some(top.by);
         if top.bytes > 8 {
             top.bytes -= 8;
             top.parts.push(insn);
             self.slots.push(top);
-        } else if top.register.is_some_and(is_saved) {
+        } else if top.register.is_some() {
             self.taken.push((top, insn));
         }
     }
 
     fn release(&mut self, insn: InsnId, bytes: i32) {
         let mut left = bytes;
+        let mut crossed: Vec<InsnId> = Vec::new();
         while left > 0 {
             let Some(mut top) = self.slots.pop() else {
-                // Case 2
-                self.odd.push(step(StepKind::Cause, insn, None, left.wrapping_neg()));
+                self.underflow(insn, left.wrapping_neg());
                 return;
             };
+            self.bottom = Some(top.by);
             if top.bytes > left {
                 // Case 5
                 top.bytes -= left;
+                top.parts.append(&mut crossed);
                 top.parts.push(insn);
                 self.slots.push(top);
                 return;
             }
             left -= top.bytes;
-            if top.register.is_some_and(is_saved) {
+            crossed.push(top.by);
+            if top.register.is_some() {
                 self.odd.extend(top.parts.iter().map(|&part| step(StepKind::Cause, part, Some(top.by), 0)));
                 self.odd.push(step(StepKind::Missing, top.by, Some(insn), bytes));
                 self.taken.push((top, insn));
             } else if left > 0 || !top.parts.is_empty() {
-                self.odd.extend(top.parts.iter().map(|&part| step(StepKind::Cause, part, Some(top.by), 0)));
+                self.blame(&top, Some(insn), 0);
             }
         }
     }
-}
-
-/// Whether a function must give the register back as it got it (psABI §3.2.1).
-fn is_saved(register: Base) -> bool {
-    [Base::BX, Base::BP, Base::R12, Base::R13, Base::R14, Base::R15].contains(&register)
 }

@@ -48,6 +48,8 @@ struct Stack {
     /// How many slots there were when the frame pointer was set up.
     frame: Option<usize>,
     odd: Vec<Step>,
+    /// What is only odd where something else is: flags or constants that went to a register.
+    unusual: Vec<Step>,
     /// Who made the slot that was taken last.
     bottom: Option<InsnId>,
     /// The stack pointer came from somewhere that the model does not follow.
@@ -104,6 +106,7 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
     for slot in &left {
         stack.blame(slot, None, slot.bytes);
     }
+    stack.odd.append(&mut stack.unusual);
     if stack.odd.is_empty() {
         stack.odd = replay::base_changes(input, way);
     }
@@ -116,9 +119,8 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
 fn twins(input: &Input<'_>, way: &[Passed], odd: &Step) -> Vec<Step> {
     let push = input.insns.ops(odd.insn).iter().find(|op| op.dest == Dest::Push && matches!(op.src, Source::Reg(_)));
     let Some(push) = push.filter(|_| odd.kind == StepKind::Cause) else { return Vec::new() };
-    let again = |passed: &&Passed| {
-        passed.acted && passed.insn != odd.insn && input.insns.ops(passed.insn).contains(push)
-    };
+    let again =
+        |passed: &&Passed| passed.acted && passed.insn != odd.insn && input.insns.ops(passed.insn).contains(push);
     way.iter().filter(again).map(|passed| step(StepKind::Cause, passed.insn, None, odd.bytes)).collect()
 }
 
@@ -282,6 +284,9 @@ impl Stack {
             self.odd.push(step(StepKind::Misplaced, insn, None, -8));
         }
         self.bottom = Some(top.by);
+        if register.is_some() && top.register.is_none() && top.bytes == 8 {
+            self.unusual.push(step(StepKind::Cause, top.by, Some(insn), 8));
+        }
         if top.bytes > 8 {
             top.bytes -= 8;
             top.parts.push(insn);

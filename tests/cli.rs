@@ -492,6 +492,25 @@ fn tables_that_the_build_wrote_are_no_finding() {
 }
 
 #[test]
+fn flags_are_guessed_from_what_the_object_shows() {
+    let folder = Folder::with_both();
+    folder.assemble(
+        "thunks.S",
+        "\t.text\n\t.skip 16, 0x90\n\t.type f, @function\nf:\tcall __x86_indirect_thunk_rax\n\tjmp __x86_return_thunk\n\
+         \t.size f, . - f\n\t.section __patchable_function_entries, \"aw\"\n\t.quad f - 16\n",
+    );
+    let flags = |object: &str| {
+        let run = folder.run(&["doctor", "--format", "json", object]);
+        let facts: Value = serde_json::from_str(&run.stdout).unwrap();
+        facts["object"]["flags"].as_str().unwrap().to_owned()
+    };
+    let plain = flags("clean.o");
+    assert!(plain.contains("--orc") && !plain.contains("--retpoline") && !plain.contains("--prefix"), "{plain}");
+    let thunks = flags("thunks.o");
+    assert!(thunks.contains("--retpoline --rethunk") && thunks.contains("--prefix=16"), "{thunks}");
+}
+
+#[test]
 fn cfi_prints_every_instruction() {
     let folder = Folder::with_both();
     let run = folder.run_by_rules(&["cfi", "--format", "json", "clean.o"]);

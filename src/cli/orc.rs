@@ -3,20 +3,19 @@
 //! In: objects.  Out: tables in the text of `objtool --dump=orc`, or JSON.
 //! Holds afterwards: only `write` has written, and only to the file that `-o` names.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Mutex;
 
 use clap::{Args, Subcommand};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Opened, Rules};
 use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
-use crate::ids::CodeLoc;
 use crate::kernel::Kernel;
-use crate::orc::{self, OrcEntry, OrcTable, StoredTable};
+use crate::orc::{self, StoredRow, StoredTable};
 use crate::report::{self, OrcListing, OrcRow, Select};
 
 /// Arguments of `orc`.
@@ -67,12 +66,13 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
             let judge = Judge::new(&tables.rules, Policy::Objtool).for_orc();
             each(&tables.objects, &tables.rules, |input, several| {
                 let Some(object) = judged(&judge, input)? else { return Ok(None) };
-                let analysis = &object.analysis;
-                let listing = match tables.format {
-                    Format::Json => report::orc_listing(&object.name, analysis, &object.lines, &Select::default()),
-                    _ => OrcListing { object: object.name.clone(), kernel: analysis.kernel, rows: computed(analysis) },
+                let text = match tables.format {
+                    Format::Json => {
+                        json(&report::orc_listing(&object.name, &object.analysis, &object.lines, &Select::default()))
+                    }
+                    Format::Text => headed(&object.name, several, computed(&object.analysis)),
                 };
-                Ok(Some((print(&listing, tables.format, several), Verdict::Clean)))
+                Ok(Some((text, Verdict::Clean)))
             })
         }
         Action::Dump(tables) => {
@@ -80,22 +80,30 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
             each(&tables.objects, &tables.rules, |input, several| {
                 let opened = judge.open(input)?;
                 let kernel = judge.kernel(&opened);
-                let rows = stored(&opened, kernel)?;
-                let listing = OrcListing { object: opened.name.clone(), kernel, rows };
-                Ok(Some((print(&listing, tables.format, several), Verdict::Clean)))
+                let table = stored(&opened, kernel)?;
+                let text = match tables.format {
+                    Format::Json => json(&listing(&opened, kernel, table)),
+                    Format::Text => headed(
+                        &opened.name,
+                        several,
+                        table.map_or_else(String::new, |table| table.text(kernel.rules())),
+                    ),
+                };
+                Ok(Some((text, Verdict::Clean)))
             })
         }
         Action::Diff(compared) => {
             let judge = Judge::new(&compared.rules, Policy::Objtool).for_orc();
             each(&compared.objects, &compared.rules, |input, _| {
                 let opened = judge.open(input)?;
-                let Some(rows) = stored(&opened, judge.kernel(&opened))? else {
+                let kernel = judge.kernel(&opened);
+                let Some(table) = stored(&opened, kernel)? else {
                     // In a folder there are objects without code, and such as the build does not check.
                     let said = input.named.then(|| format!("{}: it has no stored table", opened.name));
                     return said.map_or(Ok(None), Err);
                 };
                 let Some(object) = judged(&judge, input)? else { return Ok(None) };
-                Ok(Some(diff(&object.name, &rows, &computed(&object.analysis).unwrap_or_default())))
+                Ok(Some(diff(&object.name, &table.text(kernel.rules()), &computed(&object.analysis))))
             })
         }
     }
@@ -137,63 +145,62 @@ fn judged(judge: &Judge<'_>, input: &Input) -> Result<Option<Box<Object>>, Strin
     }
 }
 
-/// The computed table, without functions and lines: only JSON has them.
-fn computed(analysis: &Analysis) -> Option<Vec<OrcRow>> {
-    let OrcTable { rows } = analysis.orc.as_ref()?;
-    let row = |(at, entry): &(CodeLoc, OrcEntry)| {
-        let place = format!("{}+{:x}", analysis.image.section(at.section).name, at.offset);
-        OrcRow::new(&analysis.image, analysis.kernel, place, Some(*at), entry)
-    };
-    Some(rows.iter().map(row).collect())
+/// The computed table as text.
+fn computed(analysis: &Analysis) -> String {
+    analysis.orc.as_ref().map_or_else(String::new, |table| table.text(&analysis.image, analysis.kernel.rules()))
 }
 
 /// The stored table, if there is one.
-fn stored(object: &Opened, kernel: Kernel) -> Result<Option<Vec<OrcRow>>, String> {
+fn stored(object: &Opened, kernel: Kernel) -> Result<Option<StoredTable>, String> {
     if object.image.section_by_name(".orc_unwind").is_none() {
         return Ok(None);
     }
     let table = orc::stored(object.store.as_ref(), &object.image, kernel.rules());
-    let StoredTable { rows } = table.map_err(|error| format!("{}: {error}", object.name))?;
-    Ok(Some(rows.into_iter().map(|row| OrcRow::new(&object.image, kernel, row.place, row.at, &row.entry)).collect()))
+    table.map(Some).map_err(|error| format!("{}: {error}", object.name))
 }
 
-fn print(listing: &OrcListing, format: Format, several: bool) -> String {
-    if format == Format::Json {
-        return serde_json::to_string(listing).unwrap_or_default() + "\n";
-    }
-    let mut text = if several { format!("==> {} <==\n", listing.object) } else { String::new() };
-    for row in listing.rows.iter().flatten() {
-        text.push_str(&row.place);
-        text.push(':');
-        text.push_str(&row.text);
-        text.push('\n');
-    }
-    text
+/// The stored table as the JSON has it.
+fn listing(object: &Opened, kernel: Kernel, table: Option<StoredTable>) -> OrcListing {
+    let row = |row: StoredRow| OrcRow::new(&object.image, kernel, row.place, row.at, &row.entry);
+    let rows = table.map(|table| table.rows.into_iter().map(row).collect());
+    OrcListing { object: object.name.clone(), kernel, rows }
 }
 
-/// The rows that differ: what is stored and what is computed for each place, in the order of the stored table.
-fn diff(object: &str, stored: &[OrcRow], computed: &[OrcRow]) -> (String, Verdict) {
-    let by_place = |rows: &[OrcRow]| -> BTreeMap<String, Vec<String>> {
-        let mut places: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for row in rows {
-            places.entry(row.place.clone()).or_default().push(row.text.clone());
-        }
-        places
-    };
-    let (ours, theirs) = (by_place(computed), by_place(stored));
-    let none = Vec::new();
+fn json(listing: &OrcListing) -> String {
+    serde_json::to_string(listing).unwrap_or_default() + "\n"
+}
+
+fn headed(object: &str, several: bool, table: String) -> String {
+    if several { format!("==> {object} <==\n{table}") } else { table }
+}
+
+/// The lines that differ: what is stored and what is computed for each place, in the order of the stored table.
+fn diff(object: &str, stored: &str, computed: &str) -> (String, Verdict) {
+    let (old, new) = (by_place(stored), by_place(computed));
     let mut text = String::new();
-    let mut seen = std::collections::BTreeSet::new();
-    for place in stored.iter().chain(computed).map(|row| &row.place) {
-        let (old, new) = (theirs.get(place).unwrap_or(&none), ours.get(place).unwrap_or(&none));
-        if old == new || !seen.insert(place) {
-            continue;
+    let mut seen = FxHashSet::default();
+    for place in stored.lines().chain(computed.lines()).map(place_of) {
+        let (old, new) = (old.get(place).map_or(&[][..], Vec::as_slice), new.get(place).map_or(&[][..], Vec::as_slice));
+        if old != new && seen.insert(place) {
+            old.iter().for_each(|line| text.push_str(&format!("-{line}\n")));
+            new.iter().for_each(|line| text.push_str(&format!("+{line}\n")));
         }
-        old.iter().for_each(|entry| text.push_str(&format!("-{place}:{entry}\n")));
-        new.iter().for_each(|entry| text.push_str(&format!("+{place}:{entry}\n")));
     }
     if text.is_empty() {
         return (text, Verdict::Clean);
     }
     (format!("--- {object} (stored)\n+++ {object} (computed)\n{text}"), Verdict::Found)
+}
+
+fn by_place(table: &str) -> FxHashMap<&str, Vec<&str>> {
+    let mut places: FxHashMap<&str, Vec<&str>> = FxHashMap::default();
+    for line in table.lines() {
+        places.entry(place_of(line)).or_default().push(line);
+    }
+    places
+}
+
+/// What stands before the first colon.
+fn place_of(line: &str) -> &str {
+    line.split_once(':').map_or(line, |(place, _)| place)
 }

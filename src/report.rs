@@ -12,6 +12,7 @@ pub mod select;
 pub mod path;
 mod message;
 pub mod findings;
+pub mod macros;
 pub mod frame;
 pub mod cfi_rows;
 pub mod alternatives;

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -13,11 +13,12 @@ use clap::{Args, ValueEnum};
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::BOLD;
+use super::sources::Sources;
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::Policy;
 use crate::finding::{Code, Finding, Level};
 use crate::report::findings::ReportedGap;
-use crate::report::{self, Report, ReportedFinding};
+use crate::report::{self, Report, ReportedFinding, macros};
 
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -156,6 +157,7 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
         return print_objtool(object, arguments);
     }
     let mut report = report::report(&object.name, &object.analysis, &object.lines);
+    macros::name_macro_lines(&mut report, &|file| Sources::text(&object.path, file).map(Arc::from));
     let (findings, shown): (Vec<&Finding>, Vec<ReportedFinding>) = (object.analysis.findings.iter())
         .zip(std::mem::take(&mut report.findings))
         .filter(|(finding, _)| arguments.shows(finding))

@@ -37,6 +37,11 @@ impl Sources {
         Sources { files: read }
     }
 
+    /// The text of a file that the debug info of `object` names.
+    pub fn text(object: &Path, file: &str) -> Option<String> {
+        SourceFile::read(object, file).map(|file| file.text)
+    }
+
     /// Whether the line can be shown.
     pub fn has(&self, file: &str, line: u32) -> bool {
         self.files.get(file).is_some_and(|file| file.line(line).is_some())

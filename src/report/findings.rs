@@ -61,6 +61,8 @@ pub struct ReportedFinding {
     pub line: Option<u32>,
     /// The column, from 1.
     pub column: Option<u32>,
+    /// The disassembly of the instruction there; empty where there is none.
+    pub instruction: String,
     /// Functions inlined there, innermost first.
     pub inlined: Vec<InlineFrame>,
     /// How the finding is reached: branches, both states of a mismatch, every arm of a conflict, and the cause.
@@ -129,6 +131,7 @@ fn describe<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
         file,
         line,
         column,
+        instruction: finding.insn.map_or_else(String::new, |insn| view.text(insn).to_owned()),
         inlined,
         path: path(view, finding),
         states: finding.states.iter().map(|state| describe_state(view, state)).collect(),

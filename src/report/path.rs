@@ -40,6 +40,8 @@ pub struct PathStep {
     pub file: Option<Arc<str>>,
     /// The line, from 1.
     pub line: Option<u32>,
+    /// The disassembly of the instruction there.
+    pub instruction: String,
     /// What happens there, in words.
     pub text: String,
 }
@@ -105,7 +107,16 @@ impl Path<'_> {
         let at = self.view.analysis.insns.loc(insn);
         let line = self.view.source_line(insn);
         let section = self.view.section_name(at.section).to_owned();
-        self.steps.push(PathStep { kind, section, offset: at.offset, file: line.file, line: line.line, text });
+        let instruction = self.view.text(insn).to_owned();
+        self.steps.push(PathStep {
+            kind,
+            section,
+            offset: at.offset,
+            file: line.file,
+            line: line.line,
+            instruction,
+            text,
+        });
     }
 
     fn branch(&mut self, step: &Step) {

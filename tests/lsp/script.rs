@@ -112,6 +112,7 @@ pub fn finding(line: u32, message: &str) -> ReportedFinding {
         file: None,
         line: Some(line),
         column: None,
+        instruction: String::new(),
         inlined: Vec::new(),
         path: Vec::new(),
         states: Vec::new(),

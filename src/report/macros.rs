@@ -1,0 +1,224 @@
+//! Where in a macro an instruction is written, of which the debug info only knows the line that uses the macro.
+//!
+//! In: the text of a source file, a line of it, an instruction's disassembly.  Out: lines of macro bodies.
+//! Holds afterwards: only lines with the instruction's mnemonic are named, and, where the line names a register itself,
+//! with its register.
+//! Reads like: "GNU as", `.macro`; "The C Preprocessor", function-like macros.
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::findings::{PathKind, PathStep, Report};
+
+/// Macros in macros are followed this far.
+const DEEPEST: usize = 8;
+/// More lines than these tell nothing.
+const MOST: usize = 4;
+
+/// A line of a macro's body.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BodyLine {
+    /// The macro.
+    pub name: String,
+    /// The line of its file, from 1.
+    pub line: u32,
+}
+
+/// The macros that a file defines.
+#[derive(Debug, Default)]
+pub struct Macros<'a> {
+    lines: Vec<&'a str>,
+    /// By name: the lines of the body, from 0.
+    bodies: FxHashMap<&'a str, Vec<usize>>,
+}
+
+impl<'a> Macros<'a> {
+    /// Reads the definitions in `text`.
+    pub fn parse(text: &'a str) -> Macros<'a> {
+        let mut macros = Macros { lines: text.lines().collect(), bodies: FxHashMap::default() };
+        let mut open: Vec<&str> = Vec::new();
+        let mut define: Option<&str> = None;
+        for (at, line) in text.lines().enumerate() {
+            let code = line.trim_start();
+            if let Some(rest) = code.strip_prefix(".macro").filter(|rest| rest.starts_with(char::is_whitespace)) {
+                open.push(word(rest.trim_start()));
+                continue;
+            }
+            if code.starts_with(".endm") {
+                open.pop();
+                continue;
+            }
+            if let Some(rest) = code.strip_prefix('#').map(str::trim_start).and_then(|rest| rest.strip_prefix("define")) {
+                define = Some(word(rest.trim_start()));
+            }
+            for name in open.iter().copied().chain(define) {
+                macros.bodies.entry(name).or_default().push(at);
+            }
+            if !line.trim_end().ends_with('\\') {
+                define = None;
+            }
+        }
+        macros.bodies.remove("");
+        macros
+    }
+
+    /// The lines that may have brought `instruction` to `line`, where a macro is used. The line counts from 1.
+    pub fn origins(&self, line: u32, instruction: &str) -> Vec<BodyLine> {
+        let mut found = Vec::new();
+        if let Some(at) = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at)) {
+            self.search(at, instruction, 0, &mut found);
+        }
+        found
+    }
+
+    fn search(&self, line: &str, instruction: &str, depth: usize, found: &mut Vec<BodyLine>) {
+        if depth == DEEPEST {
+            return;
+        }
+        for (name, body) in words(line).filter_map(|word| self.bodies.get_key_value(word)) {
+            for &at in body {
+                let line = self.lines[at];
+                let origin = BodyLine { name: (*name).to_owned(), line: at as u32 + 1 };
+                if found.len() == MOST {
+                    return;
+                }
+                if statements(line).any(|statement| writes(statement, instruction)) && !found.contains(&origin) {
+                    found.push(origin);
+                }
+                // The definition of a preprocessor macro names the macro itself.
+                let inner = words(line).any(|word| word != *name && self.bodies.contains_key(word));
+                if inner {
+                    self.search(&line.replacen(name, "", 1), instruction, depth + 1, found);
+                }
+            }
+        }
+    }
+}
+
+/// The name at the start of a text.
+fn word(text: &str) -> &str {
+    let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '.')).unwrap_or(text.len());
+    &text[..end]
+}
+
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    line.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// The statements of a line, without labels and the end that continues a definition.
+fn statements(line: &str) -> impl Iterator<Item = &str> {
+    line.trim_end_matches('\\').split(';').map(|statement| match statement.split_once(':') {
+        Some((label, rest)) if !label.contains(['%', '(', ',']) => rest.trim(),
+        _ => statement.trim(),
+    })
+}
+
+/// Whether a statement may assemble to the instruction. The assembler knows suffixes that a disassembly leaves out.
+fn writes(statement: &str, instruction: &str) -> bool {
+    let mnemonic = |text: &str| text.split_whitespace().next().map(str::to_lowercase).unwrap_or_default();
+    let (written, shown) = (mnemonic(statement), mnemonic(instruction));
+    let bare = |name: &str| name.strip_suffix(['q', 'l']).unwrap_or(name).to_owned();
+    if written.is_empty() || (written != shown && bare(&written) != bare(&shown)) {
+        return false;
+    }
+    let register = |text: &str| text.rsplit('%').next().filter(|_| text.contains('%')).map(|name| word(name).to_owned());
+    match (register(statement), register(instruction)) {
+        (Some(written), Some(shown)) => written == shown,
+        _ => true,
+    }
+}
+
+/// Adds to each finding where in a macro its instruction and its causes are written. `text_of` gives the text of a
+/// file as it was compiled.
+pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Arc<str>>) {
+    let mut texts: FxHashMap<Arc<str>, Arc<str>> = FxHashMap::default();
+    for finding in &report.findings {
+        for file in finding.path.iter().map(|step| &step.file).chain([&finding.file]).flatten() {
+            if !texts.contains_key(file)
+                && let Some(text) = text_of(file)
+            {
+                texts.insert(file.clone(), text);
+            }
+        }
+    }
+    let macros: FxHashMap<&str, Macros<'_>> = texts.iter().map(|(file, text)| (&**file, Macros::parse(text))).collect();
+    for finding in &mut report.findings {
+        let own = PathStep {
+            kind: PathKind::Cause,
+            section: finding.section.clone().unwrap_or_default(),
+            offset: finding.offset.unwrap_or_default(),
+            file: finding.file.clone(),
+            line: finding.line,
+            instruction: finding.instruction.clone(),
+            text: String::new(),
+        };
+        let causes = finding.path.iter().filter(|step| step.kind == PathKind::Cause).cloned();
+        let mut more: Vec<PathStep> = Vec::new();
+        for step in std::iter::once(own).chain(causes) {
+            let (Some(file), Some(line)) = (&step.file, step.line) else { continue };
+            let Some(macros) = macros.get(&**file) else { continue };
+            for origin in macros.origins(line, &step.instruction) {
+                let text = format!("`{}` of line {line} is written here, in the macro {}", step.instruction, origin.name);
+                if !more.iter().any(|other| other.line == Some(origin.line) && other.text == text) {
+                    more.push(PathStep { line: Some(origin.line), text, ..step.clone() });
+                }
+            }
+        }
+        finding.path.extend(more);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, line: u32, instruction: &str, expected: &[(&str, u32)]) {
+        let found: Vec<(String, u32)> =
+            Macros::parse(text).origins(line, instruction).into_iter().map(|b| (b.name, b.line)).collect();
+        let expected: Vec<(String, u32)> = expected.iter().map(|(name, line)| ((*name).to_owned(), *line)).collect();
+        assert_eq!(found, expected);
+    }
+
+    const NESTED: &str = "\
+.macro inner reg
+\tpushq %rbx
+\tpushq \\reg
+.endm
+.macro outer
+1:\tpushfq
+\tinner %rcx
+.endm
+\touter
+\tpushq %rbx
+";
+
+    #[test]
+    fn an_instruction_is_found_in_the_macro_that_the_line_uses() {
+        check(NESTED, 9, "pushf", &[("outer", 6)]);
+    }
+
+    #[test]
+    fn macros_in_macros_are_followed_and_registers_told_apart() {
+        check(NESTED, 9, "push %rbx", &[("inner", 2), ("inner", 3)]);
+        check(NESTED, 9, "push %rcx", &[("inner", 3)]);
+    }
+
+    #[test]
+    fn a_line_without_a_macro_has_no_origin() {
+        check(NESTED, 10, "push %rbx", &[]);
+    }
+
+    #[test]
+    fn preprocessor_macros_are_read_line_by_line() {
+        let text = "#define SAVE(r) \\\n\tpushq r; \\\n\tpushfq\n\n\tSAVE(%rax)\n";
+        check(text, 5, "pushfq", &[("SAVE", 3)]);
+        check(text, 5, "push %rax", &[("SAVE", 2)]);
+    }
+
+    #[test]
+    fn a_macro_that_uses_itself_ends() {
+        check(".macro loop\n\tloop\n\tnop\n.endm\n\tloop\n", 5, "nop", &[("loop", 3)]);
+    }
+}

@@ -49,7 +49,8 @@ impl<'a> Macros<'a> {
                 open.pop();
                 continue;
             }
-            if let Some(rest) = code.strip_prefix('#').map(str::trim_start).and_then(|rest| rest.strip_prefix("define")) {
+            if let Some(rest) = code.strip_prefix('#').map(str::trim_start).and_then(|rest| rest.strip_prefix("define"))
+            {
                 define = Some(word(rest.trim_start()));
             }
             for name in open.iter().copied().chain(define) {
@@ -122,7 +123,8 @@ fn writes(statement: &str, instruction: &str) -> bool {
     if written.is_empty() || (written != shown && bare(&written) != bare(&shown)) {
         return false;
     }
-    let register = |text: &str| text.rsplit('%').next().filter(|_| text.contains('%')).map(|name| word(name).to_owned());
+    let register =
+        |text: &str| text.rsplit('%').next().filter(|_| text.contains('%')).map(|name| word(name).to_owned());
     match (register(statement), register(instruction)) {
         (Some(written), Some(shown)) => written == shown,
         _ => true,
@@ -159,7 +161,8 @@ pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Ar
             let (Some(file), Some(line)) = (&step.file, step.line) else { continue };
             let Some(macros) = macros.get(&**file) else { continue };
             for origin in macros.origins(line, &step.instruction) {
-                let text = format!("`{}` of line {line} is written here, in the macro {}", step.instruction, origin.name);
+                let text =
+                    format!("`{}` of line {line} is written here, in the macro {}", step.instruction, origin.name);
                 if !more.iter().any(|other| other.line == Some(origin.line) && other.text == text) {
                     more.push(PathStep { line: Some(origin.line), text, ..step.clone() });
                 }

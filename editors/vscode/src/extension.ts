@@ -33,6 +33,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command('copyBugReport', () => copyBugReport(context, server)),
     command('restart', () => server.restart()),
     command('showLog', () => server.showLog()),
+    command('getStarted', () => vscode.commands.executeCommand('workbench.action.openWalkthrough', 'orcls.orcls#start')),
     command('menu', () => showMenu(server)),
   );
   await server.startWhenNeeded();

@@ -9,7 +9,7 @@ export function orc(rows: OrcRow[], leads: Go): HTMLElement {
     h('tbody', {}, ...rows.map((entry, at) => {
       const first = entry.function !== null && entry.function !== rows[at - 1]?.function;
       return h('tr', { class: first ? 'first' : '', 'data-place': named(entry) },
-        h('td', {}, first ? h('span', { class: 'function' }, entry.function) : null, ` ${entry.section}+${hex(entry.offset)}`),
+        h('td', {}, first && h('div', { class: 'function' }, entry.function), h('span', { class: 'offset' }, `${entry.section}+${hex(entry.offset)}`)),
         h('td', {}, h('code', {}, entry.text)),
         line(entry, leads));
     })));

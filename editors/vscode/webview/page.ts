@@ -29,7 +29,10 @@ function mark(file: string, line: number): void {
   for (const old of page.querySelectorAll('.here')) old.classList.remove('here');
   const found = page.querySelectorAll<HTMLElement>(`[data-place="${CSS.escape(`${file}:${line}`)}"]`);
   for (const each of found) each.classList.add('here');
+  // Only up and down: what is wide stays where the reader has moved it.
+  const { scrollLeft } = document.documentElement;
   found[0]?.scrollIntoView({ block: 'nearest' });
+  document.documentElement.scrollLeft = scrollLeft;
 }
 
 window.addEventListener('message', (event: MessageEvent<Show>) => {

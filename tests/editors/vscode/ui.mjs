@@ -6,7 +6,7 @@ import { Workbench } from './workbench.mjs';
 export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
   // No machine settings: the server is the one inside the package.
   const code = await serve({ prefix, state, vsix, folder, settings });
-  const { page, close } = await browse({ state });
+  const { page, close } = await browse({ state, viewport: { width: 1440, height: 810 } });
   const bench = new Workbench(page, artifacts);
   const step = text => console.log(`  ok    ${text}`);
   try {
@@ -106,6 +106,10 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     assert(page_);
     await bench.picture('vscode-explain');
     step('the finding is explained');
+
+    await bench.command('orcls: Get Started');
+    await page.locator('.gettingStartedContainer', { hasText: 'Get started with orcls' }).first().waitFor();
+    step('the walkthrough opens');
   } catch (error) {
     await bench.picture('vscode-ui-failed');
     throw error;

@@ -45,10 +45,6 @@ export class Workbench {
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
   }
 
-  editor() {
-    return this.page.locator('.editor-instance[data-mode-id]').first().or(this.page.locator('.editor-instance').first());
-  }
-
   /** The lines that are drawn, top first, with the inlay hints in them, and their line numbers. */
   async lines() {
     return this.page.evaluate(() => {

@@ -88,10 +88,11 @@ pub struct Row {
 /// The alternatives that `select` names.
 pub fn alternatives(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> Alternatives {
     let view = View::new(analysis, lines);
-    let originals = analysis.flow.groups().filter(|(_, group)| group.original.is_none());
-    let mut chosen: Vec<(GroupId, &AltGroup)> =
-        originals.filter(|(_, group)| select.takes(&view, group.first)).collect();
-    chosen.sort_by_key(|(_, group)| group.start);
+    let groups = select.insns(&view).into_iter().filter_map(|insn| analysis.flow.group_of(insn));
+    let originals = groups.map(|id| analysis.flow.group(id).original.unwrap_or(id));
+    let mut chosen: Vec<(GroupId, &AltGroup)> = originals.map(|id| (id, analysis.flow.group(id))).collect();
+    chosen.sort_by_key(|&(id, group)| (group.start, id));
+    chosen.dedup_by_key(|&mut (id, _)| id);
     let groups = chosen.into_iter().map(|(id, group)| describe(&view, id, group)).collect();
     Alternatives { object: object.to_owned(), groups }
 }

@@ -54,6 +54,8 @@ pub struct CfiRow {
     pub orc: Option<String>,
     /// How the CFA is computed behind the instruction; `None` where it does not go on, or with an unknown state.
     pub cfa_after: Option<Cfa>,
+    /// Where registers are saved behind the instruction.
+    pub saved_after: BTreeMap<&'static str, i32>,
     /// The frame before the instruction; only where a single line is asked about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub frame: Vec<frame::Slot>,
@@ -62,9 +64,7 @@ pub struct CfiRow {
 /// The states of the instructions that `select` names.
 pub fn cfi_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> CfiListing {
     let view = View::new(analysis, lines);
-    let code = analysis.image.sections().filter(|(_, section)| section.is_code());
-    let insns = code.flat_map(|(id, _)| analysis.insns.of_section(id));
-    let chosen = select.insns(&view, insns);
+    let chosen = select.insns(&view);
     let mut instructions = rows(&view, &chosen);
     if select.at.is_some() {
         for (row, &insn) in instructions.iter_mut().zip(&chosen) {
@@ -87,6 +87,7 @@ fn row(view: &View<'_>, insn: InsnId) -> CfiRow {
     let at = view.analysis.insns.loc(insn);
     let line = view.source_line(insn);
     let state = view.analysis.states.state(insn);
+    let after = state_after(view, insn);
     CfiRow {
         section: view.section_name(at.section).to_owned(),
         offset: at.offset,
@@ -99,7 +100,8 @@ fn row(view: &View<'_>, insn: InsnId) -> CfiRow {
         cfa: state.and_then(words::cfa),
         saved: state.map(words::saved).unwrap_or_default(),
         orc: orc(view, at),
-        cfa_after: state_after(view, insn).and_then(words::cfa),
+        cfa_after: after.and_then(words::cfa),
+        saved_after: after.map(words::saved).unwrap_or_default(),
         frame: Vec::new(),
     }
 }

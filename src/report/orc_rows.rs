@@ -83,14 +83,13 @@ impl OrcRow {
 /// there too is not in it.
 pub fn orc_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> OrcListing {
     let view = View::new(analysis, lines);
+    let chosen = select.insns(&view);
     let row = |&(at, ref entry): &(CodeLoc, OrcEntry)| {
         let place = format!("{}+{:x}", view.section_name(at.section), at.offset);
         let row = OrcRow::new(&analysis.image, analysis.kernel, place, Some(at), entry);
         // Padding and the end of a section have an entry and no instruction.
         let Some(insn) = analysis.insns.at(at) else { return select.is_everything().then_some(row) };
-        if !select.takes(&view, insn) {
-            return None;
-        }
+        chosen.binary_search(&insn).ok()?;
         let line = view.source_line(insn);
         Some(OrcRow { function: view.function(insn), file: line.file, line: line.line, ..row })
     };

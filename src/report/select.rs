@@ -1,49 +1,78 @@
 //! Which part of an object to show.
 //!
 //! In: a function's name, a line.  Out: [`Select`], which picks instructions.
+//! Holds afterwards: for a line only the code of that line is looked at, however large the object.
 
-use crate::ids::InsnId;
+use crate::ids::{InsnId, SymbolId};
 use crate::report::view::{View, demangled};
+use crate::source_map::CodeRange;
 
 /// Which part of an object to show. All of it when nothing is set.
 #[derive(Clone, Debug, Default)]
 pub struct Select {
     /// Only this function: its symbol, or its demangled name.
     pub function: Option<String>,
-    /// Only the code of this line; the file may be given by the end of its path.
+    /// Only the code of this line, and of the calls that were inlined there; the file may be given by the end of its path.
     pub at: Option<(String, u32)>,
 }
 
 impl Select {
-    /// The chosen ones among `insns`.
-    pub fn insns(&self, view: &View<'_>, insns: impl Iterator<Item = InsnId>) -> Vec<InsnId> {
-        insns.filter(|&insn| self.takes(view, insn)).collect()
-    }
-
     /// Whether nothing is left out.
     pub fn is_everything(&self) -> bool {
         self.function.is_none() && self.at.is_none()
     }
 
-    /// Whether an instruction is chosen.
-    pub fn takes(&self, view: &View<'_>, insn: InsnId) -> bool {
-        self.takes_function(view, insn) && self.takes_line(view, insn)
+    /// The chosen instructions, in address order per section, which is the order of their ids.
+    pub fn insns(&self, view: &View<'_>) -> Vec<InsnId> {
+        let mut chosen = match &self.at {
+            Some((file, line)) => of_line(view, file, *line),
+            None => all(view),
+        };
+        if let Some(wanted) = &self.function {
+            let image = &view.analysis.image;
+            let named = |id: SymbolId| {
+                let name = image.symbol_name(id);
+                name == wanted || demangled(name) == *wanted
+            };
+            let symbols: Vec<SymbolId> = image.symbols().map(|(id, _)| id).filter(|&id| named(id)).collect();
+            chosen.retain(|&insn| view.analysis.flow.owner(insn).is_some_and(|owner| symbols.contains(&owner)));
+        }
+        chosen
     }
+}
 
-    fn takes_function(&self, view: &View<'_>, insn: InsnId) -> bool {
-        let Some(wanted) = &self.function else { return true };
-        view.function(insn).is_some_and(|name| name == *wanted || demangled(&name) == *wanted)
-    }
+fn all(view: &View<'_>) -> Vec<InsnId> {
+    let code = view.analysis.image.sections().filter(|(_, section)| section.is_code());
+    code.flat_map(|(id, _)| view.analysis.insns.of_section(id)).collect()
+}
 
-    fn takes_line(&self, view: &View<'_>, insn: InsnId) -> bool {
-        let Some((file, wanted)) = &self.at else { return true };
-        let Some(place) = view.place(view.analysis.insns.loc(insn)) else { return false };
-        let own = (Some(place.file), place.line);
-        let calls = place.inlined.into_iter().map(|frame| (frame.file, frame.line));
-        std::iter::once(own)
-            .chain(calls)
-            .any(|(name, line)| line == Some(*wanted) && name.is_some_and(|name| same_file(&name, file)))
+fn of_line(view: &View<'_>, file: &str, line: u32) -> Vec<InsnId> {
+    let Some(map) = view.map() else { return Vec::new() };
+    let mut chosen = Vec::new();
+    for name in map.files().iter().filter(|name| same_file(name, file)) {
+        for range in map.locations(name, line).into_iter().chain(map.inlined_at(name, line)) {
+            take(view, range, &mut chosen);
+        }
     }
+    chosen.sort_unstable();
+    chosen.dedup();
+    // Replacements that have no line of their own have that of the code that they replace.
+    let groups = chosen.iter().filter_map(|&insn| view.analysis.flow.group_of(insn));
+    let arms = groups.flat_map(|group| view.arms(group)).map(|arm| view.analysis.flow.group(arm));
+    let replacements = arms.flat_map(|arm| view.boundaries(arm)).filter(|boundary| !boundary.padding);
+    let of_line: Vec<InsnId> =
+        replacements.map(|boundary| boundary.insn).filter(|&insn| view.source_line(insn).line == Some(line)).collect();
+    chosen.extend(of_line);
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen
+}
+
+fn take(view: &View<'_>, range: CodeRange, chosen: &mut Vec<InsnId>) {
+    let insns = &view.analysis.insns;
+    let Some(first) = insns.containing(range.start) else { return };
+    let onwards = std::iter::successors(Some(first), |&insn| insns.next_in_section(insn));
+    chosen.extend(onwards.take_while(|&insn| u64::from(insns.get(insn).offset) < range.end));
 }
 
 /// Whether `wanted` is the end of the path `name`. Steps like `./` do not count.

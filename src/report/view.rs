@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::analysis::Analysis;
 use crate::decode::{Disassembler, bytes};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
-use crate::source_map::{Lines, NoSource, Place};
+use crate::source_map::{Lines, NoSource, Place, SourceMap};
 
 /// A line of a file, as the JSON has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -64,6 +64,11 @@ impl<'a> View<'a> {
         View { analysis, lines, disassembler: OnceCell::new(), replacements: OnceCell::new() }
     }
 
+    /// The source map, if there is one.
+    pub fn map(&self) -> Option<&'a SourceMap> {
+        self.lines.map(&self.analysis.image).ok()
+    }
+
     /// Why there are no lines, where some were wanted.
     pub fn no_source(&self) -> Option<String> {
         match self.lines.map(&self.analysis.image) {
@@ -75,7 +80,7 @@ impl<'a> View<'a> {
     /// Where an instruction comes from. Code of a replacement without a line of its own comes from where the code that
     /// it replaces does.
     pub fn place(&self, at: CodeLoc) -> Option<Place> {
-        let map = self.lines.map(&self.analysis.image).ok()?;
+        let map = self.map()?;
         let own = map.place(at);
         if own.as_ref().is_some_and(|place| place.line.is_some()) {
             return own;

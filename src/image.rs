@@ -310,9 +310,13 @@ impl ElfImage {
             Some(h) if names_index != 0 => read_strings(store, h)?,
             _ => String::new(),
         };
+        let mut names_left = Allowance::of("the section names", store);
+        let mut code_left = Allowance::of("the code sections", store);
         for (i, h) in headers.iter().enumerate() {
+            let name = string_at(&names, h.sh_name.get(LE));
+            names_left.take(name.len() as u64)?;
             let mut section = Section {
-                name: string_at(&names, h.sh_name.get(LE)).to_owned(),
+                name: name.to_owned(),
                 kind: h.sh_type.get(LE).0,
                 flags: h.sh_flags.get(LE).0,
                 addr: h.sh_addr.get(LE),
@@ -332,6 +336,7 @@ impl ElfImage {
                 if section.size > u64::from(u32::MAX) {
                     return Err(LoadError::TooLarge(name()));
                 }
+                code_left.take(section.size)?;
                 section.code = read_range(store, section.file_offset, section.size, name)?;
             }
             self.sections.push(section);
@@ -360,6 +365,8 @@ impl ElfImage {
         let (entries, _) = pod::slice_from_bytes::<elf::Sym64<LE>>(&bytes, count)
             .map_err(|()| LoadError::Broken("the symbol table".to_owned()))?;
         let n_sections = self.sections.len();
+        self.names = into_text(name_bytes);
+        let mut names_left = Allowance::of("the symbol names", store);
         self.symbols = Vec::with_capacity(count);
         for (i, entry) in entries.iter().enumerate() {
             let shndx = entry.st_shndx.get(LE).0;
@@ -371,8 +378,10 @@ impl ElfImage {
             if section as usize >= n_sections {
                 return Err(LoadError::Broken(format!("symbol {i} is in section {section}, which does not exist")));
             }
+            let name = entry.st_name.get(LE);
+            names_left.take(string_at(&self.names, name).len() as u64)?;
             self.symbols.push(Symbol {
-                name: entry.st_name.get(LE),
+                name,
                 kind: entry.st_info.0 & 15,
                 binding: entry.st_info.0 >> 4,
                 section: SectionId(section),
@@ -381,7 +390,6 @@ impl ElfImage {
                 size: entry.st_size.get(LE),
             });
         }
-        self.names = into_text(name_bytes);
         self.symtab = Some(id);
         for (i, symbol) in self.symbols.iter().enumerate().skip(1) {
             if symbol.is_section() && !symbol.is_undefined() {
@@ -393,6 +401,7 @@ impl ElfImage {
 
     /// Relocations of debug sections stay in the file: the source map reads them when a line is asked for.
     fn read_relocs(&mut self, store: &dyn Store) -> Result<(), LoadError> {
+        let mut left = Allowance::of("the relocation sections", store);
         for i in 1..self.sections.len() {
             let (kind, base) = (self.sections[i].kind, self.sections[i].info as usize);
             if kind != SHT_RELA || base == 0 {
@@ -406,6 +415,7 @@ impl ElfImage {
             };
             self.sections[base].rela = Some(SectionId::from_index(i));
             if !name.starts_with(".debug_") {
+                left.take(self.sections[i].size)?;
                 let relocs = self.relocs_of(store, SectionId::from_index(i))?;
                 self.sections[base].relocs = Relocs::new(relocs);
             }
@@ -506,19 +516,35 @@ fn read_strings(store: &dyn Store, header: &elf::SectionHeader64<LE>) -> Result<
     Ok(into_text(read_range(store, header.sh_offset.get(LE), header.sh_size.get(LE), what)?))
 }
 
-/// Replaces what is no UTF-8 by `?`, byte by byte, so that offsets stay.
-fn into_text(mut bytes: Vec<u8>) -> String {
-    loop {
-        match String::from_utf8(bytes) {
-            Ok(text) => return text,
-            Err(error) => {
-                let start = error.utf8_error().valid_up_to();
-                let end = error.utf8_error().error_len().map_or(error.as_bytes().len(), |n| start + n);
-                bytes = error.into_bytes();
-                bytes[start..end].fill(b'?');
-            }
-        }
+/// What the parts of one kind may take together: as many bytes as the file has. Parts of a whole object do not overlap;
+/// a small one whose parts do could ask for any amount of memory.
+struct Allowance {
+    what: &'static str,
+    left: u64,
+}
+
+impl Allowance {
+    fn of(what: &'static str, store: &dyn Store) -> Self {
+        Allowance { what, left: store.size() }
     }
+
+    fn take(&mut self, size: u64) -> Result<(), LoadError> {
+        let left = self.left.checked_sub(size);
+        self.left = left.ok_or_else(|| LoadError::Broken(format!("{} overlap", self.what)))?;
+        Ok(())
+    }
+}
+
+/// Replaces what is no UTF-8 by `?`, byte by byte, so that offsets stay.
+fn into_text(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let mut text = String::with_capacity(error.as_bytes().len());
+        for chunk in error.as_bytes().utf8_chunks() {
+            text.push_str(chunk.valid());
+            text.extend(chunk.invalid().iter().map(|_| '?'));
+        }
+        text
+    })
 }
 
 fn string_at(strings: &str, offset: u32) -> &str {

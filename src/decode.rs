@@ -10,7 +10,6 @@
 
 mod effect;
 mod encoding;
-mod holder;
 mod interning;
 mod opcodes;
 mod profile;
@@ -22,9 +21,9 @@ use crate::finding::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{ElfImage, Section};
 use crate::kernel::Kernel;
+use crate::symbols::Symbols;
 use effect::{Effect, Oddity, effect};
 use encoding::Encoding;
-use holder::Holders;
 use interning::Interner;
 use profile::Profile;
 pub use text::{Disassembler, text};
@@ -207,6 +206,7 @@ pub struct DecodeNote {
 /// objtool would say them.
 pub fn decode(
     image: &ElfImage,
+    symbols: &Symbols,
     kernel: Kernel,
     cancel: &CancelToken,
 ) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
@@ -218,7 +218,7 @@ pub fn decode(
     for (id, section) in image.sections() {
         let start = decoder.table.insns.len() as u32;
         if section.is_code() {
-            decoder.section(image, id, section, cancel)?;
+            decoder.section(symbols, id, section, cancel)?;
         }
         decoder.table.ranges.push((start, decoder.table.insns.len() as u32));
     }
@@ -273,12 +273,11 @@ impl Decoder {
 
     fn section(
         &mut self,
-        image: &ElfImage,
+        symbols: &Symbols,
         id: SectionId,
         section: &Section,
         cancel: &CancelToken,
     ) -> Result<(), Cancelled> {
-        let mut holders = None;
         let mut offset = 0;
         while let Some(rest) = section.code.get(offset as usize..).filter(|rest| !rest.is_empty()) {
             if self.table.insns.len().is_multiple_of(1 << 16) {
@@ -292,7 +291,7 @@ impl Decoder {
                 return Ok(());
             }
             let Effect { kind, ops, oddity } = effect(&encoding, self.profile, || {
-                holders.get_or_insert_with(|| Holders::new(image, id, self.profile)).in_function(at.offset)
+                symbols.symbol_containing(id, at.offset).is_some_and(|symbol| symbols.is_function(symbol))
             });
             if let Some(oddity) = oddity {
                 self.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });

@@ -11,6 +11,7 @@ use orcls::finding::Fault;
 use orcls::ids::{CodeLoc, SectionId};
 use orcls::image::ElfImage;
 use orcls::kernel::Kernel;
+use orcls::symbols::Symbols;
 
 /// Compiles `source`, a file below `tests/`, with the given options.
 fn compiled(options: &[&str], source: &str) -> ElfImage {
@@ -33,7 +34,8 @@ fn build(options: &[&str], source: &Path) -> ElfImage {
 }
 
 fn decoded(image: &ElfImage, kernel: Kernel) -> (InsnTable, Vec<DecodeNote>) {
-    decode::decode(image, kernel, &CancelToken::default()).expect("nobody cancels")
+    let (symbols, _) = Symbols::new(image, kernel.rules());
+    decode::decode(image, &symbols, kernel, &CancelToken::default()).expect("nobody cancels")
 }
 
 fn section(image: &ElfImage, name: &str) -> SectionId {

@@ -57,7 +57,7 @@ pub(super) fn run(
     let mut ledger = Ledger::default();
     let (symbols, faults) = Symbols::new(&image, rules);
     clock.lap("symbols");
-    let (insns, notes) = decode::decode(&image, kernel, cancel)?;
+    let (insns, notes) = decode::decode(&image, &symbols, kernel, cancel)?;
     clock.lap("decode");
     {
         let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };

@@ -40,8 +40,6 @@ pub(super) struct Profile {
     pub(super) syscall: Kind,
     /// Exits from it, far jumps and far returns.
     pub(super) sysret: Kind,
-    /// Which of several symbols contains an instruction: the smallest, instead of the first.
-    pub(super) smallest_symbol: bool,
 }
 
 impl Profile {
@@ -70,7 +68,6 @@ static V6_1: Profile = Profile {
     udb: false,
     syscall: Kind::ContextSwitch,
     sysret: Kind::ContextSwitch,
-    smallest_symbol: false,
 };
 
 static V6_12: Profile = Profile {
@@ -93,6 +90,5 @@ static V7_3: Profile = Profile {
     udb: true,
     syscall: Kind::Syscall,
     sysret: Kind::Sysret,
-    smallest_symbol: true,
     ..V6_12
 };

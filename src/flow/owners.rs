@@ -2,9 +2,11 @@
 //!
 //! In: symbols in list order.  Out: owners, ignored functions, uaccess-safe functions.
 
+use std::collections::BinaryHeap;
+
 use crate::decode::{DecodeNote, Kind};
 use crate::finding::Fault;
-use crate::ids::SectionId;
+use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::{FatalStyle, Rules};
 use crate::ledger::Weight;
@@ -34,9 +36,17 @@ pub(super) fn section_traits(image: &ElfImage, options: &Options, rules: &Rules)
         .collect()
 }
 
+/// A symbol's wish to own instructions.
+struct Claim {
+    first: InsnId,
+    /// Later symbols overwrite earlier ones.
+    rank: usize,
+    end: u64,
+    symbol: SymbolId,
+}
+
 impl Builder<'_> {
-    /// Section by section: what decoding had to say of it, then the owners of its instructions. Later symbols
-    /// overwrite earlier ones.
+    /// Section by section: what decoding had to say of it, then the owners of its instructions.
     pub(super) fn assign_owners(&mut self, notes: &[DecodeNote]) {
         let mut notes = notes.iter().peekable();
         for index in 1..self.image.sections.len() {
@@ -59,7 +69,14 @@ impl Builder<'_> {
                 self.graph.set(id, Flags::DEAD_END);
             }
         }
+        let claims = self.claims(section);
+        self.assign_claimed(section, claims);
+    }
+
+    /// What symbols claim of a section.
+    fn claims(&mut self, section: SectionId) -> Vec<Claim> {
         let size = self.image.section(section).size;
+        let mut claims = Vec::new();
         for symbol in self.symbols.of_section(section).to_vec() {
             let kind = self.symbols.kind(symbol);
             if kind != STT_FUNC && !(kind == STT_NOTYPE && self.rules.notype_owns) {
@@ -80,13 +97,29 @@ impl Builder<'_> {
                 continue;
             };
             let end = start.saturating_add(self.symbols.size(symbol));
-            let mut next = Some(first);
-            while let Some(id) = next.filter(|&id| u64::from(self.insns.get(id).offset) < end) {
+            if kind == STT_FUNC && start < end && self.graph.kind(first) == Kind::Endbr {
+                self.graph.sites.endbr.push(first);
+            }
+            claims.push(Claim { first, rank: claims.len(), end, symbol });
+        }
+        claims
+    }
+
+    /// Gives each instruction to the last of those that claim it, in one pass however many there are.
+    fn assign_claimed(&mut self, section: SectionId, mut claims: Vec<Claim>) {
+        claims.sort_by_key(|claim| claim.first);
+        let mut claims = claims.into_iter().peekable();
+        let mut open = BinaryHeap::new();
+        for id in self.insns.of_section(section) {
+            while let Some(claim) = claims.next_if(|claim| claim.first == id) {
+                open.push((claim.rank, claim.end, claim.symbol));
+            }
+            let offset = u64::from(self.insns.get(id).offset);
+            while open.peek().is_some_and(|&(_, end, _)| end <= offset) {
+                open.pop();
+            }
+            if let Some(&(.., symbol)) = open.peek() {
                 self.graph.owners[id.index()] = symbol.0;
-                if kind == STT_FUNC && id == first && self.graph.kind(id) == Kind::Endbr {
-                    self.graph.sites.endbr.push(id);
-                }
-                next = self.insns.next_in_section(id);
             }
         }
     }

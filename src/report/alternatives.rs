@@ -123,10 +123,8 @@ fn arm_name(view: &View<'_>, arm: &AltGroup) -> String {
 }
 
 fn describe_arm(view: &View<'_>, arm: &AltGroup, name: String) -> Arm {
-    let padding = arm.nop.map_or(0, |nop| u32::from(view.analysis.insns.get(nop).len));
     let end = view.boundaries(arm).into_iter().rfind(|boundary| !boundary.padding);
     let length = end.map_or(0, |last| last.offset.saturating_add(u32::from(view.analysis.insns.get(last.insn).len)));
-    debug_assert!(padding == 0 || length.saturating_add(padding) == arm.length);
     let section = arm.start.map(|at| view.section_name(at.section).to_owned());
     Arm { name, section, offset: arm.start.map(|at| at.offset), length }
 }

@@ -1,0 +1,193 @@
+//! Broken objects: no panic, no hang, no more memory or reading than the object is worth.
+//!
+//! Every case hangs on its number alone. A case that fails names its object, which is kept; `ORCLS_CASE=N` runs that one
+//! case again.
+
+#[path = "support/fixture.rs"]
+mod fixture;
+#[path = "robustness/mutate.rs"]
+mod mutate;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use fixture::Fixture;
+use mutate::{Dice, mutant};
+use orcls::analysis::{AnalysisError, Config, Policy, analyse};
+use orcls::cancel::CancelToken;
+use orcls::decode::Disassembler;
+use orcls::image::Store;
+use orcls::kernel::{Kernel, KernelChoice};
+use orcls::options::Options;
+use orcls::orc;
+use orcls::report;
+use orcls::source_map::Lines;
+
+/// A case that takes longer, on a machine that does other things besides, hangs.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// How often the object may be read in whole.
+const READ_LIMIT: u64 = 40;
+/// What the whole program may take.
+const MEMORY_LIMIT_MIB: u64 = 1500;
+
+/// An object in memory that counts what is read of it.
+struct Counted {
+    bytes: Vec<u8>,
+    read: AtomicU64,
+}
+
+impl Store for Counted {
+    fn size(&self) -> u64 {
+        self.bytes.size()
+    }
+
+    fn read(&self, offset: u64, size: u64) -> io::Result<Vec<u8>> {
+        let bytes = self.bytes.read(offset, size)?;
+        self.read.fetch_add(size, Ordering::Relaxed);
+        Ok(bytes)
+    }
+}
+
+/// Does with an object all that orcls does with objects. An object that is refused is fine.
+fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice) {
+    let store = Arc::new(Counted { bytes, read: AtomicU64::new(0) });
+    for policy in [Policy::Objtool, Policy::Everything] {
+        let config = Config { options: options.clone(), kernel, policy, noreturn: Vec::new() };
+        let analysis = match analyse(store.as_ref(), &config, &CancelToken::default()) {
+            Ok(analysis) => analysis,
+            Err(AnalysisError::Load(error)) => {
+                assert!(!error.to_string().is_empty());
+                continue;
+            }
+            Err(AnalysisError::Cancelled(error)) => panic!("{error}"),
+        };
+        if policy == Policy::Objtool {
+            continue;
+        }
+        let image = &analysis.image;
+        let disassembler = Disassembler::new(image);
+        for id in image.sections().flat_map(|(id, _)| analysis.insns.of_section(id)).take(500) {
+            assert!(!disassembler.text(&analysis.insns, id).is_empty());
+        }
+        let lines = Lines::new(store.clone());
+        let _ = report::report("case.o", &analysis, &lines);
+        let _ = report::cfi_listing("case.o", &analysis, &lines, &report::Select::default());
+        let _ = report::alternatives("case.o", &analysis, &lines, &report::Select::default());
+        let _ = report::function_summaries(&analysis, &lines);
+        let rules = analysis.kernel.rules();
+        let _ = analysis.orc.as_ref().map(|table| table.text(image, rules));
+        let _ = orc::stored(store.as_ref(), image, rules).map(|table| table.text(rules));
+    }
+    let (read, size) = (store.read.load(Ordering::Relaxed), store.size());
+    assert!(read <= READ_LIMIT * size.max(4096), "{read} bytes were read of {size}");
+}
+
+/// Runs cases on all processors. Each must end in time; those that panic are kept as files and reported together.
+fn run_cases(name: &str, n_cases: usize, case: impl Fn(usize) -> (Vec<u8>, Options, KernelChoice) + Sync) {
+    let only = std::env::var("ORCLS_CASE").ok().and_then(|number| number.parse().ok());
+    let cases: Vec<usize> = only.map_or_else(|| (0..n_cases).collect(), |number| vec![number]);
+    let next = AtomicUsize::new(0);
+    let keep = |number: usize, bytes: &[u8]| -> PathBuf {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{number}.o"));
+        std::fs::write(&path, bytes).expect("the case is kept");
+        path
+    };
+    let work = || {
+        let mut failed = Vec::new();
+        while let Some(&number) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let (bytes, options, kernel) = case(number);
+            let (done, watched) = channel::<()>();
+            let kept = bytes.clone();
+            std::thread::scope(|scope| {
+                scope.spawn(move || {
+                    if watched.recv_timeout(TIME_LIMIT) == Err(RecvTimeoutError::Timeout) {
+                        eprintln!("case {number} hangs: {}", keep(number, &kept).display());
+                        std::process::abort();
+                    }
+                });
+                let start = Instant::now();
+                let copy = bytes.clone();
+                if catch_unwind(AssertUnwindSafe(|| exercise(copy, &options, kernel))).is_err() {
+                    failed.push(format!("case {number}: {}", keep(number, &bytes).display()));
+                }
+                drop(done);
+                if start.elapsed() > TIME_LIMIT / 4 {
+                    eprintln!("case {number} took {:?}", start.elapsed());
+                }
+            });
+        }
+        failed
+    };
+    let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..n_workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("a worker ends")).collect()
+    });
+    assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
+    assert!(peak_memory_mib() < MEMORY_LIMIT_MIB, "{} MiB of memory were needed", peak_memory_mib());
+}
+
+/// The most memory that the program had, as Linux tells it; 0 elsewhere.
+fn peak_memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix("kB")).and_then(|kib| kib.trim().parse::<u64>().ok());
+    kib.unwrap_or(0) / 1024
+}
+
+/// The fixtures as objects, each for each release that it is about, with their flags.
+fn fixtures() -> Vec<(Vec<u8>, Options, Kernel)> {
+    let mut objects = Vec::new();
+    for fixture in Fixture::all() {
+        for kernel in Kernel::ALL {
+            let Some(run) = fixture.runs.iter().find(|run| run.kernel == kernel) else { continue };
+            let built = fixture.build(kernel, &[]).expect("the fixture builds");
+            let bytes = std::fs::read(&built.object).expect("the object");
+            objects.push((bytes, run.options.clone(), kernel));
+        }
+    }
+    objects
+}
+
+/// All checks at once.
+fn all_checks() -> Options {
+    Options {
+        stackval: true,
+        orc: true,
+        uaccess: true,
+        noinstr: true,
+        retpoline: true,
+        rethunk: true,
+        sls: true,
+        ibt: true,
+        unret: true,
+        static_call: true,
+        mcount: true,
+        noabs: true,
+        backtrace: true,
+        prefix: Some(16),
+        hacks: vec!["jump_label,noinstr,skylake".to_owned()],
+        ..Options::default()
+    }
+}
+
+#[test]
+fn mutants_of_the_fixtures_end_quietly() {
+    let objects = fixtures();
+    run_cases("fixture", 10_000, |number| {
+        let mut dice = Dice::new(number as u64);
+        let (object, options, kernel) = dice.pick(&objects).expect("there are fixtures");
+        let options = if dice.below(2) == 0 { options.clone() } else { all_checks() };
+        let kernel = match dice.below(8) {
+            0 => KernelChoice::Auto,
+            1 => KernelChoice::Fixed(dice.pick(&Kernel::ALL).copied().unwrap_or(*kernel)),
+            _ => KernelChoice::Fixed(*kernel),
+        };
+        (mutant(object, &mut dice), options, kernel)
+    });
+}

@@ -68,10 +68,7 @@ fn findings(fixture: &Fixture, run: &Run, report: &Report) -> Vec<String> {
 
 /// Lines that promise to have code and no finding, and lines that a finding is to name as its cause.
 fn promises(fixture: &Fixture, run: &Run, report: &Report, analysis: &Analysis, lines: &Lines) -> Vec<String> {
-    let map = match lines.map(&analysis.image) {
-        Ok(map) => Some(map),
-        Err(_) => None,
-    };
+    let map = lines.map(&analysis.image).ok();
     let has_code = |line: u32| {
         map.is_some_and(|map| {
             map.files().iter().any(|file| is_of(fixture, file) && !map.locations(file, line).is_empty())

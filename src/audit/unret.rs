@@ -100,7 +100,8 @@ impl Walk<'_, '_> {
 
     fn backtrace(&mut self, stack: &[Frame]) {
         let options = self.input.options;
-        if !options.backtrace && !(options.verbose && self.input.rules.once_per_function) {
+        let wanted = options.backtrace || (options.verbose && self.input.rules.once_per_function);
+        if !wanted {
             return;
         }
         let naming = self.input.naming();

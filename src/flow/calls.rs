@@ -104,8 +104,8 @@ impl Builder<'_> {
             self.graph.sites.mcount.push(id);
             return;
         }
-        let listed = !section.init && !(self.rules.embedded_not_listed && traits.embedded_insn);
-        if self.graph.kind(id) == Kind::Call && listed {
+        let passed_over = section.init || (self.rules.embedded_not_listed && traits.embedded_insn);
+        if self.graph.kind(id) == Kind::Call && !passed_over {
             self.graph.sites.call.push(id);
         }
         if !sibling && self.never_returns(callee) {

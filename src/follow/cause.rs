@@ -208,8 +208,8 @@ impl Stack {
             (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => self.put(insn, n.wrapping_neg(), None),
             (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => self.release(insn, n),
             (Dest::Reg(Base::BP), Source::Reg(Base::SP)) => self.frame = Some(self.slots.len()),
-            (Dest::Reg(Base::SP), Source::Reg(Base::BP)) => self.to_frame(0),
-            (Dest::Reg(Base::SP), Source::Add(Base::BP, n)) => self.to_frame(n.wrapping_neg()),
+            (Dest::Reg(Base::SP), Source::Reg(Base::BP)) => self.back_to_frame(0),
+            (Dest::Reg(Base::SP), Source::Add(Base::BP, n)) => self.back_to_frame(n.wrapping_neg()),
             (Dest::Reg(Base::SP), Source::And(_)) => {}
             (Dest::Reg(Base::SP), _) => self.lost = true,
             _ => {}
@@ -221,7 +221,7 @@ impl Stack {
     }
 
     /// Back to where the frame pointer was set up, but for `keep` bytes.
-    fn to_frame(&mut self, keep: i32) {
+    fn back_to_frame(&mut self, keep: i32) {
         let Some(frame) = self.frame.filter(|&frame| frame <= self.slots.len()) else {
             self.lost = true;
             return;

@@ -201,7 +201,8 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     fn backtrace(&mut self, stack: &[Frame], start: InsnId, mark: &str) {
         let options = self.input.options;
-        if !options.backtrace && !(options.verbose && self.input.rules.once_per_function) {
+        let wanted = options.backtrace || (options.verbose && self.input.rules.once_per_function);
+        if !wanted {
             return;
         }
         for frame in stack.iter().rev() {
@@ -289,10 +290,10 @@ impl<'a, 'l> Walk<'a, 'l> {
         {
             let group = flow.group(group);
             let offset = self.input.insns.get(id).offset.wrapping_sub(self.input.insns.get(group.first).offset);
-            if let Err(first) = self.flat.put(group.slots, offset, frame.state.cfi, id) {
-                if let step @ Step::Next(_) = self.conflict(frame, first) {
-                    return step;
-                }
+            if let Err(first) = self.flat.put(group.slots, offset, frame.state.cfi, id)
+                && let step @ Step::Next(_) = self.conflict(frame, first)
+            {
+                return step;
             }
         }
         frame.phase = Phase::Alternate(0);

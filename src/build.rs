@@ -221,13 +221,15 @@ impl Finder {
                 entry.object.display()
             ));
         }
+        let mut flags = self.flags(&entry.object);
+        flags.kernel = flags.kernel.or_else(|| self.flags.kernel(&entry.directory));
         Ok(Build {
             object: entry.object.clone(),
             source: Some(wanted.to_owned()),
             directory: entry.directory.clone(),
             argv: entry.argv.clone(),
             origin: Origin::Database(file.to_owned()),
-            flags: self.flags(&entry.object),
+            flags,
             others: rest.iter().map(|entry| entry.object.clone()).collect(),
             notes,
         })

@@ -20,6 +20,7 @@ use clap::Parser;
 use rustc_hash::FxHashMap;
 
 use super::cmd::{self, CmdFile};
+use crate::kernel::Kernel;
 use crate::options::Options;
 
 /// Where flags come from.
@@ -51,6 +52,8 @@ pub struct Flags {
     pub source: FlagSource,
     /// What the build checks and this object alone cannot decide, and flags that orcls does not know.
     pub undecided: Vec<String>,
+    /// The kernel that is built there, where it is one that orcls knows, and the file that says so.
+    pub kernel: Option<(Kernel, PathBuf)>,
 }
 
 impl Flags {
@@ -60,7 +63,7 @@ impl Flags {
     }
 
     fn none(source: FlagSource) -> Self {
-        Flags { options: None, words: Vec::new(), source, undecided: Vec::new() }
+        Flags { options: None, words: Vec::new(), source, undecided: Vec::new(), kernel: None }
     }
 
     /// Where they come from, for a person.
@@ -98,11 +101,28 @@ struct Whole {
 #[derive(Debug, Default)]
 pub(super) struct FlagReader {
     recipes: Mutex<FxHashMap<Vec<String>, Arc<Recipe>>>,
+    /// By build directory.
+    kernels: Mutex<FxHashMap<PathBuf, Option<(Kernel, PathBuf)>>>,
 }
 
 impl FlagReader {
     /// The flags of `object`, whose `.cmd` file is `file`.
     pub fn of(&self, cmd: &CmdFile, file: &Path, object: &Path) -> Flags {
+        let kernel = cmd.directory(object).and_then(|root| self.kernel(&root));
+        Flags { kernel, ..self.by_case(cmd, file, object) }
+    }
+
+    /// The kernel that is built in `root`, where it is one that orcls knows.
+    pub fn kernel(&self, root: &Path) -> Option<(Kernel, PathBuf)> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let read = || {
+            let file = root.join("include/config/kernel.release");
+            Some((release(&std::fs::read_to_string(&file).ok()?)?, file))
+        };
+        kernels.entry(root.to_owned()).or_insert_with(read).clone()
+    }
+
+    fn by_case(&self, cmd: &CmdFile, file: &Path, object: &Path) -> Flags {
         let root = cmd.directory(object);
         let is_vmlinux = object.file_name().is_some_and(|name| name == "vmlinux.o");
         let vmlinux = root.as_deref().filter(|_| !is_vmlinux).and_then(|root| self.whole(root.join("vmlinux.o")));
@@ -169,9 +189,15 @@ impl FlagReader {
     }
 }
 
+/// The release line of `6.12.117-amd64`.
+fn release(text: &str) -> Option<Kernel> {
+    let mut numbers = text.trim().split(['.', '-', '+', '_']);
+    format!("{}.{}", numbers.next()?, numbers.next()?).parse().ok()
+}
+
 fn flags_of(recipe: &Recipe, source: FlagSource) -> Flags {
     let undecided = recipe.unknown.iter().map(|word| format!("{word}: a flag that orcls does not know")).collect();
-    Flags { options: Some(recipe.options.clone()), words: recipe.words.clone(), source, undecided }
+    Flags { options: Some(recipe.options.clone()), words: recipe.words.clone(), source, undecided, kernel: None }
 }
 
 fn checks_stack(options: &Options) -> bool {
@@ -295,6 +321,20 @@ mod tests {
         let recipe = parse(&words("--orc --klp-symids --from-the-future=3 --uaccess"));
         assert_eq!(recipe.unknown, ["--klp-symids", "--from-the-future=3"]);
         assert!(recipe.options.orc && recipe.options.uaccess);
+    }
+
+    #[test]
+    fn a_kernel_tree_says_which_kernel_it_builds() {
+        assert_eq!(release("6.12.117-amd64\n"), Some(Kernel::V6_12));
+        assert_eq!(release("7.3-rc1+\n"), Some(Kernel::V7_3));
+        assert_eq!(release("6.6.1\n"), None);
+        assert_eq!(release(""), None);
+        let tree = tree(&[
+            ("lib/.a.o.cmd", "savedcmd_lib/a.o := gcc -c -o lib/a.o a.c\n"),
+            ("include/config/kernel.release", "6.1.192\n"),
+        ]);
+        let file = tree.path().join("include/config/kernel.release");
+        assert_eq!(flags(&tree, "lib/a.o").kernel, Some((Kernel::V6_1, file)));
     }
 
     #[test]

@@ -124,11 +124,11 @@ impl<'a> Judge<'a> {
         &self.finder
     }
 
-    /// The release that the user chose, or that the object shows.
-    pub fn kernel(&self, object: &Opened) -> Kernel {
-        match self.rules.kernel {
-            KernelChoice::Fixed(kernel) => kernel,
-            KernelChoice::Auto => detect::detect(object.store.as_ref(), &object.image).0,
+    /// The release that the user chose, that the build is of, or that the object shows.
+    pub fn kernel(&self, input: &Input, object: &Opened) -> Kernel {
+        match (self.rules.kernel, self.finder.flags(&input.path).kernel) {
+            (KernelChoice::Fixed(kernel), _) | (KernelChoice::Auto, Some((kernel, _))) => kernel,
+            (KernelChoice::Auto, None) => detect::detect(object.store.as_ref(), &object.image).0,
         }
     }
 
@@ -147,9 +147,8 @@ impl<'a> Judge<'a> {
                 Err(why) => Judged::Failed(format!("{}: {why}", input.name())),
             };
         }
+        let build = self.finder.flags(&input.path);
         // In a folder the build also says which objects it checks at all.
-        let given = self.rules.options.any_action();
-        let build = if given && input.named { Flags::unknown() } else { self.finder.flags(&input.path) };
         let is_unchecked = matches!(build.source, FlagSource::NotChecked(_));
         if !input.named && (is_unchecked || inputs::is_foreign(&input.path)) {
             return Judged::Skipped;
@@ -190,14 +189,22 @@ impl<'a> Judge<'a> {
     fn analyse(&self, opened: Opened, input: &Input, build: Flags) -> Result<Object, String> {
         let Opened { name, store, image, read } = opened;
         let (options, flags_from) = self.choose(&image, &build);
-        let config = Config { options, kernel: self.rules.kernel, policy: self.policy, noreturn: Vec::new() };
+        let undecided = if self.rules.options.any_action() { Vec::new() } else { build.undecided };
+        let (kernel, said_by) = match (self.rules.kernel, build.kernel) {
+            (KernelChoice::Auto, Some((kernel, file))) => (KernelChoice::Fixed(kernel), Some(file)),
+            (chosen, _) => (chosen, None),
+        };
+        let config = Config { options, kernel, policy: self.policy, noreturn: Vec::new() };
         let analysis = analysis::analyse_image(image, store.as_ref(), &config, &self.cancel);
         let mut analysis = analysis.map_err(|error| format!("{name}: {error}"))?;
         if let Some((_, first)) = analysis.timing.first_mut() {
             *first += read;
         }
+        if let Some(file) = said_by {
+            analysis.kernel_evidence = format!("{} says so", file.display());
+        }
         let lines = Lines::new(store);
-        Ok(Object { name, path: input.path.clone(), analysis, lines, flags_from, undecided: build.undecided })
+        Ok(Object { name, path: input.path.clone(), analysis, lines, flags_from, undecided })
     }
 
     /// The flags for an object, and where they come from.

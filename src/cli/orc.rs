@@ -79,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
             let judge = Judge::new(&tables.rules, Policy::Objtool);
             each(&tables.objects, &tables.rules, |input, several| {
                 let opened = judge.open(input)?;
-                let kernel = judge.kernel(&opened);
+                let kernel = judge.kernel(input, &opened);
                 let table = stored(&opened, kernel)?;
                 let text = match tables.format {
                     Format::Json => json(&listing(&opened, kernel, table)),
@@ -96,7 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
             let judge = Judge::new(&compared.rules, Policy::Objtool).for_orc();
             each(&compared.objects, &compared.rules, |input, _| {
                 let opened = judge.open(input)?;
-                let kernel = judge.kernel(&opened);
+                let kernel = judge.kernel(input, &opened);
                 let Some(table) = stored(&opened, kernel)? else {
                     // In a folder there are objects without code, and such as the build does not check.
                     let said = input.named.then(|| format!("{}: it has no stored table", opened.name));

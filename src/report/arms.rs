@@ -37,6 +37,12 @@ impl View<'_> {
         })
     }
 
+    /// Whether an instruction is one of a replacement.
+    pub fn is_replacement(&self, insn: InsnId) -> bool {
+        let group = self.analysis.flow.group_of(insn);
+        group.is_some_and(|group| self.analysis.flow.group(group).original.is_some())
+    }
+
     /// How far from the start of its arm an instruction is.
     pub fn offset_in_arm(&self, insn: InsnId) -> Option<u32> {
         let group = self.analysis.flow.group(self.analysis.flow.group_of(insn)?);

@@ -47,13 +47,17 @@ impl Speaker<'_> {
                 "{} leaves the kernel, but stands in a function that is called and should return",
                 self.insn_or("an instruction")
             ),
-            Fault::UaccessRecursive => "user access is opened here, but is open already".to_owned(),
-            Fault::UaccessRedundant => "user access is closed here, but is not open".to_owned(),
+            Fault::UaccessRecursive => self.because("user access is opened here, but is open already".to_owned()),
+            Fault::UaccessRedundant => self.because("user access is closed here, but is not open".to_owned()),
             Fault::UaccessSafeDisables => {
                 "user access is closed here, in a function that its callers run with user access open".to_owned()
             }
-            Fault::DirectionFlagRecursive => "the direction flag is set here, but is set already".to_owned(),
-            Fault::DirectionFlagRedundant => "the direction flag is cleared here, but is clear already".to_owned(),
+            Fault::DirectionFlagRecursive => {
+                self.because("the direction flag is set here, but is set already".to_owned())
+            }
+            Fault::DirectionFlagRedundant => {
+                self.because("the direction flag is cleared here, but is clear already".to_owned())
+            }
             Fault::UnexpectedEndOfSection { function, section } => {
                 let of = match (function, section.or(self.finding.at.map(|at| at.section))) {
                     (Some(function), _) => format!("{}()", self.symbol(*function)),
@@ -65,17 +69,19 @@ impl Speaker<'_> {
             Fault::ReturnWithInstrumentation => {
                 "return while instrumentation is allowed: instrumentation_begin() without its end".to_owned()
             }
-            Fault::ReturnWithUaccess => "return with user access still open".to_owned(),
-            Fault::ReturnWithoutUaccess => {
-                "return with user access closed, from a function that its callers run with user access open".to_owned()
-            }
-            Fault::ReturnWithDirectionFlag => "return with the direction flag set".to_owned(),
+            Fault::ReturnWithUaccess => self.because("return with user access still open".to_owned()),
+            Fault::ReturnWithoutUaccess => self.because(
+                "return with user access closed, from a function that its callers run with user access open".to_owned(),
+            ),
+            Fault::ReturnWithDirectionFlag => self.because("return with the direction flag set".to_owned()),
             Fault::CallLeavesNoinstr { callee } => {
                 format!("{} is called, which may be instrumented; no instrumentation is allowed here", called(callee))
             }
-            Fault::CallWithUaccess { callee } => format!("{} is called with user access open", called(callee)),
+            Fault::CallWithUaccess { callee } => {
+                self.because(format!("{} is called with user access open", called(callee)))
+            }
             Fault::CallWithDirectionFlag { callee } => {
-                format!("{} is called with the direction flag set", called(callee))
+                self.because(format!("{} is called with the direction flag set", called(callee)))
             }
             Fault::ParavirtOp { slot, target } => format!(
                 "the paravirt operation in slot {slot} may be {}(), which may be instrumented",

@@ -86,14 +86,17 @@ pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
             ways.iter().skip(common).for_each(|step| path.branch(step));
         }
         if !conflict && finding.states.len() > 1 {
-            path.state(state, if index == 0 { "one path comes here with" } else { "another with" });
+            path.state(
+                state,
+                if index == 0 { "the first path comes here with" } else { "the second path comes here with" },
+            );
         }
         walked = ways;
     }
     if let Fault::AlternativeStackConflict { insn, .. } = finding.fault {
         path.arms(finding, insn);
     }
-    finding.cause.iter().for_each(|step| path.cause(step));
+    finding.cause.iter().for_each(|step| path.cause(step, finding.states.len() > 1));
     path.steps
 }
 
@@ -183,23 +186,40 @@ impl Path<'_> {
         self.push(PathKind::Arm, insn, format!("{name}, +{offset:#x}: {state}"));
     }
 
-    fn cause(&mut self, step: &Step) {
+    fn cause(&mut self, step: &Step, meeting: bool) {
         let bytes = step.bytes.unsigned_abs();
         let insn = self.view.text(step.insn);
-        let text = match (step.kind, step.bytes) {
-            (StepKind::Missing, _) => match step.to {
-                Some(taker) => format!(
-                    "next to `{insn}` something may be missing: `{}` takes what was never put on the stack",
-                    self.view.text(taker)
-                ),
-                None => format!("`{insn}` is only on the other path"),
-            },
-            (StepKind::Misplaced, _) => format!("`{insn}` takes the slot of another register"),
-            (_, 1..) => format!("`{insn}` takes {bytes} bytes of stack that are not given back"),
-            (_, ..0) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
-            (_, 0) => format!("`{insn}` makes the difference"),
+        let other = step.to.map(|to| self.view.text(to));
+        let text = match (step.kind, step.bytes, other) {
+            (StepKind::Missing, _, Some(taker)) => {
+                format!("next to `{insn}` something may be missing: `{taker}` takes what was never put on the stack")
+            }
+            (StepKind::Missing, _, None) => format!("only {} has `{insn}`", self.owner(step.insn, "the first path")),
+            (StepKind::Misplaced, ..) => format!("`{insn}` takes the slot of another register"),
+            (_, 0, Some(other)) => format!("`{insn}` and `{other}` do not add up"),
+            (_, 0, None) => self.setting(step.insn, &insn),
+            (_, _, None) if meeting => format!("only {} has `{insn}`", self.owner(step.insn, "the second path")),
+            (_, ..0, Some(maker)) => format!("`{insn}` takes the slot that `{maker}` made"),
+            (_, 1.., _) => format!("`{insn}` takes {bytes} bytes of stack that are not given back"),
+            (_, ..0, None) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
         };
         self.push(PathKind::Cause, step.insn, text);
+    }
+
+    /// The arm of an alternative that an instruction belongs to, else the path.
+    fn owner(&self, insn: InsnId, path: &str) -> String {
+        self.view.arm_name(insn).unwrap_or_else(|| path.to_owned())
+    }
+
+    fn setting(&self, insn: InsnId, text: &str) -> String {
+        let what = match self.view.analysis.flow.kind(insn) {
+            Kind::Stac => "opens user access",
+            Kind::Clac => "closes user access",
+            Kind::Std => "sets the direction flag",
+            Kind::Cld => "clears the direction flag",
+            _ => "changes how the frame is found",
+        };
+        format!("`{text}` {what}")
     }
 }
 

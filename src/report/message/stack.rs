@@ -1,9 +1,9 @@
 //! Sentences about frames: what is left over, what disagrees, and which operations make up the difference.
 
 use super::Speaker;
-use crate::cfi::{Base, CfiState, Dest, Rule, Source};
+use crate::cfi::{Base, CfiState, Dest, Rule, Source, StackOp};
+use crate::decode::Kind;
 use crate::finding::{Fault, Mismatch, Step, StepKind};
-use crate::ids::GroupId;
 use crate::report::words::{self, Difference};
 
 impl Speaker<'_> {
@@ -41,20 +41,16 @@ impl Speaker<'_> {
             },
             Fault::SiblingCallWithModifiedFrame => self.modified("jump to another function"),
             Fault::ReturnWithModifiedFrame => self.modified("return"),
-            Fault::FramePointerScratched => match self.cause() {
-                Some(cause) => format!("rbp was used for something else and is not the caller's on return: {cause}"),
-                None => "rbp was used for something else and is not the caller's on return".to_owned(),
-            },
+            Fault::FramePointerScratched => {
+                self.because("rbp was used for something else and is not the caller's on return".to_owned())
+            }
             _ => return None,
         })
     }
 
     fn modified(&self, what: &str) -> String {
         let how = self.state().and_then(left_over).unwrap_or_else(|| "with a changed stack frame".to_owned());
-        match self.cause() {
-            Some(cause) => format!("{what} {how}: {cause}"),
-            None => format!("{what} {how}"),
-        }
+        self.because(format!("{what} {how}"))
     }
 
     fn mismatch(&self, mismatch: &Mismatch) -> String {
@@ -71,11 +67,7 @@ impl Speaker<'_> {
             Mismatch::Drap(a, b) => difference("the realignment register", drap(*a), drap(*b)),
         };
         let path = self.finding.states.get(1).map_or("on another path".to_owned(), |state| self.path_of(state));
-        let sentence = format!("{subject} is {first} here but {second} {path}");
-        match self.cause() {
-            Some(cause) => format!("{sentence}: {cause}"),
-            None => sentence,
-        }
+        self.because(format!("{subject} is {first} here but {second} {path}"))
     }
 
     fn conflict(&self) -> String {
@@ -88,51 +80,89 @@ impl Speaker<'_> {
         let found = words::differences(&first.state, &second.state, self.view.analysis.kernel);
         let Some(Difference { subject, first, second }) = found.into_iter().next() else { return place };
         let (first, second) = (format!("{first} in {}", arm(original)), format!("{second} in {}", arm(insn)));
-        let replaces = |insn| self.view.analysis.flow.group_of(insn).is_some_and(|id| self.replaces(id));
+        let replaces = |insn| self.view.is_replacement(insn);
         let (first, second) = if replaces(original) && !replaces(insn) { (second, first) } else { (first, second) };
         format!("{place}: {subject} is {first} but {second}")
     }
 
-    fn replaces(&self, group: GroupId) -> bool {
-        self.view.analysis.flow.group(group).original.is_some()
+    /// `sentence: pushed at line 193, never popped`.
+    pub(super) fn because(&self, sentence: String) -> String {
+        match self.cause() {
+            Some(cause) => format!("{sentence}: {cause}"),
+            None => sentence,
+        }
     }
 
-    /// `pushed at line 193, never popped`.
+    /// What the cause's operations did. Those that move bytes come first; of many only the first are told, the path has
+    /// all.
     fn cause(&self) -> Option<String> {
-        let mut said: Vec<(&str, &str, Vec<String>)> = Vec::new();
-        for step in &self.finding.cause {
-            let (done, undone) = self.deed(step);
-            let place = self.at(step.insn);
-            match said.iter_mut().find(|(a, b, _)| (*a, *b) == (done, undone)) {
-                Some((_, _, places)) if places.contains(&place) => {}
-                Some((_, _, places)) => places.push(place),
-                None => said.push((done, undone, vec![place])),
+        let (moving, other): (Vec<&Step>, Vec<&Step>) = self.finding.cause.iter().partition(|step| step.bytes != 0);
+        let mut said: Vec<(Deed, Vec<String>)> = Vec::new();
+        for step in moving.into_iter().chain(other) {
+            let (deed, place) = (self.deed(step), self.at(step.insn));
+            match said.iter_mut().find(|(other, _)| *other == deed) {
+                Some((_, places)) if places.contains(&place) => {}
+                Some((_, places)) => places.push(place),
+                None => said.push((deed, vec![place])),
             }
         }
-        let sentence =
-            |(done, undone, places): &(&str, &str, Vec<String>)| format!("{done} at {}{undone}", list(places));
-        let sentences: Vec<String> = said.iter().map(sentence).collect();
+        let sentence = |((done, undone), places): &(Deed, Vec<String>)| format!("{done} at {}{undone}", list(places));
+        let sentences: Vec<String> = said.iter().take(DEEDS).map(sentence).collect();
         (!sentences.is_empty()).then(|| sentences.join("; "))
     }
 
-    /// What a step of the cause did, and what nobody did about it.
-    fn deed(&self, step: &Step) -> (&'static str, &'static str) {
-        let ops = self.view.analysis.insns.ops(step.insn);
-        let pushes = ops.iter().any(|op| matches!(op.dest, Dest::Push | Dest::Pushf));
-        let pops = ops.iter().any(|op| matches!(op.src, Source::Pop | Source::Popf));
-        let missing = step.kind == StepKind::Missing;
-        match step.bytes {
-            _ if missing && pops => ("popped only", " on the other path"),
-            _ if missing && pushes => ("pushed only", " on the other path"),
-            _ if missing => ("changed only", " on the other path"),
-            1.. if pushes => ("pushed", ", never popped"),
-            1.. => ("taken", ", never given back"),
-            ..0 if pops => ("popped", ", never pushed"),
-            ..0 => ("given back", ", never taken"),
-            0 => ("changed", ", never restored"),
+    /// What an operation of the cause did, and what nobody did about it.
+    fn deed(&self, step: &Step) -> Deed {
+        let act = self.act(step);
+        match (step.kind, step.bytes) {
+            (StepKind::Missing, _) if step.to.is_some() => ("something may be missing", ""),
+            (StepKind::Missing, _) => (act, " on the other"),
+            (StepKind::Misplaced, _) => (act, " from the slot of another register"),
+            (_, 0) if step.to.is_some() => (act, ", which does not add up"),
+            (_, 0) => (act, ""),
+            _ if self.is_meeting() => (act, " on that path"),
+            (_, ..0) if step.to.is_some() => (act, " into another register"),
+            (_, 1..) if act == "pushed" => (act, ", never popped"),
+            (_, 1..) => (act, ", never given back"),
+            (_, ..0) if act == "popped" => (act, ", never pushed"),
+            (_, ..0) => (act, ", never taken"),
         }
     }
+
+    fn act(&self, step: &Step) -> &'static str {
+        match self.view.analysis.flow.kind(step.insn) {
+            Kind::Stac => return "opened",
+            Kind::Clac => return "closed",
+            Kind::Std => return "set",
+            Kind::Cld => return "cleared",
+            _ => {}
+        }
+        let ops = self.view.analysis.insns.ops(step.insn);
+        let has = |wanted: fn(&StackOp) -> bool| ops.iter().any(wanted);
+        if has(|op| matches!(op.dest, Dest::Push | Dest::Pushf)) {
+            "pushed"
+        } else if has(|op| matches!(op.src, Source::Pop | Source::Popf)) {
+            "popped"
+        } else if has(|op| op.dest == Dest::Reg(Base::SP) && matches!(op.src, Source::Add(Base::SP, ..0))) {
+            "taken"
+        } else if has(|op| op.dest == Dest::Reg(Base::SP) && matches!(op.src, Source::Add(Base::SP, _))) {
+            "given back"
+        } else {
+            "changed"
+        }
+    }
+
+    /// Whether two paths meet here, so that causes belong to one of them.
+    fn is_meeting(&self) -> bool {
+        matches!(self.finding.fault, Fault::StackStateMismatch(_) | Fault::AlternativeStackConflict { .. })
+    }
 }
+
+/// `pushed`, `, never popped`: what stands before and behind the places.
+type Deed = (&'static str, &'static str);
+
+/// So many deeds a message tells.
+const DEEDS: usize = 3;
 
 /// How the frame differs from that at the start of the function.
 fn left_over(state: &CfiState) -> Option<String> {

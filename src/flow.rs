@@ -13,6 +13,7 @@ mod jumps;
 mod names;
 mod noinstr;
 mod owners;
+mod recover;
 mod resolve;
 mod special;
 mod tables;
@@ -24,6 +25,7 @@ use crate::decode::{InsnTable, Kind};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::symbols::Symbols;
 
+pub use recover::is_finished_module;
 pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
 

@@ -4,11 +4,13 @@
 
 use std::time::{Duration, Instant};
 
+use rustc_hash::FxHashSet;
+
 use super::{Analysis, AnalysisError, Config, merge};
 use crate::audit;
 use crate::cancel::CancelToken;
 use crate::decode;
-use crate::finding::{Fault, Unjudged};
+use crate::finding::{Fault, Finding, Unjudged};
 use crate::flow;
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
 use crate::image::{ElfImage, STT_FILE, Store};
@@ -76,7 +78,8 @@ pub(super) fn run(
             ledger.plain(&naming, Weight::Fatal, fault, None, None);
         }
     }
-    let flow_input = flow::Input { image: &image, store, rules, options, noreturn: &config.noreturn };
+    let finished_module = flow::is_finished_module(&image);
+    let flow_input = flow::Input { image: &image, store, rules, options, noreturn: &config.noreturn, finished_module };
     let (symbols, insns, flow) = flow::resolve(&flow_input, symbols, insns, &notes, &mut ledger, cancel)?;
     clock.lap("flow");
     let input = Input { image: &image, symbols: &symbols, insns: &insns, flow: &flow, rules, options };
@@ -95,6 +98,17 @@ pub(super) fn run(
         ledger.findings = more;
         clock.lap("everything");
     }
+    if finished_module {
+        let naming = input.naming();
+        // One finding per function tells enough.
+        let mut told = FxHashSet::default();
+        let findings = ledger.findings.drain(..).filter(|finding| {
+            !matches!(finding.fault, Fault::SectionExists { .. })
+                && told.insert((finding.function, finding.at.map(|at| at.section)))
+        });
+        unjudged.extend(findings.map(|finding| withheld(&naming, &finding)));
+        ledger.lines.clear();
+    }
     let (findings, lines) = (ledger.findings, ledger.lines);
     Ok(Analysis {
         kernel,
@@ -112,6 +126,16 @@ pub(super) fn run(
         insns,
         flow,
     })
+}
+
+/// A finding that hangs on annotations which are gone.
+fn withheld(naming: &Naming<'_>, finding: &Finding) -> Unjudged {
+    let what = finding.at.map_or_else(|| "the module".to_owned(), |at| naming.place(at));
+    let why = format!(
+        "linking the module discarded its annotations and unwind hints; without them it looks like `{}`",
+        naming.text(&finding.fault)
+    );
+    Unjudged { what, why }
 }
 
 struct Judged {
@@ -174,7 +198,8 @@ fn judge(
                 ledger.at_insn(&input.naming(), Weight::Fatal, fault, id, owner, None);
             }
         }
-        if orc.as_ref().is_some_and(|table| !table.rows.is_empty())
+        if !flow::is_finished_module(input.image)
+            && orc.as_ref().is_some_and(|table| !table.rows.is_empty())
             && input.image.section_by_name(".orc_unwind").is_some()
         {
             let fault = Fault::SectionExists { section: ".orc_unwind" };

@@ -42,7 +42,15 @@ impl Builder<'_> {
     }
 
     fn add_local_call(&mut self, id: InsnId) {
-        let callee = self.callee_at(self.insns.section_of(id), self.encoded_target(id));
+        let (section, offset) = (self.insns.section_of(id), self.encoded_target(id));
+        let callee = self.callee_at(section, offset);
+        if self.finished_module
+            && callee.is_none()
+            && let Some(target) = self.find(section, offset)
+        {
+            self.recover_intra_call(id, target);
+            return;
+        }
         self.set_callee(id, callee, false);
         let function = self.function(id);
         let ignored = self.graph.has(id, Flags::IGNORE)

@@ -31,6 +31,8 @@ pub struct Input<'a> {
     pub options: &'a Options,
     /// Functions that never return, besides those that the release knows.
     pub noreturn: &'a [String],
+    /// The object is a linked module without its annotations.
+    pub finished_module: bool,
 }
 
 /// What the passes work on.
@@ -40,6 +42,7 @@ pub(super) struct Builder<'a> {
     pub rules: &'static Rules,
     pub options: &'a Options,
     pub hacks: Hacks,
+    pub finished_module: bool,
     pub noreturn: Noreturn<'a>,
     pub dead_end_functions: FxHashMap<SymbolId, bool>,
     pub symbols: Symbols,
@@ -65,6 +68,7 @@ pub fn resolve(
         rules: input.rules,
         options: input.options,
         hacks: input.options.hacks(),
+        finished_module: input.finished_module,
         noreturn: Noreturn::new(input.rules, input.noreturn),
         dead_end_functions: FxHashMap::default(),
         symbols,
@@ -90,6 +94,9 @@ impl Builder<'_> {
         self.assign_owners(notes);
         cancel.check()?;
         self.mark_ignored();
+        if self.finished_module {
+            self.recover_ignored();
+        }
         self.mark_uaccess_safe();
         let generic = self.rules.annotations == Annotations::Generic;
         if generic {
@@ -114,6 +121,9 @@ impl Builder<'_> {
         cancel.check()?;
         if !generic {
             self.label_dead_ends();
+        }
+        if self.finished_module {
+            self.recover_warnings();
         }
         self.add_tables();
         self.read_hints();

@@ -1,0 +1,96 @@
+//! Gets back what linking a module threw away, as far as the module still tells it.
+//!
+//! In: `__bug_table`, the stored ORC table.  Out: warnings that go on, functions without frames, calls that are jumps.
+//! Holds afterwards: what can not be got back is left as it is; the findings that hang on it are for
+//! [`crate::analysis`] to withhold.
+//! Reads like: `scripts/module.lds.S` (what is discarded), `struct bug_entry` in `include/asm-generic/bug.h`.
+
+use crate::decode::Kind;
+use crate::ids::{CodeLoc, InsnId};
+use crate::image::ElfImage;
+
+use super::Flags;
+use super::resolve::Builder;
+
+/// `BUGFLAG_WARNING`: execution goes on behind the `ud2`.
+const WARNING: u8 = 1;
+/// Sizes of an entry with and without file and line, and where its flags are.
+const LAYOUTS: [(usize, usize); 2] = [(12, 10), (8, 4)];
+
+/// Whether the object is a module as it is installed: linked, its annotations discarded.
+pub fn is_finished_module(image: &ElfImage) -> bool {
+    image.section_by_name(".gnu.linkonce.this_module").is_some()
+        && image.section_by_name(".modinfo").is_some()
+        && !image.sections().any(|(_, section)| section.name.starts_with(".discard."))
+}
+
+impl Builder<'_> {
+    /// A `ud2` of a warning is no dead end, whatever said so is gone.
+    pub(super) fn recover_warnings(&mut self) {
+        let Some(id) = self.image.section_by_name("__bug_table") else { return };
+        let Ok(bytes) = self.image.read_section(self.store, id) else { return };
+        let relocs = &self.image.section(id).relocs;
+        let fits = |size: usize| {
+            bytes.len() % size == 0 && (0..bytes.len()).step_by(size).all(|at| relocs.at(at as u64).is_some())
+        };
+        let Some(&(size, flags_at)) = LAYOUTS.iter().find(|(size, _)| fits(*size)) else { return };
+        for reloc in relocs.as_slice().iter().filter(|reloc| (reloc.offset as usize).is_multiple_of(size)) {
+            let flags = bytes.get(reloc.offset as usize + flags_at).copied().unwrap_or(0);
+            let symbol = self.image.symbol(reloc.symbol);
+            let at = CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend));
+            if flags & WARNING != 0
+                && let Some(bug) = self.insns.at(at)
+            {
+                self.graph.clear(bug, Flags::DEAD_END);
+            }
+        }
+    }
+
+    /// A function whose stored table begins without a frame was not validated.
+    pub(super) fn recover_ignored(&mut self) {
+        let rows = self.stored_rows();
+        let functions: Vec<_> =
+            self.image.symbols().map(|(id, _)| id).filter(|&id| self.symbols.is_function(id)).collect();
+        for function in functions {
+            let symbol = self.image.symbol(function);
+            let at = CodeLoc::new(symbol.section, symbol.value);
+            if symbol.is_undefined() || frame_known(&rows, at) {
+                continue;
+            }
+            self.symbols.traits_mut(function).ignore = true;
+            for id in self.insns_of(function) {
+                self.graph.set(id, Flags::IGNORE);
+            }
+        }
+    }
+
+    /// Where each stored entry begins to hold, and whether it knows the frame. The register that the CFA is computed from
+    /// is the low half of an entry's fifth byte in every release.
+    fn stored_rows(&self) -> Vec<(CodeLoc, bool)> {
+        let (Some(orc), Some(ip)) =
+            (self.image.section_by_name(".orc_unwind"), self.image.section_by_name(".orc_unwind_ip"))
+        else {
+            return Vec::new();
+        };
+        let Ok(bytes) = self.image.read_section(self.store, orc) else { return Vec::new() };
+        let places = self.image.section(ip).relocs.as_slice().iter().map(|reloc| {
+            let symbol = self.image.symbol(reloc.symbol);
+            CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend))
+        });
+        let mut rows: Vec<(CodeLoc, bool)> =
+            places.zip(bytes.chunks_exact(6).map(|entry| entry[4] & 15 != 0)).collect();
+        rows.sort();
+        rows
+    }
+
+    /// A call into its own function pushes an address and jumps.
+    pub(super) fn recover_intra_call(&mut self, id: InsnId, target: InsnId) {
+        self.graph.kinds[id.index()] = Kind::JumpUnconditional;
+        self.graph.targets[id.index()] = target.0 + 1;
+    }
+}
+
+fn frame_known(rows: &[(CodeLoc, bool)], at: CodeLoc) -> bool {
+    let behind = rows.partition_point(|(row, _)| *row <= at);
+    rows[..behind].last().is_some_and(|(row, known)| row.section == at.section && *known)
+}

@@ -1,5 +1,8 @@
 //! The report on objects that are built here: what the messages say, where the paths lead, what the tables hold.
 
+#[path = "support/fixture.rs"]
+mod fixture;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -76,7 +79,9 @@ fn what_is_left_over_is_counted_and_the_branches_are_told() {
     let case = Case::new("frames.S", &["-g"]);
     let finding = case.finding(Code::ReturnWithModifiedFrame);
     assert_eq!(finding.line, case.line("left-over"));
-    assert!(finding.message.starts_with("return with 8 bytes left on the stack"), "{}", finding.message);
+    let pushed = case.line("pushed").unwrap_or_default();
+    let sentence = "return with 8 bytes left on the stack";
+    assert_eq!(finding.message, format!("{sentence}: pushed at line {pushed}, never popped"));
     assert_eq!(finding.objtool.as_deref(), Some("forgets_a_pop+0x7: return with modified stack frame"));
     let taken = format!("je taken: when equal (to line {})", case.line("left-over").unwrap_or_default());
     let branches = texts(&finding.path, PathKind::Branch);
@@ -105,7 +110,10 @@ fn callees_without_a_name_are_described() {
     let case = Case::new("frames.S", &["-g"]);
     let finding = case.finding(Code::CallWithDirectionFlag);
     assert_eq!(finding.line, case.line("with-df"));
-    assert_eq!(finding.message, "a function that a register or memory names is called with the direction flag set");
+    let line = case.line("std").unwrap_or_default();
+    let sentence = "a function that a register or memory names is called with the direction flag set";
+    assert_eq!(finding.message, format!("{sentence}: set at line {line}"));
+    assert_eq!(texts(&finding.path, PathKind::Cause), [(Some(line), "`std` sets the direction flag")]);
 }
 
 #[test]
@@ -267,4 +275,24 @@ fn rust_names_are_demangled_and_others_are_not() {
     assert_eq!(demangled("_RNvNtCs1234_7mycrate3foo3bar"), "mycrate::foo::bar");
     assert_eq!(demangled("_ZN4core3ptr4read17h0123456789abcdefE"), "core::ptr::read");
     assert_eq!(demangled("do_sys_open"), "do_sys_open");
+}
+
+#[test]
+fn every_finding_of_the_fixtures_has_a_sentence_of_its_own() {
+    let fixtures = fixture::Fixture::all();
+    let mut told = std::collections::BTreeMap::new();
+    for fixture in &fixtures {
+        let Some(run) = fixture.runs.last() else { continue };
+        let built = fixture.build(run.kernel, &[]).expect("an object");
+        let (analysis, lines) = built.analyse(run, Policy::Everything).expect("an analysis");
+        for finding in report(&fixture.name, &analysis, &lines).findings {
+            let message = &finding.message;
+            let name = &fixture.name;
+            assert!(message.len() > 20 && !message.ends_with('.'), "{name}: {}: {message:?}", finding.code);
+            // objtool's words stand beside the message; they are not it.
+            assert_ne!(finding.objtool.as_deref().and_then(|text| text.split(": ").last()), Some(message.as_str()));
+            told.insert(finding.code, message.clone());
+        }
+    }
+    assert!(told.len() > 30, "{told:#?}");
 }

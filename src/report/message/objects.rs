@@ -97,8 +97,8 @@ impl Speaker<'_> {
             Fault::SpecialBadSize { section, entry } => {
                 format!("{section} is not a whole number of entries of {entry} bytes")
             }
-            Fault::SpecialWithoutReloc { which } => format!("an entry without a relocation for its {which} code"),
-            Fault::SpecialWithoutInsn { which } => format!("an entry whose {which} code is no instruction"),
+            Fault::SpecialWithoutReloc { which } => format!("an entry has no relocation for {}", part(which)),
+            Fault::SpecialWithoutInsn { which } => format!("{} of an entry does not start at an instruction", part(which)),
             Fault::SpecialRelocation => {
                 "only a jump or call at its start may be relocated in a replacement: the kernel copies the code elsewhere".to_owned()
             }
@@ -155,6 +155,9 @@ impl Speaker<'_> {
             Fault::JumpTableQuirk => {
                 "a jump table was not found, so unreachable instructions are not looked for".to_owned()
             }
+            Fault::UnknownCfaBase { base } if *base == i32::from(Base::UNDEFINED.0) => {
+                "it is not known how to find the frame here, and an ORC entry can not say so".to_owned()
+            }
             Fault::UnknownCfaBase { base } => {
                 format!("the frame is found from {}, which an ORC entry can not say", register(*base))
             }
@@ -172,9 +175,18 @@ impl Speaker<'_> {
     }
 }
 
+/// A part of an entry of an alternatives, static branch or exception table.
+fn part(which: &str) -> &str {
+    match which {
+        "orig" => "the original code",
+        "new" => "the other code",
+        "key" => "the key",
+        other => other,
+    }
+}
+
 fn register(base: i32) -> &'static str {
     match i8::try_from(base).map(Base) {
-        Ok(Base::UNDEFINED) => "nothing that is known",
         Ok(base) => base.name(),
         Err(_) => "an unknown register",
     }

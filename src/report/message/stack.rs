@@ -11,7 +11,7 @@ impl Speaker<'_> {
     pub(super) fn stack(&self) -> Option<String> {
         Some(match &self.finding.fault {
             Fault::UndefinedStackState => {
-                format!("{} uses the stack where it is not known how to find the frame", self.insn_or("an instruction"))
+                self.because(format!("at {} it is not known how to find the frame", self.insn_or("this instruction")))
             }
             Fault::UnsupportedStackRegisterModification => match self.state().map(|state| state.cfa) {
                 Some(cfa) if cfa.base != Base::UNDEFINED => format!(
@@ -74,7 +74,10 @@ impl Speaker<'_> {
         let Fault::AlternativeStackConflict { insn, original } = self.finding.fault else { return String::new() };
         let arm = |insn| self.view.arm_name(insn).unwrap_or_else(|| "another arm".to_owned());
         let offset = self.view.offset_in_arm(insn).unwrap_or_default();
-        let place = format!("the arms of this alternative disagree at +{offset:#x}");
+        let place = match insn == original {
+            true => format!("another path has come to this alternative (+{offset:#x}) with another state"),
+            false => format!("the arms of this alternative disagree at +{offset:#x}"),
+        };
         let states = (self.finding.states.first(), self.finding.states.get(1));
         let (Some(first), Some(second)) = states else { return place };
         let found = words::differences(&first.state, &second.state, self.view.analysis.kernel);

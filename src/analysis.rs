@@ -35,6 +35,17 @@ pub struct Config {
     pub noreturn: Vec<String>,
 }
 
+/// How much of its work objtool has put into the object when it gives up on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GaveUp {
+    /// Nothing: it could not read the object, or was killed by it.
+    Reading,
+    /// At most patched code.
+    Checking,
+    /// Some of its sections.
+    Adding,
+}
+
 /// Why an object was not analysed.
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysisError {
@@ -73,6 +84,8 @@ pub struct Analysis {
     pub findings: Vec<Finding>,
     /// What objtool prints, backtraces included, in its order.
     pub lines: Vec<ObjtoolLine>,
+    /// Where objtool gives up on the object; `None` where it gets to the end.
+    pub gave_up: Option<GaveUp>,
     /// What could not be judged.
     pub unjudged: Vec<Unjudged>,
     /// Wall time per stage.

@@ -141,8 +141,10 @@ pub struct Sites {
     pub call: Vec<InsnId>,
     /// For `__mcount_loc`.
     pub mcount: Vec<InsnId>,
-    /// `endbr` at the start of functions, for `.ibt_endbr_seal`.
+    /// `endbr` at the start of functions, for `.ibt_endbr_seal` where nothing refers to it.
     pub endbr: Vec<InsnId>,
+    /// What objtool overwrites in the code: with a return where the kind is [`Kind::Return`], else with a NOP.
+    pub patched: Vec<InsnId>,
 }
 
 /// How the instructions of an object hang together.

@@ -13,6 +13,8 @@ use object::{elf, pod};
 use crate::ids::{SectionId, SymbolId};
 pub use store::{FileStore, Store};
 
+/// `SHF_WRITE` (gABI, "Section Attribute Flags").
+pub const SHF_WRITE: u64 = 1;
 /// `SHF_ALLOC` (gABI, "Section Attribute Flags").
 pub const SHF_ALLOC: u64 = 2;
 /// `SHF_EXECINSTR`.
@@ -40,12 +42,12 @@ pub const ET_REL: u16 = 1;
 /// `EM_X86_64`.
 pub const EM_X86_64: u16 = 62;
 
-const SHT_SYMTAB: u32 = 2;
-const SHT_RELA: u32 = 4;
-const SHT_NOBITS: u32 = 8;
-const SHT_SYMTAB_SHNDX: u32 = 18;
-const SHN_LORESERVE: u16 = 0xff00;
-const SHN_XINDEX: u16 = 0xffff;
+pub(crate) const SHT_SYMTAB: u32 = 2;
+pub(crate) const SHT_RELA: u32 = 4;
+pub(crate) const SHT_NOBITS: u32 = 8;
+pub(crate) const SHT_SYMTAB_SHNDX: u32 = 18;
+pub(crate) const SHN_LORESERVE: u16 = 0xff00;
+pub(crate) const SHN_XINDEX: u16 = 0xffff;
 
 /// Why there is nothing to analyse.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,8 @@ pub enum LoadError {
 pub struct Section {
     /// The name; bytes that are no UTF-8 are replaced by `?`.
     pub name: String,
+    /// `sh_name`: where the name stands in the section name table.
+    pub name_offset: u32,
     /// `sh_type`.
     pub kind: u32,
     /// `sh_flags`.
@@ -317,6 +321,7 @@ impl ElfImage {
             names_left.take(name.len() as u64)?;
             let mut section = Section {
                 name: name.to_owned(),
+                name_offset: h.sh_name.get(LE),
                 kind: h.sh_type.get(LE).0,
                 flags: h.sh_flags.get(LE).0,
                 addr: h.sh_addr.get(LE),

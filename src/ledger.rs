@@ -33,6 +33,7 @@ pub struct Ledger {
     pub lines: Vec<ObjtoolLine>,
     warned: FxHashSet<SymbolId>,
     stopped: bool,
+    crashed: bool,
 }
 
 impl Ledger {
@@ -43,7 +44,13 @@ impl Ledger {
 
     /// objtool is killed by the object: it prints nothing from here on.
     pub fn crash(&mut self) {
+        self.crashed |= !self.stopped;
         self.stopped = true;
+    }
+
+    /// Whether the object kills objtool.
+    pub fn crashed(&self) -> bool {
+        self.crashed
     }
 
     /// Marks a function as warned about without a line of its own.

@@ -24,6 +24,7 @@ pub mod prefix;
 pub mod orc;
 pub mod detect;
 pub mod analysis;
+pub mod write;
 pub mod source_map;
 pub mod report;
 pub mod lsp;

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
 
-use super::{Analysis, AnalysisError, Config, merge};
+use super::{Analysis, AnalysisError, Config, GaveUp, merge};
 use crate::audit;
 use crate::cancel::CancelToken;
 use crate::decode;
 use crate::finding::{Fault, Finding, Unjudged};
 use crate::flow;
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
+use crate::ids::InsnId;
 use crate::image::{ElfImage, STT_FILE, Store};
 use crate::kernel::KernelChoice;
 use crate::kernel::rules::FatalStyle;
@@ -78,13 +79,20 @@ pub(super) fn run(
             ledger.plain(&naming, Weight::Fatal, fault, None, None);
         }
     }
+    let readable = !ledger.stopped();
     let finished_module = flow::is_finished_module(&image);
     let flow_input = flow::Input { image: &image, store, rules, options, noreturn: &config.noreturn, finished_module };
-    let (symbols, insns, flow) = flow::resolve(&flow_input, symbols, insns, &notes, &mut ledger, cancel)?;
+    let (symbols, insns, mut flow) = flow::resolve(&flow_input, symbols, insns, &notes, &mut ledger, cancel)?;
     clock.lap("flow");
     let input = Input { image: &image, symbols: &symbols, insns: &insns, flow: &flow, rules, options };
     let judged = judge(input, ledger, cancel, &mut clock)?;
-    let Judged { mut states, orc, prefixes, mut ledger } = judged;
+    let Judged { mut states, orc, prefixes, mut ledger, mut used, checked } = judged;
+    let gave_up = match () {
+        () if !ledger.stopped() => None,
+        () if !readable || ledger.crashed() => Some(GaveUp::Reading),
+        () if !checked => Some(GaveUp::Checking),
+        () => Some(GaveUp::Adding),
+    };
     let mut unjudged = Vec::new();
     if ledger.stopped() {
         unjudged.push(Unjudged {
@@ -110,6 +118,8 @@ pub(super) fn run(
         ledger.lines.clear();
     }
     let (findings, lines) = (ledger.findings, ledger.lines);
+    // An `endbr` is listed once, and not when something refers to it.
+    flow.sites.endbr.retain(|&id| used.insert(id));
     Ok(Analysis {
         kernel,
         kernel_evidence,
@@ -119,6 +129,7 @@ pub(super) fn run(
         prefixes,
         findings,
         lines,
+        gave_up,
         unjudged,
         timing: clock.timing,
         image,
@@ -143,6 +154,10 @@ struct Judged {
     orc: Option<OrcTable>,
     prefixes: Vec<Prefix>,
     ledger: Ledger,
+    /// The `endbr` instructions that something refers to.
+    used: FxHashSet<InsnId>,
+    /// objtool gets through its checks.
+    checked: bool,
 }
 
 /// The checks and the table, as objtool runs them.
@@ -155,7 +170,8 @@ fn judge(
     let options = input.options;
     let mut states = CfiMap::nowhere(input.insns.len(), &input.flow.slot_tables);
     if ledger.stopped() || input.insns.is_empty() {
-        return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger });
+        let used = FxHashSet::default();
+        return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger, used, checked: false });
     }
     let mut counted = if options.retpoline { audit::retpoline(&input, &mut ledger) } else { 0 };
     if options.stackval || options.orc || options.uaccess {
@@ -178,7 +194,8 @@ fn judge(
     if options.sls && !ledger.stopped() {
         audit::sls(&input, &mut ledger);
     }
-    if options.static_call && !ledger.stopped() {
+    let checked = !ledger.stopped();
+    if options.static_call && checked {
         audit::static_calls(&input, &mut ledger);
     }
     clock.lap("checks");
@@ -207,5 +224,5 @@ fn judge(
         }
     }
     clock.lap("orc");
-    Ok(Judged { states, orc, prefixes, ledger })
+    Ok(Judged { states, orc, prefixes, ledger, used, checked })
 }

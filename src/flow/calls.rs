@@ -96,7 +96,7 @@ impl Builder<'_> {
             return;
         }
         if self.hacks.noinstr && section.noinstr && traits.profiling {
-            self.graph.kinds[id.index()] = if sibling { Kind::Return } else { Kind::Nop };
+            self.patch(id, if sibling { Kind::Return } else { Kind::Nop });
             if sibling {
                 self.graph.set(id, Flags::SAFE);
             }
@@ -107,7 +107,7 @@ impl Builder<'_> {
                 self.insn_fault(Weight::Warning, Fault::FentryTailCall, id);
             }
             if self.options.mnop || self.rules.fentry_always_nop {
-                self.graph.kinds[id.index()] = Kind::Nop;
+                self.patch(id, Kind::Nop);
             }
             self.graph.sites.mcount.push(id);
             return;
@@ -118,6 +118,14 @@ impl Builder<'_> {
         }
         if !sibling && self.never_returns(callee) {
             self.graph.set(id, Flags::DEAD_END);
+        }
+    }
+
+    /// objtool overwrites the instruction, and sees it as what it then is.
+    pub(super) fn patch(&mut self, id: InsnId, kind: Kind) {
+        self.graph.kinds[id.index()] = kind;
+        if !self.ledger.stopped() {
+            self.graph.sites.patched.push(id);
         }
     }
 

@@ -186,7 +186,7 @@ impl Builder<'_> {
             return None;
         }
         if self.hacks.jump_label && entry.key_addend & 2 != 0 {
-            self.graph.kinds[original.index()] = Kind::Nop;
+            self.patch(original, Kind::Nop);
         }
         if self.graph.kind(original) == Kind::Nop {
             return Some(new);

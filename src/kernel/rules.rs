@@ -133,6 +133,29 @@ pub enum UnreachableReport {
     All,
 }
 
+/// What objtool adds to an object (`check` in `tools/objtool/check.c`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Addition {
+    /// `.static_call_sites`
+    StaticCalls,
+    /// `.retpoline_sites`
+    Retpolines,
+    /// `.cfi_sites`
+    CfiSites,
+    /// `.return_sites`
+    Returns,
+    /// `.call_sites`
+    Calls,
+    /// `__mcount_loc`
+    Mcount,
+    /// Symbols of the padding in front of functions, or longer ones.
+    Prefixes,
+    /// `.ibt_endbr_seal`
+    EndbrSeal,
+    /// `.orc_unwind` and `.orc_unwind_ip`
+    Orc,
+}
+
 /// The differences, by name.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "the fields are named by what they say; the reference of each is the release's source")]
@@ -231,7 +254,16 @@ pub struct Rules {
     pub orc_layout: OrcLayout,
     pub orc_regs: OrcRegs,
     pub prefix_by_patchable_entries: bool,
+    // Writing.
+    pub additions: &'static [Addition],
+    pub cfi_sites_for_fineibt: bool,
+    pub cfi_symbols_grow: bool,
+    pub mcount_loc_align: u64,
+    pub group_follows_its_symbol: bool,
+    pub relocs_reserved: bool,
 }
+
+use Addition::*;
 
 const OLD_REGS: OrcRegs =
     OrcRegs { prev_sp: 1, dx: 2, di: 3, bp: 4, sp: 5, r10: 6, r13: 7, bp_indirect: 8, sp_indirect: 9, ax: None };
@@ -329,6 +361,12 @@ const V6_12: Rules = Rules {
     orc_layout: OrcLayout::TypeAndSignal,
     orc_regs: OLD_REGS,
     prefix_by_patchable_entries: false,
+    additions: &[StaticCalls, Retpolines, CfiSites, Returns, Calls, Mcount, Prefixes, EndbrSeal, Orc],
+    cfi_sites_for_fineibt: false,
+    cfi_symbols_grow: false,
+    mcount_loc_align: 8,
+    group_follows_its_symbol: false,
+    relocs_reserved: true,
 };
 
 const V6_1: Rules = Rules {
@@ -385,6 +423,9 @@ const V6_1: Rules = Rules {
     mitigation_prefix: "",
     tail_word: "Tail",
     orc_layout: OrcLayout::TypeAndEnd,
+    additions: &[StaticCalls, Retpolines, Returns, Mcount, EndbrSeal, Orc],
+    mcount_loc_align: 1,
+    relocs_reserved: false,
     ..V6_12
 };
 
@@ -456,6 +497,10 @@ const V7_3: Rules = Rules {
         ax: Some(1),
     },
     prefix_by_patchable_entries: true,
+    additions: &[StaticCalls, Retpolines, Returns, Calls, Mcount, Prefixes, CfiSites, EndbrSeal, Orc],
+    cfi_sites_for_fineibt: true,
+    cfi_symbols_grow: true,
+    group_follows_its_symbol: true,
     ..V6_12
 };
 

@@ -1,0 +1,192 @@
+//! What objtool adds to an object: lists of the places that a running kernel patches, symbols of padding, the ORC table.
+//!
+//! In: the sites, prefixes and ORC rows of the analysis.  Out: sections and symbols in the [`Draft`].
+//! Holds afterwards: sections and symbols were made in the release's order, so that both have the indexes that it gives
+//! them.
+//! Reads like: the functions `create_*_sections` in `tools/objtool/check.c`, `orc_create` in `tools/objtool/orc_gen.c`.
+
+use std::ops::ControlFlow;
+
+use super::WriteError;
+use super::draft::{Draft, NewReloc, R_64, R_PC32, Shape};
+use super::symtab::NewSymbol;
+use crate::flow::calls::is_sibling_call;
+use crate::ids::{CodeLoc, InsnId, SymbolId};
+use crate::image::SHF_WRITE;
+use crate::kernel::rules::Addition;
+use crate::orc;
+
+/// Size of `struct static_call_site` (`include/linux/static_call_types.h`): a place and a key.
+const STATIC_CALL_SITE: u64 = 8;
+/// Bit of the key that says that the call is a jump (`STATIC_CALL_SITE_TAIL`).
+const TAIL: i64 = 1;
+/// Size of an entry that is relative to itself.
+const RELATIVE: u64 = 4;
+/// Size of an address.
+const ADDRESS: u64 = 8;
+/// Size of the `mov` that holds a function's type in a kernel CFI build.
+const CFI_PREAMBLE: u64 = 5;
+
+/// Whether objtool goes on.
+type Step = Result<ControlFlow<()>, WriteError>;
+
+const ON: Step = Ok(ControlFlow::Continue(()));
+
+/// Adds all that the flags ask for.
+pub(super) fn add(draft: &mut Draft<'_>) -> Result<(), WriteError> {
+    for &addition in draft.analysis.kernel.rules().additions {
+        if add_one(draft, addition)?.is_break() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn add_one(draft: &mut Draft<'_>, addition: Addition) -> Step {
+    let analysis = draft.analysis;
+    let (options, sites, rules) = (&analysis.options, &analysis.flow.sites, analysis.kernel.rules());
+    match addition {
+        Addition::StaticCalls if options.static_call => static_calls(draft),
+        Addition::Retpolines if options.retpoline => listed(draft, ".retpoline_sites", &sites.retpoline),
+        Addition::CfiSites if options.cfi && (options.fineibt || !rules.cfi_sites_for_fineibt) => cfi_sites(draft),
+        Addition::Returns if options.rethunk => listed(draft, ".return_sites", &sites.ret),
+        Addition::Calls if options.rethunk && options.hacks().skylake => listed(draft, ".call_sites", &sites.call),
+        Addition::Mcount if options.mcount => mcount(draft),
+        Addition::Prefixes => prefixes(draft),
+        Addition::EndbrSeal if options.ibt => listed(draft, ".ibt_endbr_seal", &sites.endbr),
+        Addition::Orc if options.orc => orc_table(draft),
+        _ => ON,
+    }
+}
+
+/// A list of instructions.
+fn listed(draft: &mut Draft<'_>, name: &'static str, sites: &[InsnId]) -> Step {
+    let insns = &draft.analysis.insns;
+    let places: Vec<CodeLoc> = sites.iter().map(|&id| insns.loc(id)).collect();
+    if !places.is_empty() {
+        places_table(draft, &Shape::new(name, RELATIVE), R_PC32, &places)?;
+    }
+    ON
+}
+
+/// A list of places in code, each by a relocation of the kind. None where the object has such a list.
+fn places_table(draft: &mut Draft<'_>, shape: &Shape, kind: u32, places: &[CodeLoc]) -> Result<(), WriteError> {
+    if draft.has(shape.name) {
+        return Ok(());
+    }
+    let numbered = places.iter().zip(0u64..);
+    let relocs = numbered.map(|(&at, i)| draft.reloc_to(at, i * shape.entsize, kind)).collect::<Result<_, _>>()?;
+    draft.add_table(shape, places.len(), relocs)
+}
+
+fn mcount(draft: &mut Draft<'_>) -> Step {
+    let analysis = draft.analysis;
+    let places: Vec<CodeLoc> = analysis.flow.sites.mcount.iter().map(|&id| analysis.insns.loc(id)).collect();
+    if !places.is_empty() {
+        let shape = Shape { align: analysis.kernel.rules().mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
+        places_table(draft, &shape, R_64, &places)?;
+    }
+    ON
+}
+
+/// Each static call with its key. Where there is no key, objtool stops; what room it has made stays.
+fn static_calls(draft: &mut Draft<'_>) -> Step {
+    let analysis = draft.analysis;
+    let rules = analysis.kernel.rules();
+    let sites = &analysis.flow.sites.static_call;
+    let shape = Shape { flags: SHF_WRITE, ..Shape::new(".static_call_sites", STATIC_CALL_SITE) };
+    if sites.is_empty() || draft.has(shape.name) {
+        return ON;
+    }
+    let mut relocs = Vec::with_capacity(2 * sites.len());
+    let mut step = ControlFlow::Continue(());
+    for (&id, i) in sites.iter().zip(0u64..) {
+        let at = i * STATIC_CALL_SITE;
+        relocs.push(draft.reloc_to(analysis.insns.loc(id), at, R_PC32)?);
+        let Some(key) = key_of(draft, id) else {
+            step = ControlFlow::Break(());
+            break;
+        };
+        let tail = is_sibling_call(&analysis.flow, &analysis.symbols, rules.sibling_needs_function, id);
+        let addend = if tail { TAIL } else { 0 };
+        relocs.push(NewReloc { offset: at + RELATIVE, symbol: key.into(), kind: R_PC32, addend });
+    }
+    if rules.relocs_reserved {
+        relocs.resize(2 * sites.len(), NewReloc::EMPTY);
+    }
+    draft.add_table(&shape, sites.len(), relocs)?;
+    Ok(step)
+}
+
+/// The key of a static call. A module may only know the trampoline; then that stands for the key.
+fn key_of(draft: &Draft<'_>, id: InsnId) -> Option<SymbolId> {
+    let analysis = draft.analysis;
+    let trampoline = analysis.flow.callee(id)?;
+    let name = analysis.image.symbol_name(trampoline).strip_prefix("__SCT__")?;
+    let key = analysis.symbols.by_name(&analysis.image, &format!("__SCK__{name}"));
+    key.or_else(|| analysis.options.module.then_some(trampoline))
+}
+
+/// The padding in front of functions becomes a symbol, or part of the one that is there.
+fn prefixes(draft: &mut Draft<'_>) -> Step {
+    let analysis = draft.analysis;
+    for prefix in &analysis.prefixes {
+        let function = analysis.image.symbol(prefix.function);
+        let new = NewSymbol {
+            name: 0,
+            binding: function.binding,
+            kind: function.kind,
+            section: prefix.at.section,
+            value: prefix.at.offset,
+            size: u64::from(prefix.size),
+        };
+        let name = format!("__pfx_{}", analysis.image.symbol_name(prefix.function));
+        draft.add_symbol(Some(&name), new)?;
+    }
+    let padding = analysis.options.prefix.unwrap_or(0);
+    if analysis.kernel.rules().cfi_symbols_grow && analysis.options.cfi && padding != 0 {
+        grow_cfi_symbols(draft, u64::from(padding));
+    }
+    ON
+}
+
+fn grow_cfi_symbols(draft: &mut Draft<'_>, padding: u64) {
+    let analysis = draft.analysis;
+    for (id, symbol) in analysis.image.symbols() {
+        let is_preamble = analysis.symbols.is_function(id)
+            && analysis.image.symbol_name(id).starts_with("__cfi_")
+            && analysis.symbols.size(id) == CFI_PREAMBLE;
+        let function = symbol.value.wrapping_add(CFI_PREAMBLE + padding);
+        if is_preamble && analysis.symbols.function_at(symbol.section, function).is_some() {
+            draft.resize(id, CFI_PREAMBLE + padding);
+        }
+    }
+}
+
+/// The preambles of functions that may be called indirectly; an empty list where there are none.
+fn cfi_sites(draft: &mut Draft<'_>) -> Step {
+    let analysis = draft.analysis;
+    let (image, symbols) = (&analysis.image, &analysis.symbols);
+    let is_preamble = |id: &SymbolId| symbols.is_function(*id) && image.symbol_name(*id).starts_with("__cfi_");
+    let preambles: Vec<SymbolId> = if analysis.kernel.rules().table_symbols_in_symtab_order {
+        image.symbols().map(|(id, _)| id).filter(is_preamble).collect()
+    } else {
+        let sections = image.sections().flat_map(|(id, _)| symbols.of_section(id));
+        sections.copied().filter(is_preamble).collect()
+    };
+    let places = preambles.iter().map(|&id| CodeLoc::new(image.symbol(id).section, image.symbol(id).value));
+    let places: Vec<CodeLoc> = places.filter(|at| image.section(at.section).is_code()).collect();
+    places_table(draft, &Shape::new(".cfi_sites", RELATIVE), R_PC32, &places)?;
+    ON
+}
+
+fn orc_table(draft: &mut Draft<'_>) -> Step {
+    let analysis = draft.analysis;
+    let Some(table) = analysis.orc.as_ref().filter(|table| !table.rows.is_empty()) else { return ON };
+    let rules = analysis.kernel.rules();
+    let entries = table.rows.iter().flat_map(|(_, entry)| entry.encode(rules)).collect();
+    draft.add_section(&Shape::new(".orc_unwind", orc::SIZE as u64), entries)?;
+    let places: Vec<CodeLoc> = table.rows.iter().map(|(at, _)| *at).collect();
+    places_table(draft, &Shape::new(".orc_unwind_ip", RELATIVE), R_PC32, &places)?;
+    ON
+}

@@ -1,0 +1,207 @@
+//! The object while things are added to it.
+//!
+//! In: the object, what to add.  Out: [`Draft`], which keeps what is added apart from what was there.
+//! Holds afterwards: sections are added behind all others, names behind all other names, without a look at names that are
+//! there already.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rustc_hash::FxHashMap;
+
+use super::WriteError;
+use super::symtab::{Handle, NewSymbol, SymbolTable};
+use crate::analysis::Analysis;
+use crate::ids::{CodeLoc, SectionId, SymbolId};
+use crate::image::{SHF_ALLOC, SHT_RELA, STB_LOCAL, STT_SECTION, Store};
+
+/// `SHT_PROGBITS` (gABI, "Sections").
+const SHT_PROGBITS: u32 = 1;
+/// `SHF_INFO_LINK`.
+const SHF_INFO_LINK: u64 = 0x40;
+/// Clang keeps all names in one table.
+const NAMES_OF_SECTIONS: [&str; 2] = [".shstrtab", ".strtab"];
+/// Size of a relocation with its addend.
+const RELA_SIZE: u64 = 24;
+
+/// `R_X86_64_NONE` (psABI, "Relocation Types").
+pub(super) const R_NONE: u32 = 0;
+/// `R_X86_64_64`
+pub(super) const R_64: u32 = 1;
+/// `R_X86_64_PC32`
+pub(super) const R_PC32: u32 = 2;
+
+/// A relocation of a section that is added.
+#[derive(Clone, Copy)]
+pub(super) struct NewReloc {
+    pub offset: u64,
+    pub symbol: Handle,
+    pub kind: u32,
+    pub addend: i64,
+}
+
+impl NewReloc {
+    /// Room for one.
+    pub const EMPTY: NewReloc = NewReloc { offset: 0, symbol: Handle::NULL, kind: R_NONE, addend: 0 };
+}
+
+/// What a table added to the object looks like.
+pub(super) struct Shape {
+    pub name: &'static str,
+    pub entsize: u64,
+    pub align: u64,
+    /// Flags besides `SHF_ALLOC`.
+    pub flags: u64,
+}
+
+impl Shape {
+    /// Entries of `entsize` bytes that nothing aligns.
+    pub fn new(name: &'static str, entsize: u64) -> Shape {
+        Shape { name, entsize, align: 1, flags: 0 }
+    }
+}
+
+/// A section added to the object.
+pub(super) struct Added {
+    pub name: u32,
+    pub kind: u32,
+    pub flags: u64,
+    pub link: u32,
+    pub info: u32,
+    pub align: u64,
+    pub entsize: u64,
+    pub content: Content,
+}
+
+/// What a section added to the object holds.
+pub(super) enum Content {
+    Bytes(Vec<u8>),
+    Relocs(Vec<NewReloc>),
+}
+
+/// See the file's head.
+pub(super) struct Draft<'a> {
+    pub analysis: &'a Analysis,
+    /// The symbols, where there is a table of them.
+    pub symbols: Option<SymbolTable>,
+    section_symbols: FxHashMap<SectionId, Handle>,
+    /// What goes behind the contents of a section: names.
+    pub tails: BTreeMap<SectionId, Vec<u8>>,
+    pub added: Vec<Added>,
+    /// Code that is overwritten: all of the section's.
+    pub code: BTreeMap<SectionId, Vec<u8>>,
+    /// Positions of relocations that become [`R_NONE`], by the section that they stand in.
+    pub unrelocated: BTreeMap<SectionId, BTreeSet<usize>>,
+}
+
+impl<'a> Draft<'a> {
+    /// The object as it is.
+    pub fn new(analysis: &'a Analysis, store: &dyn Store) -> Result<Draft<'a>, WriteError> {
+        let symbols = SymbolTable::read(&analysis.image, store)?;
+        Ok(Draft {
+            analysis,
+            symbols,
+            section_symbols: FxHashMap::default(),
+            tails: BTreeMap::new(),
+            added: Vec::new(),
+            code: BTreeMap::new(),
+            unrelocated: BTreeMap::new(),
+        })
+    }
+
+    /// Whether nothing was changed.
+    pub fn is_unchanged(&self) -> bool {
+        let same_symbols = self.symbols.as_ref().is_none_or(|symbols| !symbols.is_changed());
+        self.added.is_empty() && self.code.is_empty() && same_symbols
+    }
+
+    /// Whether the object has a section of this name.
+    pub fn has(&self, name: &str) -> bool {
+        self.analysis.image.section_by_name(name).is_some()
+    }
+
+    /// Adds a symbol, with its name where it has one.
+    pub fn add_symbol(&mut self, name: Option<&str>, mut symbol: NewSymbol) -> Result<Handle, WriteError> {
+        if let Some(name) = name {
+            symbol.name = self.add_name(&[".strtab"], name)?;
+        }
+        self.symbols.as_mut().ok_or(WriteError::NoSection(".symtab"))?.add(&symbol)
+    }
+
+    /// The symbol of a section of code. A weak function may be dropped for another one, so that a place in it can only be
+    /// told from its section; assemblers leave out the symbol of a section when nothing of their own needs it.
+    pub fn section_symbol(&mut self, section: SectionId) -> Result<Handle, WriteError> {
+        if let Some(symbol) = self.analysis.image.section(section).symbol {
+            return Ok(symbol.into());
+        }
+        if let Some(&symbol) = self.section_symbols.get(&section) {
+            return Ok(symbol);
+        }
+        let new = NewSymbol { name: 0, binding: STB_LOCAL, kind: STT_SECTION, section, value: 0, size: 0 };
+        let symbol = self.add_symbol(None, new)?;
+        self.section_symbols.insert(section, symbol);
+        Ok(symbol)
+    }
+
+    /// A relocation at `offset` that leads to a place in code.
+    pub fn reloc_to(&mut self, at: CodeLoc, offset: u64, kind: u32) -> Result<NewReloc, WriteError> {
+        Ok(NewReloc { offset, symbol: self.section_symbol(at.section)?, kind, addend: at.offset as i64 })
+    }
+
+    /// Gives a symbol of the object another size.
+    pub fn resize(&mut self, symbol: SymbolId, size: u64) {
+        if let Some(symbols) = &mut self.symbols {
+            symbols.resize(symbol, size);
+        }
+    }
+
+    /// Adds a section with these bytes.
+    pub fn add_section(&mut self, shape: &Shape, bytes: Vec<u8>) -> Result<SectionId, WriteError> {
+        let name = self.add_name(&NAMES_OF_SECTIONS, shape.name)?;
+        Ok(self.push(Added {
+            name,
+            kind: SHT_PROGBITS,
+            flags: SHF_ALLOC | shape.flags,
+            link: 0,
+            info: 0,
+            align: shape.align,
+            entsize: shape.entsize,
+            content: Content::Bytes(bytes),
+        }))
+    }
+
+    /// Adds a section of `n` zeroed entries, and one with its relocations.
+    pub fn add_table(&mut self, shape: &Shape, n: usize, relocs: Vec<NewReloc>) -> Result<(), WriteError> {
+        let base = self.add_section(shape, vec![0; n * shape.entsize as usize])?;
+        let name = self.add_name(&NAMES_OF_SECTIONS, &format!(".rela{}", shape.name))?;
+        let symtab = self.symbols.as_ref().ok_or(WriteError::NoSection(".symtab"))?.section;
+        self.push(Added {
+            name,
+            kind: SHT_RELA,
+            flags: SHF_INFO_LINK,
+            link: symtab.0,
+            info: base.0,
+            align: 8,
+            entsize: RELA_SIZE,
+            content: Content::Relocs(relocs),
+        });
+        Ok(())
+    }
+
+    fn push(&mut self, added: Added) -> SectionId {
+        let id = SectionId::from_index(self.analysis.image.sections.len() + self.added.len());
+        self.added.push(added);
+        id
+    }
+
+    /// Puts a name behind the names of the first table that there is, and says where it stands.
+    fn add_name(&mut self, tables: &[&'static str], name: &str) -> Result<u32, WriteError> {
+        let image = &self.analysis.image;
+        let table = tables.iter().find_map(|table| image.section_by_name(table));
+        let table = table.ok_or(WriteError::NoSection(tables.first().copied().unwrap_or_default()))?;
+        let tail = self.tails.entry(table).or_default();
+        let at = image.section(table).size + tail.len() as u64;
+        tail.extend_from_slice(name.as_bytes());
+        tail.push(0);
+        u32::try_from(at).map_err(|_| WriteError::Broken("a table of names is too large"))
+    }
+}

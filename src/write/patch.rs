@@ -1,0 +1,46 @@
+//! Overwrites instructions: calls of profiling functions in code that must not be instrumented, static branches.
+//!
+//! In: the instructions that the flow found.  Out: their bytes, and relocations that relocate nothing.
+//! Reads like: `annotate_call_site`, `handle_jump_alt` in `tools/objtool/check.c`; `arch_nop_insn`, `arch_ret_insn` in
+//! `tools/objtool/arch/x86/decode.c`.
+
+use super::WriteError;
+use super::draft::Draft;
+use crate::decode::Kind;
+
+/// The NOPs of one to five bytes (Intel SDM, NOP: "Recommended Multi-Byte Sequence").
+const NOPS: [&[u8]; 5] =
+    [&[0x90], &[0x66, 0x90], &[0x0f, 0x1f, 0x00], &[0x0f, 0x1f, 0x40, 0], &[0x0f, 0x1f, 0x44, 0, 0]];
+/// `ret`, and an `int3` against speculation behind it.
+const RETURN: [u8; 2] = [0xc3, 0xcc];
+
+/// Overwrites what objtool overwrites.
+pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
+    let analysis = draft.analysis;
+    for &id in &analysis.flow.sites.patched {
+        let insn = analysis.insns.get(id);
+        let (start, end) = (insn.offset as usize, insn.end() as usize);
+        let section_id = analysis.insns.section_of(id);
+        let section = analysis.image.section(section_id);
+        let code = draft.code.entry(section_id).or_insert_with(|| section.code.clone());
+        let place = code.get_mut(start..end).ok_or(WriteError::Broken("an instruction outside its section"))?;
+        let nop = match analysis.flow.kind(id) {
+            Kind::Return => {
+                let (ret, rest) = place.split_at_mut(place.len().min(RETURN.len()));
+                ret.copy_from_slice(RETURN.get(..ret.len()).unwrap_or_default());
+                rest
+            }
+            _ => place,
+        };
+        if let Some(n) = nop.len().checked_sub(1) {
+            let bytes = NOPS.get(n).ok_or(WriteError::Broken("a patched instruction of more than five bytes"))?;
+            nop.copy_from_slice(bytes);
+        }
+        if let Some(rela) = section.rela
+            && let Some(position) = section.relocs.first_index_in(start as u64, end as u64)
+        {
+            draft.unrelocated.entry(rela).or_default().insert(position);
+        }
+    }
+    Ok(())
+}

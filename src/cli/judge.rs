@@ -80,6 +80,7 @@ pub(crate) struct Object {
     /// As the user spells it.
     pub name: String,
     pub path: PathBuf,
+    pub store: Arc<dyn Store>,
     pub analysis: Analysis,
     pub lines: Lines,
     /// Why these flags.
@@ -203,8 +204,8 @@ impl<'a> Judge<'a> {
         if let Some(file) = said_by {
             analysis.kernel_evidence = format!("{} says so", file.display());
         }
-        let lines = Lines::new(store);
-        Ok(Object { name, path: input.path.clone(), analysis, lines, flags_from, undecided })
+        let lines = Lines::new(Arc::clone(&store));
+        Ok(Object { name, path: input.path.clone(), store, analysis, lines, flags_from, undecided })
     }
 
     /// The flags for an object, and where they come from.

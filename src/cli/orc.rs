@@ -3,6 +3,8 @@
 //! In: objects.  Out: tables in the text of `objtool --dump=orc`, or JSON.
 //! Holds afterwards: only `write` has written, and only to the file that `-o` names.
 
+mod write;
+
 use std::path::PathBuf;
 use std::sync::Mutex;
 
@@ -34,6 +36,8 @@ enum Action {
     Dump(Tables),
     /// Compare the stored table with the computed one; exit status 1 where they differ
     Diff(Compared),
+    /// Write a copy of an object with what objtool would add to it
+    Write(write::Copied),
 }
 
 #[derive(Args)]
@@ -92,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
                 Ok(Some((text, Verdict::Clean)))
             })
         }
+        Action::Write(copied) => write::run(copied),
         Action::Diff(compared) => {
             let judge = Judge::new(&compared.rules, Policy::Objtool).for_orc();
             each(&compared.objects, &compared.rules, |input, _| {

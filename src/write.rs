@@ -61,6 +61,7 @@ pub fn write(analysis: &Analysis, store: &dyn Store, out: &mut dyn io::Write) ->
     patch::overwrite(&mut draft)?;
     if analysis.gave_up != Some(GaveUp::Checking) && !analysis.insns.is_empty() {
         additions::add(&mut draft)?;
+        patch::settle_hints(&mut draft, store)?;
     }
     emit::emit(draft, store, out)
 }

@@ -87,8 +87,8 @@ pub(super) struct Draft<'a> {
     /// What goes behind the contents of a section: names.
     pub tails: BTreeMap<SectionId, Vec<u8>>,
     pub added: Vec<Added>,
-    /// Code that is overwritten: all of the section's.
-    pub code: BTreeMap<SectionId, Vec<u8>>,
+    /// Contents of sections in which something was overwritten.
+    pub overwritten: BTreeMap<SectionId, Vec<u8>>,
     /// Positions of relocations that become [`R_NONE`], by the section that they stand in.
     pub unrelocated: BTreeMap<SectionId, BTreeSet<usize>>,
 }
@@ -103,7 +103,7 @@ impl<'a> Draft<'a> {
             section_symbols: FxHashMap::default(),
             tails: BTreeMap::new(),
             added: Vec::new(),
-            code: BTreeMap::new(),
+            overwritten: BTreeMap::new(),
             unrelocated: BTreeMap::new(),
         })
     }
@@ -111,7 +111,7 @@ impl<'a> Draft<'a> {
     /// Whether nothing was changed.
     pub fn is_unchanged(&self) -> bool {
         let same_symbols = self.symbols.as_ref().is_none_or(|symbols| !symbols.is_changed());
-        self.added.is_empty() && self.code.is_empty() && same_symbols
+        self.added.is_empty() && self.overwritten.is_empty() && same_symbols
     }
 
     /// Whether the object has a section of this name.

@@ -71,8 +71,8 @@ fn original(draft: &mut Draft<'_>, id: SectionId, section: &Section) -> Placed {
     let is_symtab = symbols.is_some_and(|symbols| symbols.section == id);
     let is_wide = symbols.is_some_and(|symbols| symbols.wide_section == Some(id));
     let (mut size, mut info) = (section.size, section.info);
-    let source = if let Some(code) = draft.code.remove(&id) {
-        Source::Bytes(code)
+    let source = if let Some(bytes) = draft.overwritten.remove(&id) {
+        Source::Bytes(bytes)
     } else if let Some(symbols) = symbols.filter(|symbols| is_symtab && symbols.is_changed()) {
         info = symbols.n_locals();
         Source::Bytes(symbols.bytes())

@@ -1,12 +1,13 @@
-//! Overwrites instructions: calls of profiling functions in code that must not be instrumented, static branches.
+//! Overwrites what is there: calls of profiling functions in code that must not be instrumented, static branches, hints.
 //!
-//! In: the instructions that the flow found.  Out: their bytes, and relocations that relocate nothing.
+//! In: the instructions that the flow found.  Out: other bytes, and relocations that relocate nothing.
 //! Reads like: `annotate_call_site`, `handle_jump_alt` in `tools/objtool/check.c`; `arch_nop_insn`, `arch_ret_insn` in
 //! `tools/objtool/arch/x86/decode.c`.
 
 use super::WriteError;
 use super::draft::Draft;
 use crate::decode::Kind;
+use crate::image::Store;
 
 /// The NOPs of one to five bytes (Intel SDM, NOP: "Recommended Multi-Byte Sequence").
 const NOPS: [&[u8]; 5] =
@@ -22,7 +23,7 @@ pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
         let (start, end) = (insn.offset as usize, insn.end() as usize);
         let section_id = analysis.insns.section_of(id);
         let section = analysis.image.section(section_id);
-        let code = draft.code.entry(section_id).or_insert_with(|| section.code.clone());
+        let code = draft.overwritten.entry(section_id).or_insert_with(|| section.code.clone());
         let place = code.get_mut(start..end).ok_or(WriteError::Broken("an instruction outside its section"))?;
         let nop = match analysis.flow.kind(id) {
             Kind::Return => {
@@ -42,5 +43,24 @@ pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
             draft.unrelocated.entry(rela).or_default().insert(position);
         }
     }
+    Ok(())
+}
+
+/// Size of a hint, and where its type is (`struct unwind_hint` up to 6.1).
+const HINT: (usize, usize) = (12, 7);
+
+/// A release that knows hints for entry code takes them for those of a call, and leaves it so in the object that it writes.
+pub(super) fn settle_hints(draft: &mut Draft<'_>, store: &dyn Store) -> Result<(), WriteError> {
+    let image = &draft.analysis.image;
+    let hints = draft.analysis.kernel.rules().hints;
+    let Some(id) = image.section_by_name(".discard.unwind_hints") else { return Ok(()) };
+    let Some(entry) = hints.entry.filter(|_| image.section(id).rela.is_some() && !draft.is_unchanged()) else {
+        return Ok(());
+    };
+    let mut bytes = image.read_section(store, id)?;
+    let (size, kind) = HINT;
+    let kinds = bytes.chunks_exact_mut(size).filter_map(|hint| hint.get_mut(kind));
+    kinds.filter(|kind| **kind == entry).for_each(|kind| *kind = hints.call);
+    draft.overwritten.insert(id, bytes);
     Ok(())
 }

@@ -42,6 +42,8 @@ fn main() {
         trial("places_name_the_chain_of_inlined_calls", &scratch, inline_chain),
         trial("a_line_leads_to_its_code", &scratch, line_to_code),
         trial("lines_do_not_need_what_was_split_off", &scratch, split),
+        trial("forged_debug_info_does_no_harm", &scratch, forged),
+        trial("sizes_that_lie_are_not_believed", &scratch, inflated),
     ];
     if has("addr2line") {
         let builds = BUILDS.iter().filter(|(_, command, _)| command.split(' ').next().is_some_and(has));
@@ -181,6 +183,64 @@ fn split(dir: &Path) -> Result<(), Failed> {
         assert!(line(&whole, at).is_some(), "no line at {at:?}");
     }
     Ok(())
+}
+
+/// The numbers of a xorshift generator: the same ones on every run.
+fn random(state: &mut u64) -> usize {
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    (*state >> 16) as usize
+}
+
+/// Asks everything of an object in memory; what the answers are is open.
+fn ask(object: Vec<u8>) {
+    let Ok(image) = ElfImage::read(&object) else { return };
+    let Ok(map) = SourceMap::load(&object, &image) else { return };
+    for (id, section) in image.sections().filter(|(_, s)| s.is_code()) {
+        for offset in (0..section.size).step_by(7) {
+            map.place(CodeLoc::new(id, offset));
+        }
+    }
+    for file in map.files().iter().take(8) {
+        map.locations(file, 8);
+        map.inlined_at(file, 13);
+    }
+}
+
+fn forged(dir: &Path) -> Result<(), Failed> {
+    let commands = ["gcc -O2 -gdwarf-5", "gcc -O2 -gdwarf-4 -ffunction-sections", "gcc -O2 -g -gz=zlib"];
+    let mut state = 0x2545_f491_4f6c_dd1d;
+    for (name, command) in ["forged_5", "forged_4", "forged_z"].into_iter().zip(commands) {
+        let object = std::fs::read(build(dir, name, command, "lines.c")?)?;
+        let image = ElfImage::read(&object)?;
+        let debug: Vec<_> = image.sections().filter(|(_, s)| s.name.contains(".debug_") && s.size > 0).collect();
+        for _ in 0..700 {
+            let mut forged = object.clone();
+            for _ in 0..1 + random(&mut state) % 4 {
+                let (_, section) = debug[random(&mut state) % debug.len()];
+                let at = section.file_offset as usize + random(&mut state) % section.size as usize;
+                // Lengths, offsets and counts are most wrong where they are largest.
+                forged[at] = if random(&mut state) % 3 == 0 { 0xff } else { random(&mut state) as u8 };
+            }
+            ask(forged);
+        }
+    }
+    Ok(())
+}
+
+/// A compression header may claim any size; memory for it is only asked for within reason.
+fn inflated(dir: &Path) -> Result<(), Failed> {
+    let mut object = std::fs::read(build(dir, "inflated", "gcc -O2 -g -gz=zlib", "lines.c")?)?;
+    let image = ElfImage::read(&object)?;
+    let id = image.section_by_name(".debug_info").ok_or("no .debug_info")?;
+    let size = image.section(id).file_offset as usize + 8;
+    object[size..size + 8].copy_from_slice(&(1u64 << 40).to_le_bytes());
+    match SourceMap::load(&object, &image) {
+        Err(NoSource::Compression(section)) if section == ".debug_info" => Ok(()),
+        Err(other) => Err(other.into()),
+        Ok(_) => Err("the size was believed".into()),
+    }
 }
 
 /// What binutils says about each byte of a section: `FILE:LINE`, the discriminator left out.

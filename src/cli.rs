@@ -58,6 +58,8 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Serve an editor on standard input and output
+    Lsp(Lsp),
     /// Report what objtool would complain about, on the line that causes it
     Check(check::Arguments),
     /// Show, dump or compare ORC tables
@@ -72,11 +74,20 @@ enum Command {
     Doctor(doctor::Arguments),
 }
 
+/// Arguments of `lsp`.
+#[derive(clap::Args)]
+struct Lsp {
+    /// Speak on standard input and output, as always; clients pass it
+    #[arg(long)]
+    stdio: bool,
+}
+
 /// Runs the command that the process was asked for.
 pub fn run() -> ExitCode {
     let line = CommandLine::parse();
     output::set_colour(line.color);
     let result = match line.command {
+        Command::Lsp(Lsp { .. }) => return crate::lsp::run(),
         Command::Check(arguments) => check::run(&arguments),
         Command::Orc(arguments) => orc::run(&arguments),
         Command::Cfi(arguments) => listing::cfi(&arguments),

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use crate::cancel::CancelToken;
 
 pub use arguments::Refusal;
-pub use overlay::{Unsaved, normal};
+pub use overlay::{Unsaved, normal, real_path};
 pub use process::Limits;
 pub use scratch::Scratch;
 

@@ -19,6 +19,8 @@ pub mod gate;
 pub mod config;
 pub mod session;
 pub mod verdict;
+pub mod names;
+pub mod engine;
 pub mod units;
 pub mod snapshot;
 pub mod workers;
@@ -35,10 +37,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tower_lsp::{LspService, Server};
 
 use backend::Backend;
+use engine::Toolchain;
 use gate::{Gate, Leave};
 use main_loop::{Event, Events, World};
 use outbox::Outbox;
@@ -49,6 +53,8 @@ use verdict::Engine;
 const MAX_OPEN_REQUESTS: usize = 16 << 10;
 /// Bytes between the way in and the transport.
 const PIPE: usize = 1 << 20;
+/// How long running work is waited for when the server ends.
+const MAX_END: Duration = Duration::from_secs(5);
 /// How often the client's process is looked at.
 const PARENT_POLL: Duration = Duration::from_secs(2);
 
@@ -88,11 +94,49 @@ impl From<Ending> for ExitCode {
     }
 }
 
-/// Serves one client until it leaves.
+/// `orcls lsp`: serves the client at standard input and output.
+pub fn run() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let (runtime, engine) = match (runtime, Toolchain::new()) {
+        (Ok(runtime), Ok(engine)) => (runtime, engine),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!("the server can not start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let host = Host::new(Arc::new(engine));
+    let ending = runtime.block_on(serve(tokio::io::stdin(), tokio::io::stdout(), host, signalled()));
+    // A read from standard input can not be stopped; the process does not wait for it.
+    runtime.shutdown_background();
+    match ending {
+        Ok(ending) => ending.into(),
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Ends when the system asks the process to end.
+async fn signalled() {
+    let (Ok(mut terminate), Ok(mut hang_up), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::hangup()), signal(SignalKind::interrupt()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = hang_up.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Serves one client until it leaves, or until `stop` ends.
 pub async fn serve(
     input: impl AsyncRead + Unpin + Send + 'static,
     output: impl AsyncWrite + Send + 'static,
     host: Host,
+    stop: impl Future<Output = ()>,
 ) -> std::io::Result<Ending> {
     let (sender, receiver) = mpsc::channel();
     let (events, outbox, trace) = (Events::new(sender), Outbox::default(), Trace::default());
@@ -121,6 +165,7 @@ pub async fn serve(
     tokio::select! {
         () = client_has_left(leaving.clone()) => {}
         () = parent_is_gone(leaving.clone()) => {}
+        () = stop => {}
         // The output is closed, or the transport broke.
         _ = &mut serving => {}
         _ = &mut reading => {
@@ -133,7 +178,10 @@ pub async fn serve(
     events.post(Event::Stop);
     reading.abort();
     // The loop ends its workers, and they their compilers, before it is done.
-    drop(tokio::task::spawn_blocking(move || running.join()).await);
+    let end = tokio::task::spawn_blocking(move || running.join());
+    if tokio::time::timeout(MAX_END, end).await.is_err() {
+        tracing::warn!("work goes on that does not heed its cancellation");
+    }
     serving.abort();
     Ok(if last.announced { Ending::Orderly } else { Ending::Abrupt })
 }

@@ -205,7 +205,7 @@ fn named(text: &str, name: &str) -> String {
 }
 
 /// The file behind all links; for one that does not exist, what its path says.
-fn real_path(path: &Path) -> PathBuf {
+pub fn real_path(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| normal(path))
 }
 

@@ -4,17 +4,18 @@
 //! Holds afterwards: a verdict never changes; it names the text or the object that it is about.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
 use crate::build::{Build, NotFound, Search};
-use crate::cancel::Cancelled;
+use crate::cancel::{CancelToken, Cancelled};
+use crate::compile::real_path;
 use crate::report::Report;
-use crate::source_map::Lines;
+use crate::source_map::{Lines, SourceMap};
 
 use super::config::Config;
 use super::documents::Document;
@@ -43,7 +44,7 @@ pub enum Basis {
     /// The texts of the open documents, compiled.
     Buffer,
     /// The object that the build left, as it was written at this time.
-    Object(SystemTime),
+    Object(Option<SystemTime>),
 }
 
 /// Whether what is shown belongs to what the user sees.
@@ -72,6 +73,33 @@ pub struct Anatomy {
     pub analysis: Analysis,
     /// Its lines.
     pub lines: Lines,
+    /// The names that the debug information has for each file.
+    names: OnceLock<FxHashMap<PathBuf, Vec<Arc<str>>>>,
+}
+
+impl Anatomy {
+    /// The insides of an analysed object.
+    pub fn new(analysis: Analysis, lines: Lines) -> Anatomy {
+        Anatomy { analysis, lines, names: OnceLock::new() }
+    }
+
+    /// Its source map, if it has debug information.
+    pub fn map(&self) -> Option<&SourceMap> {
+        self.lines.map(&self.analysis.image).ok()
+    }
+
+    /// The names of the file at `path` in the debug information of a compile in `directory`. Read at the first
+    /// question.
+    pub fn names(&self, path: &Path, directory: &Path) -> &[Arc<str>] {
+        let names = self.names.get_or_init(|| {
+            let mut names: FxHashMap<PathBuf, Vec<Arc<str>>> = FxHashMap::default();
+            for name in self.map().map(SourceMap::files).unwrap_or_default() {
+                names.entry(real_path(&directory.join(&*name))).or_default().push(name);
+            }
+            names
+        });
+        names.get(&real_path(path)).map_or(&[], Vec::as_slice)
+    }
 }
 
 impl fmt::Debug for Anatomy {
@@ -135,6 +163,26 @@ pub enum Trouble {
     Failed(String),
 }
 
+impl Verdict {
+    /// A verdict of which nothing but its findings is known yet.
+    pub fn new(source: PathBuf, basis: Basis, report: Report) -> Verdict {
+        Verdict {
+            source,
+            build: None,
+            basis,
+            object_time: None,
+            versions: FxHashMap::default(),
+            files: FxHashMap::default(),
+            texts: FxHashMap::default(),
+            includes: Vec::new(),
+            report,
+            anatomy: None,
+            timing: Timing::default(),
+            notes: Vec::new(),
+        }
+    }
+}
+
 impl From<Cancelled> for Trouble {
     fn from(_: Cancelled) -> Trouble {
         Trouble::Cancelled
@@ -144,13 +192,8 @@ impl From<Cancelled> for Trouble {
 /// Turns tasks into verdicts. The server's only way to compilers and analysis.
 pub trait Engine: Send + Sync + 'static {
     /// Judges a source file. Called on a worker's thread.
-    fn judge(&self, task: &Task, cancel: &crate::cancel::CancelToken) -> Result<Verdict, Trouble>;
+    fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble>;
 
     /// Judges an object that the build has left. Called on a worker's thread.
-    fn inspect(
-        &self,
-        object: &std::path::Path,
-        config: &Config,
-        cancel: &crate::cancel::CancelToken,
-    ) -> Result<Verdict, Trouble>;
+    fn inspect(&self, object: &Path, config: &Config, cancel: &CancelToken) -> Result<Verdict, Trouble>;
 }

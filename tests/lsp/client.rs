@@ -40,7 +40,7 @@ impl Client {
         let runtime = runtime.expect("a runtime starts");
         let (input, server_input) = tokio::io::duplex(1 << 16);
         let (server_output, output) = tokio::io::duplex(1 << 16);
-        let server = runtime.spawn(serve(server_input, server_output, host));
+        let server = runtime.spawn(serve(server_input, server_output, host, std::future::pending()));
         let (sender, inbox) = channel();
         runtime.spawn(async move {
             let mut output = BufReader::new(output);

@@ -4,6 +4,7 @@
 //! In: [`Snapshot`], a place.  Out: the JSON of the command of the same name, or null where nothing is known.
 //! Holds afterwards: files are named as they lie on the disk, and lines are those of the text that the user sees.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -52,10 +53,9 @@ pub fn spots<'a>(snapshot: &'a Snapshot, uri: &Url, position: Option<Position>) 
             Some(version) => document.backward(*version, position.line)?,
             None => position.line,
         };
+        let directory = verdict.build.as_ref().map_or(Path::new("/"), |build| &build.directory);
         // The debug information may name a file in several ways; one of them has the lines.
-        let mut names: Vec<_> = verdict.files.iter().filter(|(_, file)| *file == path).map(|(name, _)| name).collect();
-        names.sort();
-        let name = names.first()?;
+        let name = anatomy.names(path, directory).first()?;
         Some(Spot { verdict, anatomy, select: Select { function: None, at: Some((name.to_string(), line + 1)) } })
     };
     snapshot.users_of(path).filter_map(|unit| unit.last.as_ref()).filter_map(of_unit).collect()

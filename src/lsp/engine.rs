@@ -1,0 +1,284 @@
+//! The real engine: finds the build, compiles the text or reads the object, analyses it and words the findings.
+//!
+//! In: [`Task`].  Out: [`Verdict`] or [`Trouble`].
+//! Holds afterwards: what can not be compiled is judged by the object that the build has left, and the verdict says so.
+//!
+//! | case | text | object | compiler | judged by |
+//! |---|---|---|---|---|
+//! | 1 | any | any | may not run | the object |
+//! | 2 | as on disk, like all it includes | newer than all of it, with lines | may run | the object |
+//! | 3 | any other | any | may run | the text |
+//! | 4 | any | any | refused (a plugin, a compiler that is not allowed) | the object |
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::analysis::{self, AnalysisError, Policy};
+use crate::build::{Build, Finder, FlagSource, Flags, Search};
+use crate::cancel::CancelToken;
+use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
+use crate::guess;
+use crate::image::{ElfImage, FileStore, Store};
+use crate::report;
+use crate::source_map::Lines;
+
+use super::config::{CompileMode, Config, Trust};
+use super::documents::Document;
+use super::names::Names;
+use super::verdict::{Anatomy, Basis, Engine, Task, Timing, Trouble, Verdict};
+
+/// Runs compilers and analyses.
+pub struct Toolchain {
+    scratch: Scratch,
+    finder: Mutex<Option<(Search, Arc<Finder>)>>,
+}
+
+impl Toolchain {
+    /// An engine with a private folder of its own.
+    pub fn new() -> std::io::Result<Toolchain> {
+        Ok(Toolchain { scratch: Scratch::new()?, finder: Mutex::new(None) })
+    }
+
+    /// The finder for this search; it keeps what it has read for as long as the search stays the same.
+    fn finder(&self, search: &Search) -> Arc<Finder> {
+        let mut slot = self.finder.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*slot {
+            Some((of, finder)) if of == search => Arc::clone(finder),
+            _ => {
+                let finder = Arc::new(Finder::new(search.clone()));
+                *slot = Some((search.clone(), Arc::clone(&finder)));
+                finder
+            }
+        }
+    }
+}
+
+impl Engine for Toolchain {
+    fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        let begin = Instant::now();
+        let build = self.finder(&task.search).source(&task.source).map_err(Trouble::NoCommand)?;
+        let judging = Judging { task, build: Arc::new(build), names: Names::new(task), begin, cancel };
+        judging.judge(&self.scratch)
+    }
+
+    fn inspect(&self, object: &Path, config: &Config, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        let begin = Instant::now();
+        let flags = self.finder(&Search::default()).flags(object);
+        let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
+        let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
+        let lines = Lines::new(store);
+        let report = report::report(&object.display().to_string(), &analysis, &lines);
+        let mut verdict = Verdict::new(object.to_owned(), Basis::Object(written(object)), report);
+        verdict.anatomy = Some(Anatomy::new(analysis, lines));
+        verdict.notes = notes;
+        verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };
+        Ok(verdict)
+    }
+}
+
+fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
+    Trouble::Failed(format!("{}: {error}", path.display()))
+}
+
+/// When a file was written last.
+fn written(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
+/// One judgement of a source file.
+struct Judging<'a> {
+    task: &'a Task,
+    build: Arc<Build>,
+    names: Names,
+    begin: Instant,
+    cancel: &'a CancelToken,
+}
+
+impl Judging<'_> {
+    fn judge(self, scratch: &Scratch) -> Result<Verdict, Trouble> {
+        let config = &self.task.config;
+        if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
+            // Case 1.
+            return self.by_object(Vec::new());
+        }
+        let unsaved = self.unsaved();
+        if unsaved.is_empty()
+            && let Some(verdict) = self.by_fresh_object()?
+        {
+            // Case 2.
+            return Ok(verdict);
+        }
+        match self.by_text(scratch, &unsaved) {
+            Err(Trouble::Refused(why)) => {
+                // Case 4.
+                self.by_object(vec![why])
+            }
+            // Case 3.
+            verdict => verdict,
+        }
+    }
+
+    /// The open documents whose text is not that of their file.
+    fn unsaved(&self) -> Vec<(&Path, &Document)> {
+        let open = self.task.others.iter().chain([&self.task.document]);
+        let named = open.filter_map(|document| Some((document.path.as_deref()?, &**document)));
+        named.filter(|(path, document)| !is_saved(path, document)).collect()
+    }
+
+    fn by_text(&self, scratch: &Scratch, unsaved: &[(&Path, &Document)]) -> Result<Verdict, Trouble> {
+        let task = self.task;
+        // A file may be compiled as a part of another one, which includes it.
+        let main = match &self.build.source {
+            Some(source) if !self.names.same(source, &task.source) => source.as_path(),
+            _ => task.source.as_path(),
+        };
+        let on_disk;
+        let text = match task.others.iter().find(|other| other.path.as_deref() == Some(main)) {
+            Some(document) => document.text.as_str(),
+            None if main == task.source => task.document.text.as_str(),
+            None => {
+                on_disk = std::fs::read_to_string(main).map_err(|error| failed(main, &error))?;
+                &on_disk
+            }
+        };
+        let others: Vec<_> = unsaved
+            .iter()
+            .filter(|(path, _)| *path != main)
+            .map(|(path, document)| Unsaved { path, text: document.text.as_str() })
+            .collect();
+        let request = Request {
+            argv: &self.build.argv,
+            directory: &self.build.directory,
+            source: Unsaved { path: main, text },
+            others: &others,
+            compilers: &task.config.compilers,
+            time: task.config.compile_timeout,
+        };
+        let compiled = compile::compile(&request, scratch, self.cancel)?;
+        let mut notes = Vec::new();
+        if compiled.without_lto {
+            notes.push("the build optimises at link time; the text was compiled without that".to_owned());
+        }
+        let mut verdict = self.verdict(Arc::new(compiled.object), Basis::Buffer, notes)?;
+        verdict.includes = self.names.shown_all(compiled.files);
+        verdict.includes.retain(|file| *file != task.source);
+        let open = task.others.iter().chain([&task.document]);
+        verdict.versions = open.filter_map(|document| Some((document.path.clone()?, document.version))).collect();
+        verdict.timing = Timing { compile: compiled.took, own: self.begin.elapsed().saturating_sub(compiled.took) };
+        Ok(verdict)
+    }
+
+    /// The verdict of the object, if it was built from what is on disk, and that is what the user sees.
+    fn by_fresh_object(&self) -> Result<Option<Verdict>, Trouble> {
+        let Some(built) = written(&self.build.object) else {
+            return Ok(None);
+        };
+        if written(&self.task.source).is_none_or(|edited| edited > built) {
+            return Ok(None);
+        }
+        let verdict = self.by_object(Vec::new())?;
+        let has_lines = verdict.anatomy.as_ref().is_some_and(|anatomy| anatomy.map().is_some());
+        let is_older = verdict.includes.iter().any(|file| written(file).is_some_and(|edited| edited > built));
+        Ok((has_lines && !is_older).then_some(verdict))
+    }
+
+    fn by_object(&self, notes: Vec<String>) -> Result<Verdict, Trouble> {
+        let object = &self.build.object;
+        if !object.exists() {
+            return Err(match notes.into_iter().next() {
+                Some(why) => Trouble::Refused(why),
+                None => Trouble::ObjectMissing(object.clone()),
+            });
+        }
+        let built = written(object);
+        let store = FileStore::open(object).map_err(|error| failed(object, &error))?;
+        let mut verdict = self.verdict(Arc::new(store), Basis::Object(built), notes)?;
+        let names = verdict.anatomy.as_ref().and_then(Anatomy::map).map(|map| map.files()).unwrap_or_default();
+        let files = names.iter().map(|name| compile::normal(&self.build.directory.join(&**name))).collect();
+        verdict.includes = self.names.shown_all(files);
+        verdict.includes.retain(|file| *file != self.task.source);
+        // A text belongs to the object when it is on disk and was there first.
+        let open = self.task.others.iter().chain([&self.task.document]);
+        let belongs = |path: &Path, document: &Document| is_saved(path, document) && written(path) <= built;
+        verdict.versions = open
+            .filter_map(|document| Some((document.path.clone()?, document)))
+            .filter(|(path, document)| belongs(path, document))
+            .map(|(path, document)| (path, document.version))
+            .collect();
+        verdict.timing.own = self.begin.elapsed();
+        Ok(verdict)
+    }
+
+    fn verdict(&self, store: Arc<dyn Store>, basis: Basis, notes: Vec<String>) -> Result<Verdict, Trouble> {
+        let flags = &self.build.flags;
+        let (analysis, more) = analyse(&store, flags, &self.task.config, self.cancel)?;
+        let lines = Lines::new(store);
+        let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
+        let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
+        if let FlagSource::NotChecked(file) = &flags.source {
+            notes.push(format!("the build does not run objtool on this file ({})", file.display()));
+            report.findings.clear();
+        }
+        self.cancel.check()?;
+        let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
+        verdict.build = Some(Arc::clone(&self.build));
+        verdict.object_time = written(&self.build.object);
+        verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
+        verdict.texts = self.names.texts(verdict.files.values());
+        verdict.anatomy = Some(Anatomy::new(analysis, lines));
+        verdict.notes = notes;
+        Ok(verdict)
+    }
+}
+
+/// Analyses an object by the flags that its build uses, or that it shows.
+fn analyse(
+    store: &Arc<dyn Store>,
+    flags: &Flags,
+    config: &Config,
+    cancel: &CancelToken,
+) -> Result<(analysis::Analysis, Vec<String>), Trouble> {
+    let image = ElfImage::read(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let mut notes = flags.undecided.clone();
+    let options = match &flags.options {
+        Some(options) => options.clone(),
+        None => {
+            let guess = guess::flags(&image);
+            notes.push(format!("objtool's flags are {}; taken from what the object shows", flags.explained()));
+            guess.options
+        }
+    };
+    let config = analysis::Config {
+        options,
+        kernel: config.kernel,
+        policy: Policy::Everything,
+        noreturn: config.noreturn.clone(),
+    };
+    match analysis::analyse_image(image, store.as_ref(), &config, cancel) {
+        Ok(analysis) => Ok((analysis, notes)),
+        Err(AnalysisError::Cancelled(_)) => Err(Trouble::Cancelled),
+        Err(AnalysisError::Load(error)) => Err(Trouble::Failed(error.to_string())),
+    }
+}
+
+/// Whether the document is what its file holds.
+fn is_saved(path: &Path, document: &Document) -> bool {
+    let text = document.text.as_str().as_bytes();
+    // Most unsaved texts have another length, which is known without reading.
+    std::fs::metadata(path).is_ok_and(|meta| meta.len() == text.len() as u64)
+        && std::fs::read(path).is_ok_and(|bytes| bytes == text)
+}
+
+impl From<CompileError> for Trouble {
+    fn from(error: CompileError) -> Trouble {
+        match error {
+            CompileError::Cancelled => Trouble::Cancelled,
+            CompileError::Refused(why) => Trouble::Refused(format!("the compile command is not run: {why}")),
+            CompileError::Rejected { first, .. } => Trouble::NotCompiled { first },
+            CompileError::TimedOut(_) | CompileError::TooLarge(_) | CompileError::Io(_) => {
+                Trouble::Failed(error.to_string())
+            }
+        }
+    }
+}

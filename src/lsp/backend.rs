@@ -121,6 +121,19 @@ impl LanguageServer for Backend {
         self.query(Pace::Quick, move |snapshot, _| Ok(handlers::hover::hover(snapshot, &params))).await
     }
 
+    async fn code_action(&self, params: CodeActionParams) -> Result<Option<CodeActionResponse>> {
+        self.query(Pace::Slow, move |snapshot, cancel| handlers::code_actions::code_actions(snapshot, &params, cancel))
+            .await
+    }
+
+    async fn inlay_hint(&self, params: InlayHintParams) -> Result<Option<Vec<InlayHint>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::inlay_hints::inlay_hints(snapshot, &params))).await
+    }
+
+    async fn code_lens(&self, params: CodeLensParams) -> Result<Option<Vec<CodeLens>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::code_lens::code_lens(snapshot, &params))).await
+    }
+
     async fn diagnostic(&self, params: DocumentDiagnosticParams) -> Result<DocumentDiagnosticReportResult> {
         self.query(Pace::Quick, move |snapshot, _| Ok(handlers::diagnostics::document(snapshot, &params))).await
     }

@@ -27,6 +27,12 @@ pub fn announce(session: &Session) -> InitializeResult {
         capabilities: ServerCapabilities {
             position_encoding: Some(session.encoding.kind()),
             text_document_sync: Some(sync.into()),
+            code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
+                code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),
+                ..CodeActionOptions::default()
+            })),
+            inlay_hint_provider: Some(OneOf::Left(true)),
+            code_lens_provider: Some(CodeLensOptions { resolve_provider: Some(false) }),
             hover_provider: Some(HoverProviderCapability::Simple(true)),
             diagnostic_provider: match session.delivery {
                 Delivery::Push => None,

@@ -48,6 +48,11 @@ impl Document {
         self.edits_since(version).rev().try_fold(line, |line, edit| edit.backward(line))
     }
 
+    /// The same document with another text, to try something out.
+    pub fn with_text(&self, text: String) -> Document {
+        Document { text: Arc::new(Text::new(text)), ..self.clone() }
+    }
+
     fn edits_since(&self, version: i32) -> impl DoubleEndedIterator<Item = &LineEdit> {
         let start = self.edits.partition_point(|(led_to, _)| *led_to <= version);
         self.edits.iter().skip(start).map(|(_, edit)| edit)

@@ -210,11 +210,22 @@ impl Judging<'_> {
         Ok(verdict)
     }
 
+    /// The text of a file that the debug information names, as it was compiled.
+    fn text_of(&self, name: &str) -> Option<Arc<str>> {
+        let path = compile::normal(&self.build.directory.join(name));
+        let mut open = self.task.others.iter().chain([&self.task.document]);
+        match open.find(|document| document.path.as_deref().is_some_and(|own| self.names.same(own, &path))) {
+            Some(document) => Some(document.text.as_str().into()),
+            None => std::fs::read_to_string(&path).ok().map(Arc::from),
+        }
+    }
+
     fn verdict(&self, store: Arc<dyn Store>, basis: Basis, notes: Vec<String>) -> Result<Verdict, Trouble> {
         let flags = &self.build.flags;
         let (analysis, more) = analyse(&store, flags, &self.task.config, self.cancel)?;
         let lines = Lines::new(store);
         let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
+        report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));
         let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
         if let FlagSource::NotChecked(file) = &flags.source {
             notes.push(format!("the build does not run objtool on this file ({})", file.display()));

@@ -1,7 +1,10 @@
 //! One module per kind of question; each is a function of a [`Snapshot`](super::snapshot::Snapshot).
 
+pub mod code_actions;
+pub mod code_lens;
 pub mod diagnostics;
 pub mod hover;
+pub mod inlay_hints;
 pub mod status;
 pub mod tables;
 

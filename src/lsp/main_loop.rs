@@ -16,7 +16,6 @@ use tower_lsp::lsp_types::{
     DidOpenTextDocumentParams, DidSaveTextDocumentParams, InitializeParams, InitializeResult, MessageType, Url,
 };
 
-use crate::build::Search;
 use crate::cancel::CancelToken;
 
 use super::capabilities;
@@ -230,14 +229,6 @@ impl World {
         }
     }
 
-    /// Where builds are looked for. The build directory may be named relative to the workspace.
-    fn search(&self) -> Search {
-        let roots = self.session.roots.clone();
-        let build_dir = self.config.build_directory.clone();
-        let build_dir = build_dir.map(|dir| roots.first().map_or(dir.clone(), |root| root.join(&dir)));
-        Search { build_dir, roots }
-    }
-
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             engine: Arc::clone(&self.engine),
@@ -348,7 +339,7 @@ impl World {
     }
 
     fn judge(&mut self, path: &Path) {
-        let search = self.search();
+        let search = self.snapshot().search();
         let (Some(document), Some(unit)) = (self.documents.of_path(path), self.units.get_mut(path)) else {
             return;
         };

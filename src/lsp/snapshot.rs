@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use tower_lsp::lsp_types::Url;
 
+use crate::build::Search;
+
 use super::config::Config;
 use super::documents::{Document, Documents};
 use super::session::Session;
@@ -34,6 +36,14 @@ impl Snapshot {
         let document = self.documents.get(uri)?;
         let unit = self.units.get(document.path.as_deref()?)?;
         Some((document, unit))
+    }
+
+    /// Where builds are looked for. The build directory may be named relative to the workspace.
+    pub fn search(&self) -> Search {
+        let roots = self.session.roots.clone();
+        let build_dir = self.config.build_directory.clone();
+        let build_dir = build_dir.map(|dir| roots.first().map_or(dir.clone(), |root| root.join(&dir)));
+        Search { build_dir, roots }
     }
 
     /// The units whose code was made from this file: the file's own, or those that include it, in order of their paths.

@@ -1,0 +1,204 @@
+//! Fixes that are known to work: each one was applied to a copy of the text, compiled and analysed before it is offered.
+//!
+//! In: findings on a line.  Out: code actions.
+//! Holds afterwards: an action removes its finding and adds none, with the compiler and the flags of the build.
+
+mod annotate;
+mod nops;
+mod patch;
+mod stack;
+
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tower_lsp::lsp_types::*;
+
+use crate::cancel::{CancelToken, Cancelled};
+use crate::finding::Code;
+use crate::report::ReportedFinding;
+
+use super::super::config::{CompileMode, Trust};
+use super::super::documents::Document;
+use super::super::snapshot::Snapshot;
+use super::super::to_proto::Placer;
+use super::super::units::Unit;
+use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
+use patch::{Fix, Patch};
+
+/// More compiles than these are not spent on one request.
+const MOST_TRIES: usize = 64;
+/// More actions than these for one finding confuse.
+const MOST_ACTIONS: usize = 4;
+
+/// A finding with what a fix is made from.
+struct Case<'a> {
+    finding: &'a ReportedFinding,
+    /// The text, by lines.
+    lines: Vec<&'a str>,
+    /// The finding's line in the text, from 0.
+    line: usize,
+    /// The lines of the finding's causes in this file, from 0, with their instruction.
+    causes: Vec<Cause<'a>>,
+    /// Assembly, not C.
+    assembly: bool,
+}
+
+/// An operation that a finding comes from.
+struct Cause<'a> {
+    line: usize,
+    instruction: &'a str,
+}
+
+/// The fixes for the findings in a range.
+pub fn code_actions(
+    snapshot: &Snapshot,
+    params: &CodeActionParams,
+    cancel: &CancelToken,
+) -> Result<Option<CodeActionResponse>, Cancelled> {
+    let wanted = params.context.only.as_ref();
+    if wanted.is_some_and(|only| !only.iter().any(|kind| CodeActionKind::QUICKFIX.as_str().starts_with(kind.as_str())))
+    {
+        return Ok(None);
+    }
+    let Some((document, unit)) = snapshot.unit(&params.text_document.uri) else { return Ok(None) };
+    let config = &snapshot.config;
+    if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
+        return Ok(None);
+    }
+    let Some(verdict) = unit.last.as_ref().filter(|_| unit.freshness(document.version) == Freshness::Fresh) else {
+        return Ok(None);
+    };
+    let prover = Prover { snapshot, document, unit, verdict };
+    let mut actions = Vec::new();
+    for finding in &verdict.report.findings {
+        let Some(case) = case(snapshot, document, verdict, finding) else { continue };
+        let line = case.line as u32;
+        if line < params.range.start.line || line > params.range.end.line {
+            continue;
+        }
+        prover.offer(&case, params, &mut actions, cancel)?;
+    }
+    Ok(Some(actions))
+}
+
+fn case<'a>(
+    snapshot: &'a Snapshot,
+    document: &'a Document,
+    verdict: &'a Verdict,
+    finding: &'a ReportedFinding,
+) -> Option<Case<'a>> {
+    let path = document.path.as_deref()?;
+    let placer = Placer { snapshot, verdict };
+    let place = placer.places(finding).into_iter().find(|place| place.file == path)?;
+    let causes = finding.path.iter().filter(|step| step.file.as_deref().is_some_and(|file| placer.file(file) == path));
+    let causes = causes
+        .filter_map(|step| Some(Cause { line: (step.line? as usize).checked_sub(1)?, instruction: &step.instruction }));
+    let ending = path.extension().and_then(|ending| ending.to_str());
+    Some(Case {
+        finding,
+        lines: document.text.as_str().lines().collect(),
+        line: (place.line as usize).checked_sub(1)?,
+        causes: causes.collect(),
+        assembly: matches!(ending, Some("S" | "s" | "sx" | "asm")),
+    })
+}
+
+/// What may help, the most likely first.
+fn fixes(case: &Case<'_>) -> Vec<Fix> {
+    let mut fixes = stack::fixes(case);
+    if case.finding.code == Code::AlternativeStackConflict {
+        fixes.extend(nops::fixes(case));
+    }
+    fixes.extend(annotate::fixes(case));
+    fixes
+}
+
+/// Tries fixes.
+struct Prover<'a> {
+    snapshot: &'a Snapshot,
+    document: &'a Arc<Document>,
+    unit: &'a Unit,
+    verdict: &'a Verdict,
+}
+
+impl Prover<'_> {
+    fn offer(
+        &self,
+        case: &Case<'_>,
+        params: &CodeActionParams,
+        actions: &mut CodeActionResponse,
+        cancel: &CancelToken,
+    ) -> Result<(), Cancelled> {
+        let slug = case.finding.code.slug();
+        let on_line = |diagnostic: &&Diagnostic| {
+            diagnostic.range.start.line == case.line as u32
+                && diagnostic.code == Some(NumberOrString::String(slug.to_owned()))
+        };
+        let diagnostics: Vec<Diagnostic> = params.context.diagnostics.iter().filter(on_line).cloned().collect();
+        let mut offered = 0;
+        let mut titles: Vec<String> = Vec::new();
+        for fix in fixes(case).into_iter().take(MOST_TRIES) {
+            cancel.check()?;
+            if offered == MOST_ACTIONS {
+                break;
+            }
+            // Of many ways to do the same only the first one that works is of use.
+            if titles.contains(&fix.title) || !self.works(case, &fix, cancel)? {
+                continue;
+            }
+            titles.push(fix.title.clone());
+            let edits = fix.patches.iter().map(|patch| self.text_edit(patch)).collect();
+            actions.push(CodeActionOrCommand::CodeAction(CodeAction {
+                title: fix.title,
+                kind: Some(CodeActionKind::QUICKFIX),
+                diagnostics: (!diagnostics.is_empty()).then(|| diagnostics.clone()),
+                edit: Some(WorkspaceEdit::new([(self.document.uri.clone(), edits)].into())),
+                is_preferred: Some(offered == 0 && !fix.last_resort),
+                ..CodeAction::default()
+            }));
+            offered += 1;
+        }
+        Ok(())
+    }
+
+    fn text_edit(&self, patch: &Patch) -> TextEdit {
+        let start = Position::new(patch.line as u32, 0);
+        let end = Position::new(patch.line as u32 + u32::from(patch.replaces), 0);
+        TextEdit { range: Range::new(start, end), new_text: patch.inserted() }
+    }
+
+    /// Whether the text with the fix compiles to code without the finding and without any other that was not there.
+    fn works(&self, case: &Case<'_>, fix: &Fix, cancel: &CancelToken) -> Result<bool, Cancelled> {
+        let text = patch::apply(self.document.text.as_str(), &fix.patches);
+        let document = Arc::new(self.document.with_text(text));
+        let snapshot = self.snapshot;
+        let task = Task {
+            source: self.unit.path.clone(),
+            others: snapshot.documents.iter().filter(|other| other.uri != document.uri).cloned().collect(),
+            document,
+            config: Arc::clone(&snapshot.config),
+            search: snapshot.search(),
+            previous: None,
+        };
+        match snapshot.engine.judge(&task, cancel) {
+            Ok(after) => Ok(after.basis == Basis::Buffer && improved(self.verdict, &after, case.finding)),
+            Err(Trouble::Cancelled) => Err(Cancelled),
+            Err(_) => Ok(false),
+        }
+    }
+}
+
+/// Whether `after` lacks the finding and has nothing that `before` had not.
+fn improved(before: &Verdict, after: &Verdict, finding: &ReportedFinding) -> bool {
+    let count = |verdict: &Verdict| {
+        let mut counts: FxHashMap<(Code, Option<String>), usize> = FxHashMap::default();
+        for finding in &verdict.report.findings {
+            *counts.entry((finding.code, finding.function.clone())).or_default() += 1;
+        }
+        counts
+    };
+    let (before, after) = (count(before), count(after));
+    let of = |counts: &FxHashMap<_, usize>, key: &(Code, Option<String>)| counts.get(key).copied().unwrap_or(0);
+    let key = (finding.code, finding.function.clone());
+    of(&after, &key) < of(&before, &key) && after.keys().all(|key| of(&after, key) <= of(&before, key))
+}

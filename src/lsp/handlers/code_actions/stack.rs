@@ -1,0 +1,145 @@
+//! Fixes that balance the stack, the direction flag and user access.
+//!
+//! In: a finding with its causes.  Out: [`Fix`]es, most likely first.
+
+use crate::finding::Code;
+
+use super::Case;
+use super::patch::{Fix, Patch};
+
+/// What may mend the finding.
+pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
+    let mut fixes = match case.finding.code {
+        Code::ReturnWithModifiedFrame
+        | Code::SiblingCallWithModifiedFrame
+        | Code::StackStateMismatch
+        | Code::FramePointerScratched
+        | Code::UndefinedStackState
+        | Code::AlternativeStackConflict => balance(case),
+        Code::ReturnWithDirectionFlag | Code::CallWithDirectionFlag => before(case, "cld"),
+        Code::ReturnWithUaccess | Code::CallWithUaccess => before(case, "clac"),
+        Code::ReturnWithoutUaccess => before(case, "stac"),
+        Code::MissingInt3 => after(case, "int3"),
+        Code::FallsThrough | Code::UnexpectedEndOfSection => after(case, "RET"),
+        Code::NakedReturn => naked(case),
+        _ => Vec::new(),
+    };
+    let removable = matches!(
+        case.finding.code,
+        Code::DirectionFlagRecursive
+            | Code::DirectionFlagRedundant
+            | Code::UaccessRecursive
+            | Code::UaccessRedundant
+            | Code::UaccessSafeDisables
+    );
+    if removable {
+        fixes.push(remove(case, case.line));
+    }
+    fixes.extend(removals(case));
+    fixes
+}
+
+fn indent(case: &Case<'_>, line: usize) -> String {
+    let text = case.lines.get(line).copied().unwrap_or("\t");
+    let indent: String = text.chars().take_while(|c| c.is_whitespace()).collect();
+    if indent.is_empty() { "\t".to_owned() } else { indent }
+}
+
+fn written(case: &Case<'_>, line: usize, instruction: &str) -> String {
+    let indent = indent(case, line);
+    if case.assembly { format!("{indent}{instruction}") } else { format!("{indent}asm volatile(\"{instruction}\");") }
+}
+
+fn before(case: &Case<'_>, instruction: &str) -> Vec<Fix> {
+    let line = Patch::insert(case.line, vec![written(case, case.line, instruction)]);
+    vec![Fix::new(format!("Insert `{instruction}` before line {}", case.line + 1), vec![line])]
+}
+
+fn after(case: &Case<'_>, instruction: &str) -> Vec<Fix> {
+    if !case.assembly {
+        return Vec::new();
+    }
+    // Without the kernel's macro the plain instruction serves.
+    let spellings = if instruction == "RET" { &["RET", "ret"][..] } else { std::slice::from_ref(&instruction) };
+    let of = |instruction: &&str| {
+        let line = Patch::insert(case.line + 1, vec![written(case, case.line, instruction)]);
+        Fix::new(format!("Insert `{instruction}` after line {}", case.line + 1), vec![line])
+    };
+    spellings.iter().map(of).collect()
+}
+
+fn naked(case: &Case<'_>) -> Vec<Fix> {
+    let Some(text) = case.lines.get(case.line).filter(|_| case.assembly) else { return Vec::new() };
+    let Some(at) = text.find("ret") else { return Vec::new() };
+    let end = if text[at..].starts_with("retq") { at + 4 } else { at + 3 };
+    let line = format!("{}RET{}", &text[..at], &text[end..]);
+    vec![Fix::new("Use `RET`, which becomes the return thunk", vec![Patch::replace(case.line, line)])]
+}
+
+fn remove(case: &Case<'_>, line: usize) -> Fix {
+    let text = case.lines.get(line).map_or("", |text| text.trim());
+    Fix::new(format!("Remove `{text}` in line {}", line + 1), vec![Patch::delete(line)])
+}
+
+/// Each line that only holds a stack operation may be the one that is too much.
+fn removals(case: &Case<'_>) -> Vec<Fix> {
+    let mut lines: Vec<usize> = case.causes.iter().map(|cause| cause.line).collect();
+    lines.dedup();
+    let removable = |line: &usize| case.lines.get(*line).is_some_and(|text| is_stack_operation(text));
+    lines.into_iter().filter(removable).map(|line| remove(case, line)).collect()
+}
+
+fn is_stack_operation(text: &str) -> bool {
+    const STARTS: [&str; 10] = ["push", "pop", "sub", "add", "std", "cld", "stac", "clac", "mov", "lea"];
+    let text = text.trim_start();
+    let inside = text.strip_prefix("asm").map_or(text, |rest| rest.split('"').nth(1).unwrap_or("").trim_start());
+    STARTS.iter().any(|start| inside.starts_with(start))
+}
+
+/// The operation that takes back what an instruction puts on the stack, or puts what it takes.
+fn counterpart(instruction: &str) -> Option<String> {
+    let (mnemonic, operands) = instruction.split_once(' ').unwrap_or((instruction, ""));
+    let operands = operands.trim();
+    Some(match mnemonic.trim_end_matches('q') {
+        "push" if operands.starts_with('%') => format!("popq {operands}"),
+        "push" => "addq $8, %rsp".to_owned(),
+        "pushf" => "popfq".to_owned(),
+        "pop" if operands.starts_with('%') => format!("pushq {operands}"),
+        "popf" => "pushfq".to_owned(),
+        "sub" if operands.ends_with("%rsp") => format!("addq {}, %rsp", operands.split(',').next()?),
+        "add" if operands.ends_with("%rsp") => format!("subq {}, %rsp", operands.split(',').next()?),
+        _ => return None,
+    })
+}
+
+fn balance(case: &Case<'_>) -> Vec<Fix> {
+    let mut fixes = Vec::new();
+    for cause in &case.causes {
+        let Some(other) = counterpart(cause.instruction) else { continue };
+        let puts = cause.instruction.starts_with("push") || cause.instruction.starts_with("sub");
+        if puts {
+            // Taken back where the finding is, or before any later operation of the way.
+            let ends = case.causes.iter().map(|cause| cause.line).filter(|line| *line > cause.line).chain([case.line]);
+            let mut ends: Vec<usize> = ends.collect();
+            ends.sort_unstable();
+            ends.dedup();
+            for end in ends.into_iter().rev() {
+                fixes.push(insert(case, end, &other));
+            }
+        } else {
+            let starts = case.causes.iter().filter(|start| start.line < cause.line);
+            for start in starts {
+                fixes.push(insert(case, start.line + 1, &other));
+                fixes.push(insert(case, start.line, &other));
+            }
+            fixes.push(insert(case, cause.line, &other));
+        }
+    }
+    fixes
+}
+
+fn insert(case: &Case<'_>, line: usize, instruction: &str) -> Fix {
+    let near = line.min(case.lines.len().saturating_sub(1));
+    let patch = Patch::insert(line, vec![written(case, near, instruction)]);
+    Fix::new(format!("Insert `{instruction}` before line {}", line + 1), vec![patch])
+}

@@ -13,10 +13,10 @@ mod encoding;
 mod interning;
 mod opcodes;
 mod profile;
+mod table;
 mod text;
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::cfi::StackOp;
 use crate::finding::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{ElfImage, Section};
@@ -26,6 +26,7 @@ use effect::{Effect, Oddity, effect};
 use encoding::Encoding;
 use interning::Interner;
 use profile::Profile;
+pub use table::{Insn, InsnTable};
 pub use text::{Disassembler, text};
 
 /// What an instruction is to the analysis.
@@ -56,141 +57,6 @@ pub enum Kind {
     LeaRip,
 }
 
-/// One instruction.
-#[derive(Clone, Copy, Debug)]
-pub struct Insn {
-    /// Offset in the section, in bytes.
-    pub offset: u32,
-    /// Index into the table's list of distinct operation lists; 0 is the empty list.
-    pub(crate) ops: u32,
-    /// Length in bytes.
-    pub len: u8,
-    /// What it is.
-    pub kind: Kind,
-}
-
-impl Insn {
-    /// Bytes that objtool imagines behind a short replacement of an alternative.
-    pub(crate) fn padding(offset: u32, len: u8) -> Insn {
-        Insn { offset, ops: 0, len, kind: Kind::Nop }
-    }
-
-    /// Offset of the byte behind the instruction.
-    pub fn end(&self) -> u32 {
-        self.offset.saturating_add(u32::from(self.len))
-    }
-}
-
-/// All instructions of an object.
-#[derive(Clone, Debug, Default)]
-pub struct InsnTable {
-    pub(crate) insns: Vec<Insn>,
-    /// By section index: the first instruction and the one behind the last.
-    pub(crate) ranges: Vec<(u32, u32)>,
-    /// Distinct lists of stack operations; the first is empty.
-    pub(crate) ops: Vec<Box<[StackOp]>>,
-    /// Where the padding instructions are that [`crate::flow`] appends behind all others.
-    pub(crate) padding: Vec<Option<CodeLoc>>,
-}
-
-impl InsnTable {
-    /// The instruction.
-    pub fn get(&self, id: InsnId) -> &Insn {
-        &self.insns[id.index()]
-    }
-
-    /// What the instruction does to the stack, in order.
-    pub fn ops(&self, id: InsnId) -> &[StackOp] {
-        &self.ops[self.get(id).ops as usize]
-    }
-
-    /// The instructions of a section, in order.
-    pub fn of_section(&self, section: SectionId) -> impl DoubleEndedIterator<Item = InsnId> + use<> {
-        let (start, end) = self.ranges.get(section.index()).copied().unwrap_or((0, 0));
-        (start..end).map(InsnId)
-    }
-
-    /// The instruction that starts exactly at `at`.
-    pub fn at(&self, at: CodeLoc) -> Option<InsnId> {
-        let (start, end) = *self.ranges.get(at.section.index())?;
-        let insns = self.insns.get(start as usize..end as usize)?;
-        let offset = u32::try_from(at.offset).ok()?;
-        let index = insns.binary_search_by_key(&offset, |insn| insn.offset).ok()?;
-        Some(InsnId(start + index as u32))
-    }
-
-    /// The instruction that contains the byte at `at`.
-    pub fn containing(&self, at: CodeLoc) -> Option<InsnId> {
-        let (start, end) = *self.ranges.get(at.section.index())?;
-        let insns = self.insns.get(start as usize..end as usize)?;
-        let offset = u32::try_from(at.offset).ok()?;
-        let behind = insns.partition_point(|insn| insn.offset <= offset);
-        let index = behind.checked_sub(1)?;
-        (offset < insns[index].end()).then_some(InsnId(start + index as u32))
-    }
-
-    /// How many instructions there are, padding included.
-    pub fn len(&self) -> usize {
-        self.insns.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.insns.is_empty()
-    }
-
-    /// All, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Insn> {
-        self.insns.iter()
-    }
-
-    /// How many of them stand in the object; those behind are padding.
-    pub fn n_real(&self) -> usize {
-        self.insns.len() - self.padding.len()
-    }
-
-    /// Whether the instruction is padding that stands in no section.
-    pub fn is_padding(&self, id: InsnId) -> bool {
-        id.index() >= self.n_real()
-    }
-
-    /// Appends padding, which is found at no address.
-    pub(crate) fn push_padding(&mut self, insn: Insn, at: Option<CodeLoc>) -> InsnId {
-        self.insns.push(insn);
-        self.padding.push(at);
-        InsnId::from_index(self.insns.len() - 1)
-    }
-
-    /// The instruction behind this one in its section.
-    pub fn next_in_section(&self, id: InsnId) -> Option<InsnId> {
-        let next = id.index() + 1;
-        // A section has no gaps, and the next one starts at offset 0.
-        let adjacent = next < self.n_real() && self.insns[next].offset == self.insns[id.index()].end();
-        adjacent.then_some(InsnId(id.0 + 1))
-    }
-
-    /// The instruction before this one in its section.
-    pub fn prev_in_section(&self, id: InsnId) -> Option<InsnId> {
-        let insn = self.get(id);
-        (insn.offset != 0 && !self.is_padding(id)).then(|| InsnId(id.0 - 1))
-    }
-
-    /// The section of an instruction.
-    pub fn section_of(&self, id: InsnId) -> SectionId {
-        if self.is_padding(id) {
-            return self.padding[id.index() - self.n_real()].map_or(SectionId(0), |at| at.section);
-        }
-        // Sections without instructions have empty ranges at the position where theirs would be.
-        let index = self.ranges.partition_point(|&(_, end)| end <= id.0);
-        SectionId::from_index(index)
-    }
-
-    /// Where an instruction is.
-    pub fn loc(&self, id: InsnId) -> CodeLoc {
-        CodeLoc::new(self.section_of(id), u64::from(self.get(id).offset))
-    }
-}
-
 /// What was odd about an encoding.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DecodeNote {
@@ -211,27 +77,32 @@ pub fn decode(
     cancel: &CancelToken,
 ) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
     let mut decoder = Decoder::new(Profile::of(kernel));
-    // Code has about 4.5 bytes per instruction.
-    let n_bytes: usize = image.sections.iter().map(|section| section.code.len()).sum();
-    decoder.table.insns.reserve(n_bytes / 4);
-    decoder.table.ranges.push((0, 0));
+    decoder.table.reserve(image.sections.iter().map(|section| section.code.len()).sum());
+    decoder.table.end_section();
     for (id, section) in image.sections() {
-        let start = decoder.table.insns.len() as u32;
         if section.is_code() {
             decoder.section(symbols, id, section, cancel)?;
         }
-        decoder.table.ranges.push((start, decoder.table.insns.len() as u32));
+        decoder.table.end_section();
     }
-    decoder.table.insns.shrink_to_fit();
+    decoder.table.shrink();
     decoder.table.ops = decoder.interner.lists;
     Ok((decoder.table, decoder.notes))
 }
 
 /// The relative target of a jump or call as it is encoded, without its relocation: what is added to the offset behind
 /// the instruction.
-pub fn branch_immediate(image: &ElfImage, insns: &InsnTable, id: InsnId, kernel: Kernel) -> i64 {
+pub fn branch_immediate(section: &Section, insn: &Insn, kernel: Kernel) -> i64 {
+    let code = bytes_in(section, insn);
+    match *code {
+        [0x70..=0x7f | 0xe0..=0xe3 | 0xeb, byte] => return i64::from(byte as i8),
+        [0xe8 | 0xe9, a, b, c, d] | [0x0f, 0x80..=0x8f, a, b, c, d] => {
+            return i64::from(i32::from_le_bytes([a, b, c, d]));
+        }
+        _ => {}
+    }
     let profile = Profile::of(kernel);
-    match encoding_of(image, insns, id, profile) {
+    match encoding_of(code, profile) {
         Some(e) if e.is_vector => 0,
         Some(e) if e.has_immediate => i64::from(e.immediate),
         Some(e) if profile.displacement_is_target => i64::from(e.displacement),
@@ -241,20 +112,22 @@ pub fn branch_immediate(image: &ElfImage, insns: &InsnTable, id: InsnId, kernel:
 
 /// The displacement of the instruction's memory operand as it is encoded.
 pub fn displacement(image: &ElfImage, insns: &InsnTable, id: InsnId, kernel: Kernel) -> Option<i64> {
-    let e = encoding_of(image, insns, id, Profile::of(kernel))?;
+    let e = encoding_of(bytes(image, insns, id), Profile::of(kernel))?;
     e.has_displacement.then_some(i64::from(e.displacement))
 }
 
 /// The bytes of an instruction.
 pub fn bytes<'i>(image: &'i ElfImage, insns: &InsnTable, id: InsnId) -> &'i [u8] {
-    let insn = insns.get(id);
-    let code = &image.section(insns.section_of(id)).code;
-    code.get(insn.offset as usize..insn.end() as usize).unwrap_or(&[])
+    bytes_in(image.section(insns.section_of(id)), insns.get(id))
 }
 
-fn encoding_of(image: &ElfImage, insns: &InsnTable, id: InsnId, profile: &Profile) -> Option<Encoding> {
+fn bytes_in<'i>(section: &'i Section, insn: &Insn) -> &'i [u8] {
+    section.code.get(insn.offset as usize..insn.end() as usize).unwrap_or(&[])
+}
+
+fn encoding_of(code: &[u8], profile: &Profile) -> Option<Encoding> {
     let mut encoding = Encoding::default();
-    encoding.read(bytes(image, insns, id), profile)?;
+    encoding.read(code, profile)?;
     Some(encoding)
 }
 
@@ -280,7 +153,7 @@ impl Decoder {
     ) -> Result<(), Cancelled> {
         let mut offset = 0;
         while let Some(rest) = section.code.get(offset as usize..).filter(|rest| !rest.is_empty()) {
-            if self.table.insns.len().is_multiple_of(1 << 16) {
+            if self.table.len().is_multiple_of(1 << 16) {
                 cancel.check()?;
             }
             let at = CodeLoc::new(id, u64::from(offset));
@@ -297,7 +170,7 @@ impl Decoder {
                 self.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
             }
             let ops = self.interner.position(ops);
-            self.table.insns.push(Insn { offset, ops, len: encoding.len, kind });
+            self.table.push(Insn::new(offset, encoding.len, kind), ops);
             offset += u32::from(encoding.len);
         }
         Ok(())

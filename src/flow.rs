@@ -78,7 +78,7 @@ pub struct AltGroup {
 
 /// What is known of an instruction besides its encoding.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Flags(pub(crate) u32);
+pub struct Flags(pub(crate) u16);
 
 #[allow(missing_docs, reason = "named by objtool's own words")]
 impl Flags {
@@ -109,8 +109,6 @@ impl Flags {
     pub const HOLE: Flags = Flags(1 << 14);
     /// Its instrumentation counter changes.
     pub const INSTR: Flags = Flags(1 << 15);
-    /// `endbr` that something refers to.
-    pub const ENDBR_USED: Flags = Flags(1 << 16);
 
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 != 0

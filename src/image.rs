@@ -171,6 +171,32 @@ impl Relocs {
     pub fn at(&self, offset: u64) -> Option<&Reloc> {
         self.first_in(offset, offset.checked_add(1)?)
     }
+
+    /// For a pass over the section.
+    pub fn cursor(&self) -> Cursor<'_> {
+        Cursor { relocs: self, next: 0 }
+    }
+}
+
+/// Finds the relocations of ranges that ascend, without a search for each.
+#[derive(Clone, Debug)]
+pub struct Cursor<'r> {
+    relocs: &'r Relocs,
+    next: usize,
+}
+
+impl<'r> Cursor<'r> {
+    /// See [`Relocs::first_in`]. No later call may ask for a range that starts before this one.
+    pub fn first_in(&mut self, start: u64, end: u64) -> Option<&'r Reloc> {
+        if self.relocs.order.is_some() {
+            return self.relocs.first_in(start, end);
+        }
+        let entries = &self.relocs.entries;
+        while entries.get(self.next).is_some_and(|reloc| reloc.offset < start) {
+            self.next += 1;
+        }
+        entries.get(self.next).filter(|reloc| reloc.offset < end)
+    }
 }
 
 /// One entry of `.symtab`.

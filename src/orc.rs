@@ -89,12 +89,19 @@ pub fn build(input: &Input<'_>, map: &CfiMap) -> Result<OrcTable, (Fault, InsnId
                 previous = entry;
             }
         };
-        let mut next = input.insns.of_section(section).next();
-        while let Some(id) = next {
+        let mut previous_state = None;
+        let mut ids = input.insns.of_section(section);
+        while let Some(id) = ids.next() {
             let offset = u64::from(input.insns.get(id).offset);
-            let mut last = id;
             match input.flow.group_of(id).map(|group| input.flow.group(group)) {
-                None => emit(&mut table.rows, offset, entry_of(map.id(id), id)?),
+                None => {
+                    let state = map.id(id);
+                    // Most instructions leave the state as it is.
+                    if previous_state != Some(state) {
+                        emit(&mut table.rows, offset, entry_of(state, id)?);
+                        previous_state = Some(state);
+                    }
+                }
                 Some(group) => {
                     let group_last = group.last.unwrap_or(group.first);
                     let length = input.insns.get(group_last).end().saturating_sub(input.insns.get(group.first).offset);
@@ -104,10 +111,12 @@ pub fn build(input: &Input<'_>, map: &CfiMap) -> Result<OrcTable, (Fault, InsnId
                             emit(&mut table.rows, offset + i as u64, entry_of(Some(*state), id)?);
                         }
                     }
-                    last = group_last.max(id);
+                    previous_state = None;
+                    if let Some(within) = group_last.0.checked_sub(id.0 + 1) {
+                        ids.nth(within as usize);
+                    }
                 }
             }
-            next = input.insns.next_in_section(last);
         }
         if table.rows.len() != before {
             table.rows.push((CodeLoc::new(section, header.size), OrcEntry::default()));

@@ -144,7 +144,8 @@ fn relative_targets_are_as_encoded() {
     let targets = |kernel| {
         let (insns, _) = decoded(&image, kernel);
         let ids = insns.of_section(section(&image, ".text"));
-        ids.map(|id| decode::branch_immediate(&image, &insns, id, kernel)).collect::<Vec<_>>()
+        ids.map(|id| decode::branch_immediate(image.section(insns.section_of(id)), insns.get(id), kernel))
+            .collect::<Vec<_>>()
     };
     assert_eq!(targets(Kernel::V6_12), [-2, 0, 0, 0]);
     assert_eq!(targets(Kernel::V7_3), [-2, 0x10, 0, 0x20]);

@@ -10,8 +10,8 @@ use crate::decode::{self, Kind};
 use crate::finding::Fault;
 use crate::flow::{Flags, adjusted_addend};
 use crate::follow::Input;
-use crate::ids::{CodeLoc, InsnId};
-use crate::image::{Reloc, SHF_ALLOC};
+use crate::ids::{CodeLoc, InsnId, SectionId};
+use crate::image::{Reloc, SHF_ALLOC, Section};
 use crate::kernel::rules::ModuleEntry;
 use crate::ledger::{Ledger, Weight};
 
@@ -30,8 +30,8 @@ struct Check<'a, 'l> {
 /// `--ibt`. How many findings objtool counts, and the `endbr` instructions that something refers to.
 pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>) {
     let mut check = Check { input, ledger, used: FxHashSet::default(), counted: 0 };
-    for index in 0..input.insns.n_real() {
-        check.insn(InsnId::from_index(index));
+    for (id, section) in input.image.sections() {
+        check.section(id, section);
     }
     for (id, section) in input.image.sections() {
         if section.is_code() || section.rela.is_none() || is_exempt(&section.name, input.rules.ibt_exempt) {
@@ -70,35 +70,43 @@ fn is_exempt(name: &str, more: &[&str]) -> bool {
 }
 
 impl Check<'_, '_> {
-    fn insn(&mut self, id: InsnId) {
-        let Input { flow, insns, image, rules, .. } = *self.input;
-        match flow.kind(id) {
-            Kind::Call
-            | Kind::CallDynamic
-            | Kind::JumpConditional
-            | Kind::JumpUnconditional
-            | Kind::JumpDynamic
-            | Kind::JumpDynamicConditional
-            | Kind::Return
-            | Kind::Nop => return,
-            _ => {}
-        }
-        let insn = insns.get(id);
-        let section = insns.section_of(id);
-        let relocs = &image.section(section).relocs;
-        let (start, end) = (u64::from(insn.offset), u64::from(insn.end()));
-        let mut next = relocs.first_in(start, end);
-        if next.is_none() && flow.kind(id) == Kind::LeaRip {
-            let offset = end.wrapping_add_signed(decode::branch_immediate(image, insns, id, rules.kernel));
-            match insns.at(CodeLoc::new(section, offset)) {
-                Some(target) => self.code(id, target),
-                None => self.report(Fault::CorruptFunctionPointer, id),
+    /// What the section's instructions refer to, unless they branch there.
+    fn section(&mut self, section: SectionId, header: &Section) {
+        let Input { flow, insns, .. } = *self.input;
+        let mut relocs = header.relocs.cursor();
+        for id in insns.of_section(section) {
+            match flow.kind(id) {
+                Kind::Call
+                | Kind::CallDynamic
+                | Kind::JumpConditional
+                | Kind::JumpUnconditional
+                | Kind::JumpDynamic
+                | Kind::JumpDynamicConditional
+                | Kind::Return
+                | Kind::Nop => continue,
+                _ => {}
             }
-            return;
+            let insn = insns.get(id);
+            let end = u64::from(insn.end());
+            let mut next = relocs.first_in(u64::from(insn.offset), end);
+            if next.is_none() && flow.kind(id) == Kind::LeaRip {
+                self.relative(id, section, header);
+            }
+            while let Some(reloc) = next {
+                self.reloc(id, reloc, end);
+                next = relocs.first_in(reloc.offset + 1, end);
+            }
         }
-        while let Some(reloc) = next {
-            self.reloc(id, reloc, end);
-            next = relocs.first_in(reloc.offset + 1, end);
+    }
+
+    /// An address that the instruction computes without a relocation.
+    fn relative(&mut self, id: InsnId, section: SectionId, header: &Section) {
+        let Input { insns, rules, .. } = *self.input;
+        let insn = insns.get(id);
+        let by = decode::branch_immediate(header, insn, rules.kernel);
+        match insns.at(CodeLoc::new(section, u64::from(insn.end()).wrapping_add_signed(by))) {
+            Some(target) => self.code(id, target),
+            None => self.report(Fault::CorruptFunctionPointer, id),
         }
     }
 

@@ -49,10 +49,11 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
 impl Search<'_> {
     fn exempt(&mut self, id: InsnId) -> bool {
         let Input { flow, insns, symbols, rules, options, image, .. } = *self.input;
+        if matches!(flow.kind(id), Kind::Nop | Kind::Trap) || flow.has(id, Flags::IGNORE) || flow.has(id, Flags::HOLE) {
+            return true;
+        }
         let function = flow.function(symbols, id);
-        let ignored = flow.has(id, Flags::IGNORE)
-            || function.is_some_and(|function| symbols.traits(function).ignore || self.ignored.contains(&function));
-        if ignored || matches!(flow.kind(id), Kind::Nop | Kind::Trap) || flow.has(id, Flags::HOLE) {
+        if function.is_some_and(|function| symbols.traits(function).ignore || self.ignored.contains(&function)) {
             return true;
         }
         let at = insns.loc(id);

@@ -89,7 +89,7 @@ impl Builder<'_> {
         let at = entry.new.map(|new| CodeLoc::new(new.section, new.offset + u64::from(entry.new_len)));
         let len = (entry.original_len - entry.new_len) as u8;
         let offset = at.map_or(0, |at| at.offset as u32);
-        let id = self.insns.push_padding(Insn::padding(offset, len), at);
+        let id = self.insns.push_padding(Insn::new(offset, len, Kind::Nop), at);
         self.graph.kinds.push(Kind::Nop);
         self.graph.flags.push(Flags::default());
         self.graph.targets.push(0);
@@ -120,7 +120,10 @@ impl Builder<'_> {
                 self.insn_fault(Weight::Fatal, Fault::SpecialRelocation, insn);
                 return last;
             }
-            if self.is_static_jump(insn) && self.immediate(insn) != 0 && self.encoded_target(insn) == end {
+            if self.is_static_jump(insn)
+                && self.immediate(start.section, insn) != 0
+                && self.encoded_target(start.section, insn) == end
+            {
                 let back = self.graph.group(group).last.and_then(|last| self.insns.next_in_section(last));
                 let Some(back) = back else {
                     self.insn_fault(Weight::Fatal, Fault::SpecialJumpWithoutDest, insn);

@@ -36,12 +36,11 @@ enum Address {
     Any,
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
     /// The relocations of the relocation section of this name.
-    pub(super) fn relocs_named(&self, name: &str) -> Option<Vec<Reloc>> {
-        let id = self.image.section_by_name(name)?;
-        let base = self.image.sections.get(self.image.section(id).info as usize)?;
-        Some(base.relocs.as_slice().to_vec())
+    pub(super) fn relocs_named(&self, name: &str) -> &'a [Reloc] {
+        let base = |id| self.image.sections.get(self.image.section(id).info as usize);
+        self.image.section_by_name(name).and_then(base).map_or(&[], |base| base.relocs.as_slice())
     }
 
     fn address(&mut self, reloc: &Reloc, rela: &str, address: Address) -> Option<CodeLoc> {
@@ -62,8 +61,8 @@ impl Builder<'_> {
 
     /// Calls `act` for each instruction that a label section names.
     fn labels(&mut self, rela: &str, said: &'static str, address: Address, act: impl Fn(&mut Self, InsnId)) {
-        for reloc in self.relocs_named(rela).unwrap_or_default() {
-            let Some(at) = self.address(&reloc, rela, address) else { continue };
+        for reloc in self.relocs_named(rela) {
+            let Some(at) = self.address(reloc, rela, address) else { continue };
             match self.insns.at(at) {
                 Some(id) => act(self, id),
                 None => self.plain_fault(Weight::Fatal, Fault::BadAnnotationEntry { section: said }, None),
@@ -124,8 +123,8 @@ impl Builder<'_> {
 
     fn dead_ends(&mut self, rela: &str, reachable: bool) {
         let address = if self.rules.local_labels { Address::SectionOrLabel } else { Address::Section };
-        for reloc in self.relocs_named(rela).unwrap_or_default() {
-            let Some(at) = self.address(&reloc, rela, address) else { continue };
+        for reloc in self.relocs_named(rela) {
+            let Some(at) = self.address(reloc, rela, address) else { continue };
             let before = match self.insns.at(at) {
                 Some(id) => self.insns.prev_in_section(id),
                 None if at.offset == self.image.section(at.section).size => {
@@ -189,7 +188,7 @@ impl Builder<'_> {
         if section.rela.is_none() {
             return;
         }
-        let (entsize, size, relocs) = (section.entsize, section.size, section.relocs.as_slice().to_vec());
+        let (entsize, size, relocs) = (section.entsize, section.size, section.relocs.as_slice());
         if entsize != 8 && self.options.verbose {
             self.plain_fault(Weight::Warning, Fault::DodgyEntsize { section: NAME.to_owned() }, None);
         }
@@ -198,7 +197,7 @@ impl Builder<'_> {
             return;
         }
         let Ok(bytes) = self.image.read_section(self.store, id) else { return };
-        for (index, (entry, reloc)) in bytes.chunks_exact(8).zip(&relocs).enumerate() {
+        for (index, (entry, reloc)) in bytes.chunks_exact(8).zip(relocs).enumerate() {
             let what = entry.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
             let Some(at) = self.address(reloc, NAME, Address::Any) else { continue };
             match self.insns.at(at) {
@@ -218,7 +217,7 @@ impl Builder<'_> {
         }
         self.graph.kinds[id.index()] = Kind::JumpUnconditional;
         let section = self.insns.section_of(id);
-        let offset = self.encoded_target(id);
+        let offset = self.encoded_target(section, id);
         match self.find(section, offset) {
             Some(target) => self.graph.targets[id.index()] = target.0 + 1,
             None => {

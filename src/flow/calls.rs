@@ -10,39 +10,38 @@ use crate::image::STB_WEAK;
 use crate::ledger::Weight;
 
 use super::Flags;
-use super::resolve::Builder;
+use super::resolve::{Branch, Builder};
 
 impl Builder<'_> {
     pub(super) fn add_calls(&mut self) {
-        for index in 0..self.insns.len() {
-            let id = InsnId::from_index(index);
-            if self.graph.kind(id) != Kind::Call {
-                continue;
-            }
-            let Some(reloc) = self.reloc(id) else {
-                self.add_local_call(id);
-                continue;
-            };
-            if self.is_section_symbol(reloc.symbol) {
-                let section = self.image.symbol(reloc.symbol).section;
-                let offset = self.branch_addend(id, &reloc);
-                match self.callee_at(section, offset) {
-                    Some(callee) => self.set_callee(id, Some(callee), false),
-                    None => {
-                        let section = self.image.section(section).name.clone();
-                        self.insn_fault(Weight::Fatal, Fault::CallWithoutDest { section, offset }, id);
-                    }
+        self.each_branch(|kind| kind == Kind::Call, Self::add_call);
+    }
+
+    fn add_call(&mut self, branch: &Branch) {
+        let Some(reloc) = branch.reloc else {
+            self.add_local_call(branch);
+            return;
+        };
+        if self.is_section_symbol(reloc.symbol) {
+            let section = self.image.symbol(reloc.symbol).section;
+            let offset = self.branch_addend(branch.id, &reloc);
+            match self.callee_at(section, offset) {
+                Some(callee) => self.set_callee(branch, callee, false),
+                None => {
+                    let section = self.image.section(section).name.clone();
+                    self.insn_fault(Weight::Fatal, Fault::CallWithoutDest { section, offset }, branch.id);
                 }
-            } else if self.symbols.traits(reloc.symbol).retpoline_thunk {
-                self.make_retpoline(id);
-            } else {
-                self.set_callee(id, Some(reloc.symbol), false);
             }
+        } else if self.symbols.traits(reloc.symbol).retpoline_thunk {
+            self.make_retpoline(branch);
+        } else {
+            self.set_callee(branch, reloc.symbol, false);
         }
     }
 
-    fn add_local_call(&mut self, id: InsnId) {
-        let (section, offset) = (self.insns.section_of(id), self.encoded_target(id));
+    fn add_local_call(&mut self, branch: &Branch) {
+        let &Branch { id, section, .. } = branch;
+        let offset = self.encoded_target(section, id);
         let callee = self.callee_at(section, offset);
         if self.finished_module
             && callee.is_none()
@@ -51,7 +50,9 @@ impl Builder<'_> {
             self.recover_intra_call(id, target);
             return;
         }
-        self.set_callee(id, callee, false);
+        if let Some(callee) = callee {
+            self.set_callee(branch, callee, false);
+        }
         let function = self.function(id);
         let ignored = self.graph.has(id, Flags::IGNORE)
             || (self.rules.ignore_is_per_symbol && function.is_some_and(|f| self.symbols.traits(f).ignore));
@@ -72,16 +73,15 @@ impl Builder<'_> {
     }
 
     /// Whatever a call does to the stack, the callee's return undoes.
-    pub(super) fn set_callee(&mut self, id: InsnId, callee: Option<SymbolId>, sibling: bool) {
-        let Some(callee) = callee else { return };
-        self.graph.targets[id.index()] = callee.0;
-        self.graph.set(id, Flags::CALLS);
-        self.graph.set(id, Flags::NO_OPS);
-        self.annotate_call(id, callee, sibling);
+    pub(super) fn set_callee(&mut self, branch: &Branch, callee: SymbolId, sibling: bool) {
+        self.graph.targets[branch.id.index()] = callee.0;
+        self.graph.set(branch.id, Flags::CALLS);
+        self.graph.set(branch.id, Flags::NO_OPS);
+        self.annotate_call(branch, callee, sibling);
     }
 
-    pub(super) fn annotate_call(&mut self, id: InsnId, callee: SymbolId, sibling: bool) {
-        let section = self.insns.section_of(id);
+    pub(super) fn annotate_call(&mut self, branch: &Branch, callee: SymbolId, sibling: bool) {
+        let &Branch { id, section, .. } = branch;
         if !self.rules.dead_end_in_replacements && self.image.section(section).name == ".altinstr_replacement" {
             return;
         }
@@ -131,11 +131,13 @@ impl Builder<'_> {
 
     /// Whether a call of the function is where a path ends.
     fn never_returns(&mut self, function: SymbolId) -> bool {
-        if let Some(&known) = self.dead_end_functions.get(&function) {
+        if let Some(&Some(known)) = self.dead_end_functions.get(function.index()) {
             return known;
         }
         let verdict = self.judge_noreturn(function);
-        self.dead_end_functions.insert(function, verdict);
+        if let Some(known) = self.dead_end_functions.get_mut(function.index()) {
+            *known = Some(verdict);
+        }
         verdict
     }
 

@@ -11,7 +11,7 @@ use crate::kernel::rules::JumpRules;
 use crate::ledger::Weight;
 
 use super::Flags;
-use super::resolve::Builder;
+use super::resolve::{Branch, Builder};
 
 /// What a jump turns out to be.
 enum Found {
@@ -24,27 +24,28 @@ enum Found {
 
 impl Builder<'_> {
     pub(super) fn add_jumps(&mut self) {
-        for index in 0..self.insns.len() {
-            let id = InsnId::from_index(index);
-            if !self.is_static_jump(id) || self.graph.targets[index] != 0 {
-                continue;
+        let is_static = |kind| matches!(kind, Kind::JumpConditional | Kind::JumpUnconditional);
+        self.each_branch(is_static, |builder, branch| {
+            // A replacement's jump behind its end leads behind the original code already.
+            if builder.graph.targets[branch.id.index()] == 0 {
+                builder.add_jump(branch);
             }
-            let reloc = self.reloc(id);
-            let found = match (reloc, self.rules.jumps) {
-                (None, _) => {
-                    let section = self.insns.section_of(id);
-                    Found::Place(section, self.encoded_target(id), self.image.section(section).symbol)
-                }
-                (Some(reloc), JumpRules::StartIsSibling) => self.by_definition(id, &reloc),
-                (Some(reloc), _) => self.by_symbol(id, &reloc),
-            };
-            match found {
-                Found::Retpoline => self.make_retpoline(id),
-                Found::Return => self.make_return(id, true),
-                Found::Sibling(symbol) => self.set_callee(id, Some(symbol), true),
-                Found::Place(section, offset, symbol) => self.jump_to(id, section, offset, symbol),
-                Found::Nothing => {}
-            }
+        });
+    }
+
+    fn add_jump(&mut self, branch: &Branch) {
+        let &Branch { id, section, reloc } = branch;
+        let found = match (reloc, self.rules.jumps) {
+            (None, _) => Found::Place(section, self.encoded_target(section, id), self.image.section(section).symbol),
+            (Some(reloc), JumpRules::StartIsSibling) => self.by_definition(id, &reloc),
+            (Some(reloc), _) => self.by_symbol(id, &reloc),
+        };
+        match found {
+            Found::Retpoline => self.make_retpoline(branch),
+            Found::Return => self.make_return(id, true),
+            Found::Sibling(symbol) => self.set_callee(branch, symbol, true),
+            Found::Place(section, offset, symbol) => self.jump_to(branch, CodeLoc::new(section, offset), symbol),
+            Found::Nothing => {}
         }
     }
 
@@ -88,18 +89,19 @@ impl Builder<'_> {
         }
     }
 
-    fn jump_to(&mut self, id: InsnId, section: SectionId, offset: u64, symbol: Option<SymbolId>) {
-        let Some(target) = self.find(section, offset) else {
-            self.jump_nowhere(id, section, offset);
-            return;
-        };
-        match self.rules.jumps {
-            JumpRules::StartIsSibling => self.jump_by_symbol(id, target, symbol),
-            _ => self.jump_by_owner(id, target),
+    fn jump_to(&mut self, branch: &Branch, at: CodeLoc, symbol: Option<SymbolId>) {
+        match self.insns.at(at) {
+            None => self.jump_nowhere(branch, at),
+            Some(target) if self.rules.jumps == JumpRules::StartIsSibling => {
+                self.jump_by_symbol(branch, target, symbol);
+            }
+            Some(target) => self.jump_by_owner(branch, target),
         }
     }
 
-    fn jump_nowhere(&mut self, id: InsnId, section: SectionId, offset: u64) {
+    fn jump_nowhere(&mut self, branch: &Branch, at: CodeLoc) {
+        let id = branch.id;
+        let CodeLoc { section, offset } = at;
         let symbol = self.symbols.symbol_at(section, offset);
         if symbol.is_some_and(|symbol| self.symbols.traits(symbol).embedded_insn) {
             self.make_return(id, false);
@@ -108,7 +110,7 @@ impl Builder<'_> {
         // Dead code of coverage builds may jump to the end of its function.
         if self.rules.end_of_section_is_fatal
             && self.graph.unreachables_ignored
-            && section == self.insns.section_of(id)
+            && section == branch.section
             && let Some(function) = self.function(id)
             && offset == self.image.symbol(function).value.wrapping_add(self.symbols.size(function))
         {
@@ -117,19 +119,20 @@ impl Builder<'_> {
         let fault = Fault::JumpWithoutDest {
             section: self.image.section(section).name.clone(),
             offset,
-            symbolic: self.symbolic(CodeLoc::new(section, offset)),
+            symbolic: self.symbolic(at),
         };
         self.insn_fault(Weight::Fatal, fault, id);
     }
 
-    fn jump_by_owner(&mut self, id: InsnId, target: InsnId) {
+    fn jump_by_owner(&mut self, branch: &Branch, target: InsnId) {
+        let id = branch.id;
         if let Some(owner) = self.graph.owner(target)
             && self.rules.jumps == JumpRules::SymbolIsSibling
             && u64::from(self.insns.get(target).offset) == self.image.symbol(owner).value
         {
             let traits = self.symbols.traits(owner);
             if traits.retpoline_thunk {
-                self.make_retpoline(id);
+                self.make_retpoline(branch);
                 return;
             }
             if traits.return_thunk {
@@ -150,7 +153,7 @@ impl Builder<'_> {
                 && self.symbols.parent(from) != self.symbols.parent(to)
                 && self.is_first_insn(target, to)
             {
-                self.set_callee(id, Some(to), true);
+                self.set_callee(branch, to, true);
                 return;
             }
         }
@@ -160,19 +163,20 @@ impl Builder<'_> {
             && self.symbols.kind(to) != STT_NOTYPE
             && self.symbols.parent(from) != self.symbols.parent(to)
         {
-            self.set_callee(id, Some(to), true);
+            self.set_callee(branch, to, true);
             return;
         }
         self.graph.targets[id.index()] = target.0 + 1;
     }
 
-    fn jump_by_symbol(&mut self, id: InsnId, target: InsnId, symbol: Option<SymbolId>) {
+    fn jump_by_symbol(&mut self, branch: &Branch, target: InsnId, symbol: Option<SymbolId>) {
+        let id = branch.id;
         let symbol = symbol.filter(|&symbol| !self.is_section_symbol(symbol)).or_else(|| self.graph.owner(target));
         if let Some(symbol) = symbol {
             if u64::from(self.insns.get(target).offset) == self.image.symbol(symbol).value {
                 let traits = self.symbols.traits(symbol);
                 if traits.retpoline_thunk {
-                    self.make_retpoline(id);
+                    self.make_retpoline(branch);
                     return;
                 }
                 if traits.return_thunk {
@@ -184,7 +188,7 @@ impl Builder<'_> {
                 && self.symbols.parent(owner) != self.symbols.parent(symbol)
                 && self.function(target).is_some_and(|function| self.is_first_insn(target, function))
             {
-                self.set_callee(id, Some(symbol), true);
+                self.set_callee(branch, symbol, true);
                 return;
             }
         }
@@ -210,7 +214,8 @@ impl Builder<'_> {
     }
 
     /// A jump or call of a retpoline thunk is an indirect branch.
-    pub(super) fn make_retpoline(&mut self, id: InsnId) {
+    pub(super) fn make_retpoline(&mut self, branch: &Branch) {
+        let id = branch.id;
         let kind = match self.graph.kind(id) {
             Kind::Call => Kind::CallDynamic,
             Kind::JumpUnconditional => Kind::JumpDynamic,
@@ -220,8 +225,8 @@ impl Builder<'_> {
         self.graph.kinds[id.index()] = kind;
         self.graph.set(id, Flags::SAFE);
         self.graph.set(id, Flags::NO_OPS);
-        if let Some(thunk) = self.reloc(id).map(|reloc| reloc.symbol) {
-            self.annotate_call(id, thunk, false);
+        if let Some(reloc) = branch.reloc {
+            self.annotate_call(branch, reloc.symbol, false);
         }
     }
 

@@ -6,7 +6,8 @@
 use rustc_hash::FxHashSet;
 
 use crate::finding::Fault;
-use crate::ids::{InsnId, SymbolId};
+use crate::ids::SymbolId;
+use crate::image::Section;
 use crate::ledger::Weight;
 
 use super::resolve::Builder;
@@ -87,33 +88,33 @@ impl Builder<'_> {
 
     /// `movq $function, pv_ops+N(%rip)` in boot code.
     fn read_pv_stores(&mut self, tables: &[(&str, SymbolId, i64)], slots: &mut Slots) {
-        for index in 0..self.insns.n_real() {
-            let id = InsnId::from_index(index);
-            let insn = self.insns.get(id);
-            if insn.len != 11 {
-                continue;
+        let image = self.image;
+        for (id, section) in image.sections().filter(|(_, section)| section.name.starts_with(".init.text")) {
+            for insn in self.insns.of_section(id) {
+                let insn = self.insns.get(insn);
+                let opcode = section.code.get(insn.offset as usize + 1);
+                if insn.len == 11 && opcode == Some(&0xc7) {
+                    self.read_pv_store(section, u64::from(insn.offset), tables, slots);
+                }
             }
-            let section = self.image.section(self.insns.section_of(id));
-            let start = u64::from(insn.offset);
-            if !section.name.starts_with(".init.text") || section.code.get(insn.offset as usize + 1) != Some(&0xc7) {
-                continue;
-            }
-            let Some(&place) = section.relocs.at(start + 3) else { continue };
-            let Some(&value) = section.relocs.at(start + 7) else { continue };
-            let name = self.image.symbol_name(place.symbol);
-            let shared = self.rules.pv_ops_share_slots;
-            let table = tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
-            let Some(&(_, _, first)) = table else { continue };
-            let slot = first + place.addend.wrapping_add(8) / 8;
-            let target = if self.is_section_symbol(value.symbol) {
-                self.symbols.symbol_at(self.image.symbol(value.symbol).section, value.addend as u64)
-            } else {
-                Some(value.symbol)
-            };
-            match target {
-                Some(target) => self.add_pv_target(slot, target, slots),
-                None => self.plain_fault(Weight::Fatal, Fault::ParavirtStoreUnknown, None),
-            }
+        }
+    }
+
+    fn read_pv_store(&mut self, section: &Section, start: u64, tables: &[(&str, SymbolId, i64)], slots: &mut Slots) {
+        let (Some(&place), Some(&value)) = (section.relocs.at(start + 3), section.relocs.at(start + 7)) else { return };
+        let name = self.image.symbol_name(place.symbol);
+        let shared = self.rules.pv_ops_share_slots;
+        let table = tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
+        let Some(&(_, _, first)) = table else { return };
+        let slot = first + place.addend.wrapping_add(8) / 8;
+        let target = if self.is_section_symbol(value.symbol) {
+            self.symbols.symbol_at(self.image.symbol(value.symbol).section, value.addend as u64)
+        } else {
+            Some(value.symbol)
+        };
+        match target {
+            Some(target) => self.add_pv_target(slot, target, slots),
+            None => self.plain_fault(Weight::Fatal, Fault::ParavirtStoreUnknown, None),
         }
     }
 }

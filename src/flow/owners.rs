@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 
 use crate::decode::{DecodeNote, Kind};
 use crate::finding::Fault;
-use crate::ids::{InsnId, SectionId, SymbolId};
+use crate::ids::{SectionId, SymbolId};
 use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::{FatalStyle, Rules};
 use crate::ledger::Weight;
@@ -38,10 +38,12 @@ pub(super) fn section_traits(image: &ElfImage, options: &Options, rules: &Rules)
 
 /// A symbol's wish to own instructions.
 struct Claim {
-    first: InsnId,
+    /// The index of the first instruction.
+    first: usize,
     /// Later symbols overwrite earlier ones.
     rank: usize,
-    end: u64,
+    /// The index of the one behind the last.
+    end: usize,
     symbol: SymbolId,
 }
 
@@ -70,7 +72,7 @@ impl Builder<'_> {
             }
         }
         let claims = self.claims(section);
-        self.assign_claimed(section, claims);
+        self.assign_claimed(claims);
     }
 
     /// What symbols claim of a section.
@@ -96,39 +98,45 @@ impl Builder<'_> {
                 self.plain_fault(Weight::Fatal, Fault::NoStartingInsn { symbol }, Some(symbol));
                 continue;
             };
-            let end = start.saturating_add(self.symbols.size(symbol));
-            if kind == STT_FUNC && start < end && self.graph.kind(first) == Kind::Endbr {
+            let owned = self.insns.between(section, start, start.saturating_add(self.symbols.size(symbol)));
+            if kind == STT_FUNC && !owned.is_empty() && self.graph.kind(first) == Kind::Endbr {
                 self.graph.sites.endbr.push(first);
             }
-            claims.push(Claim { first, rank: claims.len(), end, symbol });
+            claims.push(Claim { first: owned.start, rank: claims.len(), end: owned.end, symbol });
         }
         claims
     }
 
     /// Gives each instruction to the last of those that claim it, in one pass however many there are.
-    fn assign_claimed(&mut self, section: SectionId, mut claims: Vec<Claim>) {
+    fn assign_claimed(&mut self, mut claims: Vec<Claim>) {
         claims.sort_by_key(|claim| claim.first);
         let mut claims = claims.into_iter().peekable();
         let mut open = BinaryHeap::new();
-        for id in self.insns.of_section(section) {
-            while let Some(claim) = claims.next_if(|claim| claim.first == id) {
+        let mut at = 0;
+        loop {
+            while let Some(claim) = claims.next_if(|claim| claim.first <= at) {
                 open.push((claim.rank, claim.end, claim.symbol));
             }
-            let offset = u64::from(self.insns.get(id).offset);
-            while open.peek().is_some_and(|&(_, end, _)| end <= offset) {
+            while open.peek().is_some_and(|&(_, end, _)| end <= at) {
                 open.pop();
             }
-            if let Some(&(.., symbol)) = open.peek() {
-                self.graph.owners[id.index()] = symbol.0;
-            }
+            let next = claims.peek().map(|claim| claim.first);
+            at = match (open.peek(), next) {
+                (Some(&(_, end, symbol)), next) => {
+                    let until = next.map_or(end, |next| next.min(end));
+                    self.graph.owners[at..until].fill(symbol.0);
+                    until
+                }
+                (None, Some(next)) => next,
+                (None, None) => break,
+            };
         }
     }
 
     /// `STACK_FRAME_NON_STANDARD`.
     pub(super) fn mark_ignored(&mut self) {
         const NAME: &str = ".rela.discard.func_stack_frame_non_standard";
-        let Some(relocs) = self.relocs_named(NAME) else { return };
-        for reloc in relocs {
+        for reloc in self.relocs_named(NAME) {
             let symbol = self.image.symbol(reloc.symbol);
             let function = match self.symbols.kind(reloc.symbol) {
                 STT_FUNC => Some(reloc.symbol),
@@ -177,12 +185,16 @@ impl Builder<'_> {
         let mut in_hole = false;
         for index in 0..self.insns.len() {
             let id = crate::ids::InsnId::from_index(index);
-            let at = self.insns.loc(id);
-            if self.graph.owner(id).is_some() || self.symbols.hole(at.section, at.offset, self.rules) == Some(0) {
+            if self.graph.owner(id).is_some() {
                 in_hole = false;
                 continue;
             }
             if !in_hole && self.graph.kind(id) == Kind::Nop {
+                continue;
+            }
+            let at = self.insns.loc(id);
+            if self.symbols.hole(at.section, at.offset, self.rules) == Some(0) {
+                in_hole = false;
                 continue;
             }
             in_hole = true;

@@ -3,10 +3,8 @@
 //! In: image, symbols, instructions.  Out: [`FlowGraph`], and the instructions with alternatives' padding appended.
 //! Holds afterwards: see [`super`].
 
-use rustc_hash::FxHashMap;
-
 use crate::cancel::{CancelToken, Cancelled};
-use crate::decode::{DecodeNote, InsnTable, Kind};
+use crate::decode::{self, DecodeNote, InsnTable, Kind};
 use crate::finding::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, Reloc, STT_SECTION, Store};
@@ -44,11 +42,21 @@ pub(super) struct Builder<'a> {
     pub hacks: Hacks,
     pub finished_module: bool,
     pub noreturn: Noreturn<'a>,
-    pub dead_end_functions: FxHashMap<SymbolId, bool>,
+    /// By symbol: whether calls of it end a path, as far as that was asked.
+    pub dead_end_functions: Vec<Option<bool>>,
     pub symbols: Symbols,
     pub insns: InsnTable,
     pub graph: FlowGraph,
     pub ledger: &'a mut Ledger,
+}
+
+/// An instruction in a pass over all: its section and its relocation, which are at hand there.
+#[derive(Clone, Copy)]
+pub(super) struct Branch {
+    pub id: InsnId,
+    pub section: SectionId,
+    /// The relocation with the lowest offset inside the instruction.
+    pub reloc: Option<Reloc>,
 }
 
 /// Runs all passes. A broken table ends objtool; here the pass goes on with the next entry, and what the other passes
@@ -70,7 +78,7 @@ pub fn resolve(
         hacks: input.options.hacks(),
         finished_module: input.finished_module,
         noreturn: Noreturn::new(input.rules, input.noreturn),
-        dead_end_functions: FxHashMap::default(),
+        dead_end_functions: vec![None; input.image.symbols.len()],
         symbols,
         graph: FlowGraph {
             kinds: insns.iter().map(|insn| insn.kind).collect(),
@@ -184,6 +192,20 @@ impl Builder<'_> {
         self.symbols.parent(self.function(id)?)
     }
 
+    /// Passes over the instructions of some kinds, in order.
+    pub(super) fn each_branch(&mut self, wanted: impl Fn(Kind) -> bool, act: impl Fn(&mut Self, &Branch)) {
+        for (section, header) in self.image.sections() {
+            let mut relocs = header.relocs.cursor();
+            for id in self.insns.of_section(section) {
+                if wanted(self.graph.kind(id)) {
+                    let insn = self.insns.get(id);
+                    let reloc = relocs.first_in(u64::from(insn.offset), u64::from(insn.end())).copied();
+                    act(self, &Branch { id, section, reloc });
+                }
+            }
+        }
+    }
+
     /// The relocation of an instruction: the one with the lowest offset inside it.
     pub(super) fn reloc(&self, id: InsnId) -> Option<Reloc> {
         let insn = self.insns.get(id);
@@ -196,12 +218,12 @@ impl Builder<'_> {
     }
 
     /// The destination that an instruction's own bytes name.
-    pub(super) fn encoded_target(&self, id: InsnId) -> u64 {
-        u64::from(self.insns.get(id).end()).wrapping_add_signed(self.immediate(id))
+    pub(super) fn encoded_target(&self, section: SectionId, id: InsnId) -> u64 {
+        u64::from(self.insns.get(id).end()).wrapping_add_signed(self.immediate(section, id))
     }
 
-    pub(super) fn immediate(&self, id: InsnId) -> i64 {
-        crate::decode::branch_immediate(self.image, &self.insns, id, self.rules.kernel)
+    pub(super) fn immediate(&self, section: SectionId, id: InsnId) -> i64 {
+        decode::branch_immediate(self.image.section(section), self.insns.get(id), self.rules.kernel)
     }
 
     /// A relocation's addend as an offset of the place that a branch leads to.

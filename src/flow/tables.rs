@@ -23,6 +23,8 @@ type TableStart = (SectionId, usize);
 /// What the search over all functions keeps.
 #[derive(Default)]
 struct Search {
+    /// The functions that own a dynamic jump; `None` if one is in no function.
+    owners: FxHashSet<Option<SymbolId>>,
     /// By jump target: the first jump to it from before.
     back: FxHashMap<InsnId, InsnId>,
     /// Every table found so far.
@@ -42,7 +44,7 @@ impl Builder<'_> {
                 .flat_map(|i| self.symbols.of_section(SectionId::from_index(i)).to_vec())
                 .collect()
         };
-        let mut search = Search::default();
+        let mut search = Search { owners: self.dynamic_jump_owners(), ..Search::default() };
         for function in functions {
             if !self.symbols.is_function(function)
                 || self.image.symbol(function).is_undefined()
@@ -50,8 +52,24 @@ impl Builder<'_> {
             {
                 continue;
             }
-            self.add_function_tables(function, &mut search);
+            if self.may_have_table(function, &search) {
+                self.add_function_tables(function, &mut search);
+            }
         }
+    }
+
+    fn dynamic_jump_owners(&self) -> FxHashSet<Option<SymbolId>> {
+        let is_dynamic = |&(_, &kind): &(usize, &Kind)| kind == Kind::JumpDynamic;
+        let jumps = self.graph.kinds.iter().enumerate().filter(is_dynamic);
+        jumps.map(|(index, _)| self.function(InsnId::from_index(index))).collect()
+    }
+
+    /// Most functions have no dynamic jump; their back links are of use to no search.
+    fn may_have_table(&self, function: SymbolId, search: &Search) -> bool {
+        let symbol = self.image.symbol(function);
+        let Some(first) = self.find(symbol.section, symbol.value) else { return false };
+        let owner = self.function(first);
+        search.owners.contains(&owner) || search.owners.contains(&owner.and_then(|owner| self.symbols.child(owner)))
     }
 
     fn is_rodata(&self, name: &str) -> bool {
@@ -61,7 +79,6 @@ impl Builder<'_> {
 
     fn add_function_tables(&mut self, function: SymbolId, search: &mut Search) {
         let insns = self.insns_of(function);
-        // Most functions have no dynamic jump; their back links are of use to no search.
         if !insns.iter().any(|&id| self.graph.kind(id) == Kind::JumpDynamic) {
             return;
         }

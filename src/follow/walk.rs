@@ -431,7 +431,7 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// Case 8 and 9 of the walk: the stack operations, then what the instruction is.
     fn act(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
-        let ops = self.input.insns.get(frame.insn).ops;
+        let ops = self.input.insns.op_list(frame.insn);
         if ops != 0 && !self.input.flow.has(frame.insn, Flags::NO_OPS) {
             match self.apply_ops(frame, ops) {
                 Ok(()) => {}

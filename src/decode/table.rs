@@ -1,0 +1,241 @@
+//! All instructions of an object, by number and by address.
+//!
+//! In: the instructions of one section after another.  Out: [`InsnTable`].
+//! Holds afterwards: which instruction starts at an address is told by one word of a bitmap, and costs no search.
+
+use rustc_hash::FxHashMap;
+
+use super::Kind;
+use crate::cfi::StackOp;
+use crate::ids::{CodeLoc, InsnId, SectionId};
+
+/// One instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Insn {
+    /// Offset in the section, in bytes.
+    pub offset: u32,
+    /// Index into the table's distinct operation lists; see [`InsnTable::op_list`].
+    ops: u16,
+    /// Length in bytes.
+    pub len: u8,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// Stands for an index that 16 bits do not hold. No compiler's output has that many different lists.
+const FAR: u16 = u16::MAX;
+
+impl Insn {
+    /// An instruction without stack operations.
+    pub(crate) fn new(offset: u32, len: u8, kind: Kind) -> Insn {
+        Insn { offset, ops: 0, len, kind }
+    }
+
+    /// Offset of the byte behind the instruction.
+    pub fn end(&self) -> u32 {
+        self.offset.saturating_add(u32::from(self.len))
+    }
+}
+
+/// The instructions of a section.
+#[derive(Clone, Copy, Debug)]
+struct Range {
+    first: u32,
+    /// Behind the last one.
+    end: u32,
+    /// The first of the section's words in [`InsnTable::starts`].
+    word: u32,
+}
+
+/// Which of 64 bytes start an instruction.
+#[derive(Clone, Copy, Default, Debug)]
+struct Starts {
+    bits: u64,
+    /// The first instruction that starts here or behind.
+    first: u32,
+}
+
+impl Starts {
+    /// The first instruction that starts at byte `at` or behind.
+    fn from(self, at: u64) -> u32 {
+        self.first + (self.bits & ((1 << at) - 1)).count_ones()
+    }
+}
+
+/// All instructions of an object.
+#[derive(Clone, Debug, Default)]
+pub struct InsnTable {
+    insns: Vec<Insn>,
+    /// By section index.
+    ranges: Vec<Range>,
+    /// The words of all sections, each section's with one behind its end.
+    starts: Vec<Starts>,
+    /// Distinct lists of stack operations; the first is empty.
+    pub(super) ops: Vec<Box<[StackOp]>>,
+    far_ops: FxHashMap<InsnId, u32>,
+    /// Where the padding instructions are that [`crate::flow`] appends behind all others.
+    padding: Vec<Option<CodeLoc>>,
+}
+
+impl InsnTable {
+    /// Makes room for the instructions of `n_bytes` of code.
+    pub(super) fn reserve(&mut self, n_bytes: usize) {
+        // Compilers' code has about 3.5 bytes per instruction.
+        self.insns.reserve_exact(n_bytes / 3);
+        self.starts.reserve_exact(n_bytes / 64 + 2);
+    }
+
+    /// Appends an instruction with its list of operations.
+    pub(super) fn push(&mut self, insn: Insn, ops: u32) {
+        let near = u16::try_from(ops).unwrap_or(FAR);
+        if near == FAR {
+            self.far_ops.insert(InsnId::from_index(self.insns.len()), ops);
+        }
+        self.insns.push(Insn { ops: near, ..insn });
+    }
+
+    /// Makes a section of the instructions that were pushed since the last one.
+    pub(super) fn end_section(&mut self) {
+        let (first, word) = (self.ranges.last().map_or(0, |range| range.end), self.starts.len());
+        let insns = self.insns.get(first as usize..).unwrap_or(&[]);
+        if let Some(last) = insns.last() {
+            self.starts.resize(word + last.offset as usize / 64 + 2, Starts::default());
+        }
+        let starts = self.starts.get_mut(word..).unwrap_or(&mut []);
+        for insn in insns {
+            if let Some(start) = starts.get_mut(insn.offset as usize / 64) {
+                start.bits |= 1 << (insn.offset % 64);
+            }
+        }
+        let mut next = first;
+        for start in starts {
+            start.first = next;
+            next += start.bits.count_ones();
+        }
+        self.ranges.push(Range { first, end: self.insns.len() as u32, word: word as u32 });
+    }
+
+    /// Gives back the room that is not needed.
+    pub(super) fn shrink(&mut self) {
+        self.insns.shrink_to_fit();
+    }
+
+    /// The instruction.
+    pub fn get(&self, id: InsnId) -> &Insn {
+        &self.insns[id.index()]
+    }
+
+    /// What the instruction does to the stack, in order.
+    pub fn ops(&self, id: InsnId) -> &[StackOp] {
+        &self.ops[self.op_list(id) as usize]
+    }
+
+    /// The number of the instruction's list of operations: equal numbers, equal lists. The empty list has number 0.
+    pub(crate) fn op_list(&self, id: InsnId) -> u32 {
+        match self.get(id).ops {
+            FAR => self.far_ops.get(&id).copied().unwrap_or(0),
+            near => u32::from(near),
+        }
+    }
+
+    /// The instructions of a section, in order.
+    pub fn of_section(&self, section: SectionId) -> impl DoubleEndedIterator<Item = InsnId> + use<> {
+        let range = self.ranges.get(section.index()).copied();
+        range.map_or(0..0, |range| range.first..range.end).map(InsnId)
+    }
+
+    /// The instruction that starts exactly at `at`.
+    pub fn at(&self, at: CodeLoc) -> Option<InsnId> {
+        let (start, bit) = self.starts_around(at)?;
+        (start.bits >> bit & 1 != 0).then(|| InsnId(start.from(bit)))
+    }
+
+    /// The instruction that contains the byte at `at`.
+    pub fn containing(&self, at: CodeLoc) -> Option<InsnId> {
+        let range = self.ranges.get(at.section.index())?;
+        let (start, bit) = self.starts_around(at)?;
+        let index = start.from(bit) + (start.bits >> bit & 1) as u32;
+        let id = InsnId(index.checked_sub(1).filter(|&index| index >= range.first)?);
+        (at.offset < u64::from(self.get(id).end())).then_some(id)
+    }
+
+    /// The instructions that start in `start..end` of a section.
+    pub(crate) fn between(&self, section: SectionId, start: u64, end: u64) -> std::ops::Range<usize> {
+        let Some(range) = self.ranges.get(section.index()) else { return 0..0 };
+        let from = |offset| {
+            let found = self.starts_around(CodeLoc::new(section, offset));
+            found.map_or(range.end, |(start, bit)| start.from(bit)) as usize
+        };
+        from(start)..from(end.max(start))
+    }
+
+    /// The word that tells of `at`, with the bit that is about it.
+    fn starts_around(&self, at: CodeLoc) -> Option<(Starts, u64)> {
+        let index = at.section.index();
+        let word = u64::from(self.ranges.get(index)?.word) + at.offset / 64;
+        let behind = self.ranges.get(index + 1).map_or(self.starts.len(), |next| next.word as usize);
+        let word = usize::try_from(word).ok().filter(|&word| word < behind)?;
+        Some((*self.starts.get(word)?, at.offset % 64))
+    }
+
+    /// How many instructions there are, padding included.
+    pub fn len(&self) -> usize {
+        self.insns.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.insns.is_empty()
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &Insn> {
+        self.insns.iter()
+    }
+
+    /// How many of them stand in the object; those behind are padding.
+    pub fn n_real(&self) -> usize {
+        self.insns.len() - self.padding.len()
+    }
+
+    /// Whether the instruction is padding that stands in no section.
+    pub fn is_padding(&self, id: InsnId) -> bool {
+        id.index() >= self.n_real()
+    }
+
+    /// Appends padding, which is found at no address.
+    pub(crate) fn push_padding(&mut self, insn: Insn, at: Option<CodeLoc>) -> InsnId {
+        self.insns.push(insn);
+        self.padding.push(at);
+        InsnId::from_index(self.insns.len() - 1)
+    }
+
+    /// The instruction behind this one in its section.
+    pub fn next_in_section(&self, id: InsnId) -> Option<InsnId> {
+        let next = id.index() + 1;
+        // A section has no gaps, and the next one starts at offset 0.
+        let adjacent = next < self.n_real() && self.insns[next].offset == self.insns[id.index()].end();
+        adjacent.then_some(InsnId(id.0 + 1))
+    }
+
+    /// The instruction before this one in its section.
+    pub fn prev_in_section(&self, id: InsnId) -> Option<InsnId> {
+        let insn = self.get(id);
+        (insn.offset != 0 && !self.is_padding(id)).then(|| InsnId(id.0 - 1))
+    }
+
+    /// The section of an instruction.
+    pub fn section_of(&self, id: InsnId) -> SectionId {
+        if self.is_padding(id) {
+            return self.padding[id.index() - self.n_real()].map_or(SectionId(0), |at| at.section);
+        }
+        // Sections without instructions have empty ranges at the position where theirs would be.
+        let index = self.ranges.partition_point(|range| range.end <= id.0);
+        SectionId::from_index(index)
+    }
+
+    /// Where an instruction is.
+    pub fn loc(&self, id: InsnId) -> CodeLoc {
+        CodeLoc::new(self.section_of(id), u64::from(self.get(id).offset))
+    }
+}

@@ -74,13 +74,6 @@ pub struct CodeRange {
     pub end: u64,
 }
 
-impl CodeRange {
-    /// Whether the byte at `at` is in the range.
-    pub fn contains(&self, at: CodeLoc) -> bool {
-        self.start.section == at.section && (self.start.offset..self.end).contains(&at.offset)
-    }
-}
-
 /// The lines of an object.
 pub struct SourceMap {
     sections: DebugSections,

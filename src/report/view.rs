@@ -95,12 +95,11 @@ impl<'a> View<'a> {
         if own.as_ref().is_some_and(|place| place.line.is_some()) {
             return own;
         }
-        let analysis = self.analysis;
-        let owner = analysis.insns.containing(at).map(|insn| analysis.flow.owner(insn))?;
-        let before = analysis.insns.of_section(at.section).rev();
-        let before = before.skip_while(|&insn| u64::from(analysis.insns.get(insn).offset) >= at.offset);
-        let same_function = before.take_while(|&insn| owner.is_some() && analysis.flow.owner(insn) == owner);
-        let with_line = |insn| self.place(analysis.insns.loc(insn)).filter(|place| place.line.is_some());
+        let (insns, flow) = (&self.analysis.insns, &self.analysis.flow);
+        let here = insns.containing(at).filter(|&insn| flow.owner(insn).is_some());
+        let before = std::iter::successors(here, |&insn| insns.prev_in_section(insn)).skip(1);
+        let same_function = before.take_while(|&insn| here.is_some_and(|here| flow.owner(insn) == flow.owner(here)));
+        let with_line = |insn| self.place(insns.loc(insn)).filter(|place| place.line.is_some());
         same_function.take(MAX_STEPS_BACK).find_map(with_line).or(own)
     }
 

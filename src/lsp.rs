@@ -152,6 +152,7 @@ pub async fn serve(
     .custom_method("orcls/alternatives", Backend::alternatives)
     .custom_method("orcls/orc", Backend::orc)
     .custom_method("orcls/status", Backend::status)
+    .custom_method("window/workDoneProgress/cancel", Backend::cancel_progress)
     .finish();
     let (pipe_in, pipe_out) = tokio::io::duplex(PIPE);
     let gate = Gate::new(service, leave, trace.clone());

@@ -2,6 +2,8 @@
 
 #[path = "lsp/client.rs"]
 mod client;
+#[path = "lsp/real.rs"]
+mod real;
 #[path = "lsp/script.rs"]
 mod script;
 
@@ -316,6 +318,74 @@ fn a_client_that_never_answers_stops_nothing() {
     client.reply(&registration, Value::Null);
     client.reply(&question, json!([{"compile": "off"}]));
     assert_eq!(client.request("orcls/status", at(URI)).expect("a status")["state"], json!("fresh"));
+}
+
+/// L7
+#[test]
+fn a_check_of_the_workspace_can_be_stopped() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("a.o"), "").expect("a file");
+    let engine = Script::finding_bad().inspecting(|_, cancel| stuck(cancel));
+    let begun = Arc::clone(&engine.begun);
+    let window = json!({"workDoneProgress": true});
+    let mut client = Client::start(
+        engine,
+        json!({
+            "capabilities": {"window": window},
+            "initializationOptions": {"buildDirectory": folder.path()},
+        }),
+    );
+    let check = json!({"command": "orcls.server.checkWorkspace"});
+    let by_progress = client.ask("workspace/executeCommand", check.clone());
+    let create = client.called("window/workDoneProgress/create");
+    client.reply(&create, Value::Null);
+    client.until("the check begins", || begun.load(Ordering::SeqCst) == 1);
+    client.notify("window/workDoneProgress/cancel", json!({"token": create["params"]["token"]}));
+    assert_eq!(client.answer(by_progress).expect_err("cancelled")["code"], json!(-32800));
+    let by_request = client.ask("workspace/executeCommand", check);
+    client.called("window/workDoneProgress/create");
+    client.until("the check begins", || begun.load(Ordering::SeqCst) == 2);
+    client.notify("$/cancelRequest", json!({"id": by_request}));
+    assert_eq!(client.answer(by_request).expect_err("cancelled")["code"], json!(-32800));
+    for _ in 0..2 {
+        client.wait("the end", |m| m["params"]["value"]["kind"] == json!("end"));
+    }
+    client.forget("$/progress");
+}
+
+/// Findings of clients that ask for them.
+#[test]
+fn findings_are_pulled_by_clients_that_can() {
+    let capabilities = json!({
+        "textDocument": {"diagnostic": {"dynamicRegistration": false, "relatedDocumentSupport": true}},
+        "workspace": {"diagnostics": {"refreshSupport": true}},
+    });
+    let header = |task: &Task, _: &CancelToken| {
+        let mut inside = script::finding(1, "in the header");
+        inside.file = Some("/x/a.h".into());
+        let mut findings = vec![inside];
+        findings.extend(bad_lines(task).report.findings);
+        Ok(verdict(task, findings))
+    };
+    let mut client = Client::connect(Host::new(Arc::new(Script::new(header))));
+    let announced = client.initialize(json!({"capabilities": capabilities}));
+    assert_eq!(announced["capabilities"]["diagnosticProvider"]["workspaceDiagnostics"], json!(true));
+    open(&mut client, URI, "BAD\n");
+    client.called("workspace/diagnostic/refresh");
+    let report = client.request("textDocument/diagnostic", at(URI)).expect("a report");
+    assert_eq!((&report["kind"], &report["items"][0]["message"]), (&json!("full"), &json!("BAD")));
+    let related = &report["relatedDocuments"]["file:///x/a.h"];
+    assert_eq!(related["items"][0]["message"], json!("in the header"));
+    let known = json!({"textDocument": {"uri": URI}, "previousResultId": report["resultId"]});
+    let again = client.request("textDocument/diagnostic", known).expect("a report");
+    assert_eq!((&again["kind"], &again["resultId"]), (&json!("unchanged"), &report["resultId"]));
+    let ids = json!([{"uri": URI, "value": report["resultId"]}]);
+    let all = client.request("workspace/diagnostic", json!({"previousResultIds": ids})).expect("reports");
+    let kinds = all["items"].as_array().expect("items").iter().map(|item| (&item["uri"], &item["kind"]));
+    assert_eq!(
+        kinds.collect::<Vec<_>>(),
+        [(&json!("file:///x/a.S"), &json!("unchanged")), (&json!("file:///x/a.h"), &json!("full"))]
+    );
 }
 
 #[test]

@@ -69,6 +69,11 @@ impl Backend {
         self.query(Pace::Slow, move |snapshot, cancel| handlers::tables::orc(snapshot, &params, cancel)).await
     }
 
+    /// `window/workDoneProgress/cancel`
+    pub async fn cancel_progress(&self, params: WorkDoneProgressCancelParams) {
+        self.events.post(Event::ProgressCancelled(params.token));
+    }
+
     /// `orcls/status`
     pub async fn status(&self, params: handlers::PlaceParams) -> Result<Value> {
         self.query(Pace::Quick, move |snapshot, _| Ok(handlers::status::status(snapshot, &params))).await
@@ -115,6 +120,12 @@ impl LanguageServer for Backend {
 
     async fn did_change_watched_files(&self, _: DidChangeWatchedFilesParams) {
         self.events.post(Event::FilesChanged);
+    }
+
+    async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {
+        let guard = CancelOnDrop(CancelToken::default());
+        let token = guard.0.clone();
+        self.ask(|reply| Event::Command(params, token, reply)).await
     }
 
     async fn hover(&self, params: HoverParams) -> Result<Option<Hover>> {

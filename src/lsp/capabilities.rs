@@ -5,6 +5,7 @@
 use serde_json::json;
 use tower_lsp::lsp_types::*;
 
+use super::handlers::check_workspace::COMMAND;
 use super::session::{Delivery, Session};
 
 /// The answer of `initialize`.
@@ -38,6 +39,10 @@ pub fn announce(session: &Session) -> InitializeResult {
                 Delivery::Push => None,
                 Delivery::Pull => Some(DiagnosticServerCapabilities::Options(pull)),
             },
+            execute_command_provider: Some(ExecuteCommandOptions {
+                commands: vec![COMMAND.to_owned()],
+                work_done_progress_options: WorkDoneProgressOptions { work_done_progress: Some(true) },
+            }),
             workspace: Some(WorkspaceServerCapabilities { workspace_folders: Some(folders), file_operations: None }),
             ..ServerCapabilities::default()
         },

@@ -62,14 +62,33 @@ impl Engine for Toolchain {
         judging.judge(&self.scratch)
     }
 
-    fn inspect(&self, object: &Path, config: &Config, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+    fn inspect(
+        &self,
+        object: &Path,
+        config: &Config,
+        search: &Search,
+        cancel: &CancelToken,
+    ) -> Result<Verdict, Trouble> {
         let begin = Instant::now();
-        let flags = self.finder(&Search::default()).flags(object);
+        let build = self.finder(search).object(object).ok();
+        let flags = build.as_ref().map_or_else(Flags::unknown, |build| build.flags.clone());
         let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let lines = Lines::new(store);
-        let report = report::report(&object.display().to_string(), &analysis, &lines);
-        let mut verdict = Verdict::new(object.to_owned(), Basis::Object(written(object)), report);
+        let mut report = report::report(&object.display().to_string(), &analysis, &lines);
+        if matches!(flags.source, FlagSource::NotChecked(_)) {
+            report.findings.clear();
+        }
+        let names = Names::default();
+        let files = names.of_report(&report, build.as_ref().map_or(Path::new("/"), |build| &build.directory));
+        // Without a build, what is wrong with the object as a whole stands where something else is wrong with it.
+        let named = report.findings.iter().find_map(|finding| files.get(finding.file.as_ref()?).cloned());
+        let source = build.as_ref().and_then(|build| build.source.clone()).or(named);
+        let source = source.unwrap_or_else(|| object.to_owned());
+        let mut verdict = Verdict::new(source, Basis::Object(written(object)), report);
+        verdict.files = files;
+        verdict.texts = names.texts(verdict.files.values());
+        verdict.build = build.map(Arc::new);
         verdict.anatomy = Some(Anatomy::new(analysis, lines));
         verdict.notes = notes;
         verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };

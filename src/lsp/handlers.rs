@@ -1,5 +1,6 @@
 //! One module per kind of question; each is a function of a [`Snapshot`](super::snapshot::Snapshot).
 
+pub mod check_workspace;
 pub mod code_actions;
 pub mod code_lens;
 pub mod diagnostics;

@@ -11,9 +11,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
+use tower_lsp::jsonrpc::Error;
 use tower_lsp::lsp_types::{
     DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, DidSaveTextDocumentParams, InitializeParams, InitializeResult, MessageType, Url,
+    DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExecuteCommandParams, InitializeParams, InitializeResult,
+    MessageType, ProgressToken, Url,
 };
 
 use crate::cancel::CancelToken;
@@ -21,6 +23,7 @@ use crate::cancel::CancelToken;
 use super::capabilities;
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Documents;
+use super::handlers::check_workspace::{COMMAND, Check, Progress};
 use super::handlers::diagnostics;
 use super::outbox::{Outbox, Refresh};
 use super::query::{Pace, Query, Reply};
@@ -36,6 +39,9 @@ use super::workers::{Lost, Workers};
 const DEBOUNCE: Duration = Duration::from_millis(8);
 /// How often objects on disk are looked at.
 const POLL: Duration = Duration::from_secs(1);
+
+/// The number of the check of the workspace among the slow jobs.
+const CHECK: u64 = 0;
 
 /// Everything that can happen.
 pub enum Event {
@@ -65,6 +71,12 @@ pub enum Event {
     FilesChanged,
     /// A request that is answered from a snapshot.
     Query(Box<dyn Query>),
+    /// A command.
+    Command(ExecuteCommandParams, CancelToken, Reply<Option<Value>>),
+    /// The user stopped what a progress indicator stands for.
+    ProgressCancelled(ProgressToken),
+    /// A check of the workspace ended.
+    Checked(Vec<Verdict>),
     /// A judgement ended.
     Judged(PathBuf, u64, Result<Box<Verdict>, Trouble>),
     /// Objects of open files, and when they were written.
@@ -119,6 +131,8 @@ pub struct World {
     config: Arc<Config>,
     documents: Documents,
     units: Units,
+    /// What the last check of the workspace found.
+    workspace: Arc<Vec<Verdict>>,
     /// Numbers queries and judgements.
     count: u64,
 }
@@ -136,6 +150,7 @@ impl World {
             config: Arc::default(),
             documents: Documents::default(),
             units: Units::default(),
+            workspace: Arc::default(),
             count: 0,
         })
     }
@@ -224,6 +239,16 @@ impl World {
                 };
                 query.submit(self.snapshot(), workers, self.count);
             }
+            Event::Command(params, token, reply) => self.command(params, token, reply),
+            Event::ProgressCancelled(token) if token == progress_token() => self.workers.slow.cancel(&CHECK),
+            Event::ProgressCancelled(_) => {}
+            Event::Checked(verdicts) => {
+                let closed = |list: &[Verdict]| list.iter().flat_map(diagnostics::files).collect::<BTreeSet<_>>();
+                let mut files = closed(&self.workspace);
+                files.extend(closed(&verdicts));
+                self.workspace = Arc::new(verdicts);
+                self.show(&files);
+            }
             Event::Judged(path, number, result) => self.judged(&path, number, result),
             Event::Polled(times) => self.polled(&times),
         }
@@ -236,6 +261,7 @@ impl World {
             config: Arc::clone(&self.config),
             documents: self.documents.clone(),
             units: self.units.clone(),
+            workspace: Arc::clone(&self.workspace),
         }
     }
 
@@ -386,9 +412,11 @@ impl World {
         match result {
             Ok(verdict) => {
                 files.extend(diagnostics::files(&verdict));
+                let verdict: Arc<Verdict> = Arc::from(verdict);
                 unit.trouble = None;
-                unit.last = Some(Arc::from(verdict));
+                unit.last = Some(Arc::clone(&verdict));
                 unit.settled = number;
+                self.warm(verdict);
             }
             Err(Trouble::Cancelled) => {
                 self.outbox.status_changed(uri);
@@ -413,6 +441,21 @@ impl World {
         self.outbox.status_changed(uri);
     }
 
+    /// Reads the lines that the first hover will need.
+    fn warm(&mut self, verdict: Arc<Verdict>) {
+        self.count += 1;
+        let read = move |_: &CancelToken| {
+            if let Some(anatomy) = &verdict.anatomy
+                && let (Some(map), Some(name)) =
+                    (anatomy.map(), anatomy.names(&verdict.source, verdict.directory()).first())
+            {
+                map.locations(name, 1);
+                map.inlined_at(name, 1);
+            }
+        };
+        self.workers.quick.submit(self.count, CancelToken::default(), read, drop);
+    }
+
     /// Brings what the client shows for these files up to date.
     fn show(&self, files: &BTreeSet<PathBuf>) {
         let snapshot = self.snapshot();
@@ -435,6 +478,33 @@ impl World {
         if self.session.refresh_code_lens {
             self.outbox.refresh(Refresh::CodeLens);
         }
+    }
+
+    /// Runs a command. There is one; it is one job, so that asking again starts it anew.
+    fn command(&mut self, params: ExecuteCommandParams, token: CancelToken, reply: Reply<Option<Value>>) {
+        if params.command != COMMAND {
+            return reply.send(Err(Error::invalid_params(format!("there is no command `{}`", params.command))));
+        }
+        let given = params.work_done_progress_params.work_done_token;
+        let own = (given.is_none() && self.session.progress).then(progress_token);
+        if let Some(token) = &own {
+            self.outbox.create_progress(token.clone());
+        }
+        let (snapshot, outbox, events) = (self.snapshot(), self.outbox.clone(), self.events.clone());
+        let check = move |cancel: &CancelToken| {
+            let progress = Progress { outbox: &outbox, token: given.or(own) };
+            let (engine, search) = (snapshot.engine.as_ref(), &snapshot.search());
+            Check { engine, config: &snapshot.config, search, progress }.run(cancel)
+        };
+        self.workers.slow.submit(CHECK, token, check, move |result| {
+            let numbers = result.map(|result| {
+                result.map(|(verdicts, numbers)| {
+                    events.post(Event::Checked(verdicts));
+                    Some(numbers)
+                })
+            });
+            reply.settle(numbers);
+        });
     }
 
     /// Asks a worker for the times of the objects of open files.
@@ -471,6 +541,11 @@ impl World {
             }
         }
     }
+}
+
+/// The name of the progress indicator that the server makes itself.
+fn progress_token() -> ProgressToken {
+    ProgressToken::String("orcls-check".to_owned())
 }
 
 /// Whether files of this name are compiled on their own.

@@ -13,7 +13,7 @@ use super::config::Config;
 use super::documents::{Document, Documents};
 use super::session::Session;
 use super::units::{Unit, Units};
-use super::verdict::Engine;
+use super::verdict::{Engine, Verdict};
 
 /// Everything that an answer may be made from.
 #[derive(Clone)]
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub documents: Documents,
     /// What is known about the open source files.
     pub units: Units,
+    /// What the last check of the workspace found.
+    pub workspace: Arc<Vec<Verdict>>,
 }
 
 impl Snapshot {
@@ -52,5 +54,11 @@ impl Snapshot {
             let includes = unit.last.as_ref().is_some_and(|verdict| verdict.includes.iter().any(|file| file == path));
             unit.path == path || includes
         })
+    }
+
+    /// What the last check of the workspace found that concerns `path`. An open source file speaks for itself.
+    pub fn closed(&self, path: &Path) -> impl Iterator<Item = &Verdict> {
+        let is_open = self.units.get(path).is_some();
+        self.workspace.iter().filter(move |verdict| !is_open && self.units.get(&verdict.source).is_none())
     }
 }

@@ -41,9 +41,9 @@ pub struct Placer<'a> {
 }
 
 impl Placer<'_> {
-    /// The file that a name in the report means.
+    /// The file that a name in the report or in the debug information means.
     pub fn file(&self, name: &str) -> PathBuf {
-        self.verdict.files.get(name).cloned().unwrap_or_else(|| PathBuf::from(name))
+        self.verdict.file(name)
     }
 
     /// Where a finding is shown: at its line, and where that is not in the source file itself, also at the call in the
@@ -53,9 +53,9 @@ impl Placer<'_> {
         let (Some(name), Some(line)) = (&finding.file, finding.line) else {
             return vec![Place { file: source.clone(), line: 1, column: None, call_of: None }];
         };
-        let direct = Place { file: self.file(name), line, column: finding.column, call_of: None };
+        let direct = Place { file: self.verdict.file(name), line, column: finding.column, call_of: None };
         let call = finding.inlined.iter().find_map(|frame| {
-            let file = self.file(frame.file.as_deref()?);
+            let file = self.verdict.file(frame.file.as_deref()?);
             let line = frame.line.filter(|_| file == *source && direct.file != *source)?;
             Some(Place { file, line, column: None, call_of: Some(frame.function.clone()) })
         });
@@ -93,7 +93,7 @@ impl Placer<'_> {
     }
 
     fn remark(&self, name: &str, line: u32, message: String) -> Option<DiagnosticRelatedInformation> {
-        let file = self.file(name);
+        let file = self.verdict.file(name);
         let location = Location { uri: self.uri(&file)?, range: self.range(&file, line, None) };
         Some(DiagnosticRelatedInformation { location, message })
     }

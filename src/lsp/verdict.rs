@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use crate::analysis::Analysis;
 use crate::build::{Build, NotFound, Search};
 use crate::cancel::{CancelToken, Cancelled};
-use crate::compile::real_path;
+use crate::compile::{normal, real_path};
 use crate::report::Report;
 use crate::source_map::{Lines, SourceMap};
 
@@ -121,7 +121,7 @@ pub struct Verdict {
     pub object_time: Option<SystemTime>,
     /// The version of each open document that took part, by file.
     pub versions: FxHashMap<PathBuf, i32>,
-    /// The file that each name in the report and in the debug information means.
+    /// The file that each name in the report means.
     pub files: FxHashMap<Arc<str>, PathBuf>,
     /// The text of files that findings name and that are not open.
     pub texts: FxHashMap<PathBuf, Arc<Text>>,
@@ -183,6 +183,18 @@ impl Verdict {
     }
 }
 
+impl Verdict {
+    /// The folder that the compiler ran in; names of the debug information may be relative to it.
+    pub fn directory(&self) -> &Path {
+        self.build.as_ref().map_or(Path::new("/"), |build| &build.directory)
+    }
+
+    /// The file that a name in the report or in the debug information means.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.files.get(name).cloned().unwrap_or_else(|| normal(&self.directory().join(name)))
+    }
+}
+
 impl From<Cancelled> for Trouble {
     fn from(_: Cancelled) -> Trouble {
         Trouble::Cancelled
@@ -195,5 +207,11 @@ pub trait Engine: Send + Sync + 'static {
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble>;
 
     /// Judges an object that the build has left. Called on a worker's thread.
-    fn inspect(&self, object: &Path, config: &Config, cancel: &CancelToken) -> Result<Verdict, Trouble>;
+    fn inspect(
+        &self,
+        object: &Path,
+        config: &Config,
+        search: &Search,
+        cancel: &CancelToken,
+    ) -> Result<Verdict, Trouble>;
 }

@@ -190,6 +190,25 @@ impl Client {
         }
     }
 
+    /// Waits until the status of a file has this state.
+    #[track_caller]
+    pub fn until_status(&mut self, uri: &str, state: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let status = self.request("orcls/status", json!({"textDocument": {"uri": uri}})).expect("a status");
+            if status["state"] == json!(state) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{state} was not reached: {status}");
+        }
+    }
+
+    /// Takes every message of a method that has arrived.
+    pub fn forget(&mut self, method: &str) {
+        self.unread();
+        self.unread.retain(|message| message.get("method") != Some(&json!(method)));
+    }
+
     /// Messages that have arrived and that nobody has read.
     pub fn unread(&mut self) -> &[Value] {
         while let Ok(message) = self.inbox.try_recv() {

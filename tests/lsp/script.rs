@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use orcls::build::Search;
 use orcls::cancel::CancelToken;
 use orcls::finding::Code;
 use orcls::kernel::Kernel;
@@ -51,7 +52,7 @@ impl Engine for Script {
         (self.judge)(task, cancel)
     }
 
-    fn inspect(&self, object: &Path, _: &Config, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+    fn inspect(&self, object: &Path, _: &Config, _: &Search, cancel: &CancelToken) -> Result<Verdict, Trouble> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         (self.inspect)(object, cancel)
     }

@@ -16,7 +16,7 @@ use crate::report::findings::{PathKind, ReportedFinding};
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::super::units::Unit;
-use super::super::verdict::Verdict;
+use super::super::verdict::{Freshness, Verdict};
 
 /// The files in which findings of the verdict may be shown, the source file among them.
 pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
@@ -29,7 +29,13 @@ pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
 pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     for unit in snapshot.users_of(path) {
-        of_unit(snapshot, unit, path, &mut list);
+        let version = snapshot.documents.of_path(&unit.path).map_or(0, |document| document.version);
+        if let Some(verdict) = &unit.last {
+            of_verdict(snapshot, verdict, unit.freshness(version), path, &mut list);
+        }
+    }
+    for verdict in snapshot.closed(path) {
+        of_verdict(snapshot, verdict, Freshness::Fresh, path, &mut list);
     }
     list.sort_by(|a, b| (a.range.start, slug(a), &a.message).cmp(&(b.range.start, slug(b), &b.message)));
     list.dedup_by(|b, a| a.range == b.range && a.code == b.code && a.message == b.message);
@@ -43,12 +49,7 @@ fn slug(diagnostic: &Diagnostic) -> Option<&str> {
     }
 }
 
-fn of_unit(snapshot: &Snapshot, unit: &Unit, path: &Path, list: &mut Vec<Diagnostic>) {
-    let Some(verdict) = &unit.last else {
-        return;
-    };
-    let version = snapshot.documents.of_path(&unit.path).map_or(0, |document| document.version);
-    let freshness = unit.freshness(version);
+fn of_verdict(snapshot: &Snapshot, verdict: &Verdict, freshness: Freshness, path: &Path, list: &mut Vec<Diagnostic>) {
     let placer = Placer { snapshot, verdict };
     for (finding, same_cause) in grouped(&verdict.report.findings) {
         for place in placer.places(finding).iter().filter(|place| place.file == path) {
@@ -134,8 +135,8 @@ pub fn document(snapshot: &Snapshot, params: &DocumentDiagnosticParams) -> Docum
 
 /// `workspace/diagnostic`: every file that has findings, open or not, and every file that had some.
 pub fn workspace(snapshot: &Snapshot, params: &WorkspaceDiagnosticParams) -> WorkspaceDiagnosticReportResult {
-    let verdicts = snapshot.units.iter().filter_map(|unit| unit.last.as_ref());
-    let mut paths: BTreeSet<PathBuf> = verdicts.flat_map(|verdict| files(verdict)).collect();
+    let open = snapshot.units.iter().filter_map(|unit| unit.last.as_deref());
+    let mut paths: BTreeSet<PathBuf> = open.chain(snapshot.workspace.iter()).flat_map(files).collect();
     paths.extend(params.previous_result_ids.iter().filter_map(|previous| previous.uri.to_file_path().ok()));
     let items = paths
         .iter()

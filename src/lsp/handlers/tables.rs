@@ -4,14 +4,15 @@
 //! In: [`Snapshot`], a place.  Out: the JSON of the command of the same name, or null where nothing is known.
 //! Holds afterwards: files are named as they lie on the disk, and lines are those of the text that the user sees.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tower_lsp::lsp_types::{Position, Url};
 
 use crate::cancel::{CancelToken, Cancelled};
+use crate::ids::InsnId;
 use crate::report::{Select, alternatives as alternatives_of, cfi_listing, orc_listing};
+use crate::source_map::CodeRange;
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
@@ -29,6 +30,26 @@ pub struct Spot<'a> {
 }
 
 impl Spot<'_> {
+    /// The instructions of the line, in the order of their addresses: its own, and those of functions inlined there.
+    pub fn insns(&self) -> Vec<InsnId> {
+        let (Some((name, line)), Some(map)) = (&self.select.at, self.anatomy.map()) else {
+            return Vec::new();
+        };
+        let insns = &self.anatomy.analysis.insns;
+        let mut ranges = map.locations(name, *line);
+        ranges.extend(map.inlined_at(name, *line));
+        let of_range = |range: &CodeRange| {
+            let (first, end) = (insns.containing(range.start), range.end);
+            let last = insns.of_section(range.start.section).next_back();
+            let all = first.zip(last).into_iter().flat_map(|(first, last)| (first.0..=last.0).map(InsnId));
+            all.take_while(move |&id| u64::from(insns.get(id).offset) < end)
+        };
+        let mut list: Vec<InsnId> = ranges.iter().flat_map(of_range).collect();
+        list.sort();
+        list.dedup();
+        list
+    }
+
     /// The object, as a person knows it.
     pub fn object(&self) -> String {
         let object = self.verdict.build.as_ref().map_or(&self.verdict.source, |build| &build.object);
@@ -53,9 +74,7 @@ pub fn spots<'a>(snapshot: &'a Snapshot, uri: &Url, position: Option<Position>) 
             Some(version) => document.backward(*version, position.line)?,
             None => position.line,
         };
-        let directory = verdict.build.as_ref().map_or(Path::new("/"), |build| &build.directory);
-        // The debug information may name a file in several ways; one of them has the lines.
-        let name = anatomy.names(path, directory).first()?;
+        let name = anatomy.names(path, verdict.directory()).first()?;
         Some(Spot { verdict, anatomy, select: Select { function: None, at: Some((name.to_string(), line + 1)) } })
     };
     snapshot.users_of(path).filter_map(|unit| unit.last.as_ref()).filter_map(of_unit).collect()
@@ -123,7 +142,7 @@ fn lead_to_texts(value: &mut Value, placer: &Placer<'_>) {
     match value {
         Value::Array(items) => items.iter_mut().for_each(|item| lead_to_texts(item, placer)),
         Value::Object(keys) => {
-            if let Some(file) = keys.get("file").and_then(Value::as_str).map(|name| placer.file(name)) {
+            if let Some(file) = keys.get("file").and_then(Value::as_str).map(|name| placer.verdict.file(name)) {
                 let line = keys.get("line").and_then(Value::as_u64).and_then(|line| u32::try_from(line).ok());
                 if let Some(line) = line {
                     keys.insert("line".to_owned(), json!(placer.range(&file, line, None).start.line + 1));
@@ -143,7 +162,7 @@ fn object(snapshot: &Snapshot, uri: &Url, cancel: &CancelToken) -> Result<Option
     if !is_object || snapshot.documents.get(uri).is_some() {
         return Ok(None);
     }
-    match snapshot.engine.inspect(&path, &snapshot.config, cancel) {
+    match snapshot.engine.inspect(&path, &snapshot.config, &snapshot.search(), cancel) {
         Ok(verdict) => Ok(Some(verdict)),
         Err(Trouble::Cancelled) => Err(Cancelled),
         Err(trouble) => {

@@ -1,0 +1,272 @@
+//! Sessions with the real engine: a compiler, an object, findings and states on their lines.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use orcls::lsp::Host;
+use orcls::lsp::engine::Toolchain;
+use serde_json::{Value, json};
+
+use super::client::Client;
+use super::{change, close, insert, lines, open};
+
+const GOOD: &str = "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\tpush %rbx\n\txor %eax, %eax\n\tpop %rbx\n\tret\n\
+                    \t.size f, .-f\n";
+/// The line of `pop`, from 0.
+const POP: u32 = 6;
+
+struct Project {
+    folder: tempfile::TempDir,
+}
+
+impl Project {
+    fn new(files: &[(&str, &str)], command: &str) -> Project {
+        let project = Project { folder: tempfile::tempdir().expect("a temporary folder") };
+        for (name, text) in files {
+            fs::write(project.path(name), text).expect("a file");
+        }
+        project.command(files[0].0, command);
+        project
+    }
+
+    fn command(&self, file: &str, command: &str) {
+        let entry = json!([{"directory": self.folder.path(), "file": file, "command": command}]);
+        fs::write(self.path("compile_commands.json"), entry.to_string()).expect("a file");
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        // Temporary folders may stand behind a link.
+        self.folder.path().canonicalize().expect("the folder is there").join(name)
+    }
+
+    fn uri(&self, name: &str) -> String {
+        format!("file://{}", self.path(name).display())
+    }
+
+    fn build(&self, command: &str) {
+        let mut words = command.split(' ');
+        let status =
+            Command::new(words.next().expect("a program")).args(words).current_dir(self.folder.path()).status();
+        assert!(status.expect("the compiler runs").success());
+    }
+
+    fn client(&self, settings: Value) -> Client {
+        let mut client = Client::connect(Host::new(Arc::new(Toolchain::new().expect("a private folder"))));
+        let publish = json!({"relatedInformation": true});
+        client.initialize(json!({
+            "capabilities": {"textDocument": {"publishDiagnostics": publish}},
+            "initializationOptions": settings,
+            "workspaceFolders": [{"uri": self.uri(""), "name": "x"}],
+        }));
+        client
+    }
+}
+
+const COMMAND: &str = "gcc -c -o a.o a.S";
+
+fn delete_line(line: u32) -> Value {
+    json!([{"range": {"start": {"line": line, "character": 0}, "end": {"line": line + 1, "character": 0}}, "text": ""}])
+}
+
+fn state(client: &mut Client, uri: &str) -> Value {
+    client.request("orcls/status", json!({"textDocument": {"uri": uri}})).expect("a status")
+}
+
+fn hover(client: &mut Client, uri: &str, line: u32) -> String {
+    let params = json!({"textDocument": {"uri": uri}, "position": {"line": line, "character": 1}});
+    let hover = client.request("textDocument/hover", params).expect("an answer");
+    hover["contents"]["value"].as_str().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_lost_pop_is_found_in_the_unsaved_text_and_undoing_clears_it() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, GOOD);
+    assert!(client.published_at(&uri, 1).is_empty());
+    change(&mut client, &uri, 2, delete_line(POP));
+    let found = client.published_at(&uri, 2);
+    assert_eq!(lines(&found), [u64::from(POP)], "{found:#?}");
+    assert_eq!(found[0]["code"], json!("return-with-modified-frame"));
+    assert_eq!(found[0]["data"]["objtool"], json!("f+0x3: return with modified stack frame"));
+    let related = found[0]["relatedInformation"].as_array().expect("remarks");
+    let push = related.iter().find(|remark| remark["location"]["range"]["start"]["line"] == json!(4));
+    assert!(push.is_some_and(|remark| remark["location"]["uri"] == json!(uri)), "{related:#?}");
+    change(&mut client, &uri, 3, insert(POP, 0, "\tpop %rbx\n"));
+    assert!(client.published_at(&uri, 3).is_empty());
+    assert_eq!(fs::read_to_string(project.path("a.S")).expect("a file"), GOOD);
+}
+
+#[test]
+fn hover_shows_the_frame_in_the_text_as_edited() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, GOOD);
+    client.published_at(&uri, 1);
+    let at_pop = hover(&mut client, &uri, POP);
+    assert!(at_pop.contains("CFA = `rsp+16` before `pop") && at_pop.contains("after it `rsp+8`"), "{at_pop}");
+    assert!(at_pop.contains("saved rbx") && at_pop.contains("ORC: `"), "{at_pop}");
+    // Two lines more above: the line is another one, its code the same, before the text is compiled and after.
+    change(&mut client, &uri, 2, insert(0, 0, "# a\n# b\n"));
+    assert!(hover(&mut client, &uri, POP + 2).contains("CFA = `rsp+16` before `pop"));
+    client.published_at(&uri, 2);
+    let fresh = hover(&mut client, &uri, POP + 2);
+    assert!(fresh.contains("CFA = `rsp+16` before `pop") && !fresh.contains("older text"), "{fresh}");
+    assert_eq!(hover(&mut client, &uri, 0), "");
+}
+
+#[test]
+fn what_does_not_compile_keeps_the_last_findings_where_they_have_moved_to() {
+    let bad = GOOD.replace("\tpop %rbx\n", "");
+    let project = Project::new(&[("a.S", &bad)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &bad);
+    assert_eq!(lines(&client.published_at(&uri, 1)), [6]);
+    change(&mut client, &uri, 2, insert(0, 0, "\tno such instruction\n"));
+    let kept = client.published_at(&uri, 2);
+    assert_eq!(lines(&kept), [7]);
+    assert_eq!(kept[0]["data"]["stale"], json!(true));
+    let status = state(&mut client, &uri);
+    assert_eq!(status["state"], json!("stale"));
+    assert!(status["message"].as_str().is_some_and(|text| text.contains("no such instruction")), "{status}");
+    change(&mut client, &uri, 3, delete_line(0));
+    let found = client.published_at(&uri, 3);
+    assert_eq!((lines(&found), &found[0]["data"]["stale"]), (vec![6], &json!(false)));
+}
+
+#[test]
+fn an_unsaved_header_takes_part() {
+    let text = format!("#include \"a.h\"\n{}", GOOD.replace("\tpop %rbx\n", "\tRESTORE\n"));
+    let project = Project::new(&[("a.S", &text), ("a.h", "#define RESTORE pop %rbx\n")], COMMAND);
+    let (source, header) = (project.uri("a.S"), project.uri("a.h"));
+    let mut client = project.client(json!({}));
+    open(&mut client, &source, &text);
+    assert!(client.published_at(&source, 1).is_empty());
+    open(&mut client, &header, "#define RESTORE pop %rbx\n");
+    change(&mut client, &header, 2, json!([{"text": "#define RESTORE nop\n"}]));
+    assert_eq!(lines(&client.published_at(&source, 1)), [8]);
+    close(&mut client, &header);
+    assert!(client.published_at(&source, 1).is_empty());
+}
+
+#[test]
+fn nothing_is_run_in_a_workspace_that_is_not_trusted() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let (uri, marker) = (project.uri("a.S"), project.path("ran"));
+    let wrapper = project.path("gcc");
+    fs::write(&wrapper, format!("#!/bin/sh\ntouch '{}'\nexec gcc \"$@\"\n", marker.display())).expect("a file");
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).expect("the mode can be set");
+    project.command("a.S", &format!("{} -c -o a.o a.S", wrapper.display()));
+    project.build("gcc -g -c -o a.o a.S");
+    let mut client = project.client(json!({"trusted": false, "compilers": [wrapper]}));
+    open(&mut client, &uri, GOOD);
+    assert!(client.published_at(&uri, 1).is_empty());
+    assert_eq!(state(&mut client, &uri)["state"], json!("fresh"));
+    assert!(hover(&mut client, &uri, POP).contains("CFA = `rsp+16`"));
+    change(&mut client, &uri, 2, delete_line(POP));
+    assert_eq!(state(&mut client, &uri)["state"], json!("untrusted"));
+    assert!(!marker.exists());
+    // Trust can be given while the server runs.
+    client.notify("workspace/didChangeConfiguration", json!({"settings": {"orcls": {"trusted": true}}}));
+    assert_eq!(lines(&client.published_at(&uri, 2)), [6]);
+    assert!(marker.exists());
+}
+
+#[test]
+fn a_missing_command_is_said_once() {
+    let project = Project::new(&[("a.S", GOOD), ("b.S", GOOD)], COMMAND);
+    fs::remove_file(project.path("compile_commands.json")).expect("it was there");
+    let mut client = project.client(json!({}));
+    for name in ["a.S", "b.S"] {
+        let uri = project.uri(name);
+        open(&mut client, &uri, GOOD);
+        assert!(client.published_at(&uri, 1).is_empty());
+        assert_eq!(state(&mut client, &uri)["state"], json!("no-command"));
+    }
+    let message = client.called("window/showMessage");
+    assert!(message["params"]["message"].as_str().is_some_and(|text| text.contains("compile_commands.json")));
+    project.command("a.S", COMMAND);
+    client.notify("workspace/didChangeWatchedFiles", json!({"changes": []}));
+    let uri = project.uri("a.S");
+    client.until_status(&uri, "fresh");
+}
+
+#[test]
+fn an_object_that_is_built_again_is_judged_again() {
+    let bad = GOOD.replace("\tpop %rbx\n", "");
+    let project = Project::new(&[("a.S", &bad)], COMMAND);
+    let uri = project.uri("a.S");
+    project.build("gcc -g -c -o a.o a.S");
+    let mut client = project.client(json!({"compile": "off"}));
+    open(&mut client, &uri, &bad);
+    assert_eq!(lines(&client.published_at(&uri, 1)), [6]);
+    fs::write(project.path("a.S"), GOOD).expect("a file");
+    project.build("gcc -g -c -o a.o a.S");
+    change(&mut client, &uri, 2, json!([{"text": GOOD}]));
+    assert!(client.published_at(&uri, 2).is_empty());
+}
+
+#[test]
+fn on_save_means_when_it_is_saved() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({"compile": "onSave"}));
+    open(&mut client, &uri, GOOD);
+    assert!(client.published_at(&uri, 1).is_empty());
+    change(&mut client, &uri, 2, delete_line(POP));
+    assert_eq!(state(&mut client, &uri)["state"], json!("stale"));
+    client.notify("textDocument/didSave", json!({"textDocument": {"uri": uri}}));
+    assert_eq!(lines(&client.published_at(&uri, 2)), [6]);
+}
+
+#[test]
+fn tables_are_those_of_the_command_line() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, GOOD);
+    client.published_at(&uri, 1);
+    let all = client.request("orcls/cfi", json!({"textDocument": {"uri": uri}})).expect("a table");
+    assert_eq!(all["instructions"].as_array().map(Vec::len), Some(4));
+    assert_eq!(all["instructions"][1]["cfa"], json!({"base": "rsp", "offset": 16}));
+    let place = json!({"textDocument": {"uri": uri}, "position": {"line": POP, "character": 0}});
+    let one = client.request("orcls/cfi", place).expect("a table");
+    assert_eq!(one["instructions"].as_array().map(Vec::len), Some(1));
+    assert_eq!(one["instructions"][0]["file"], json!(project.path("a.S")));
+    let orc = client.request("orcls/orc", json!({"textDocument": {"uri": uri}})).expect("a table");
+    assert_eq!(orc["rows"][1]["text"], json!("type:call sp:sp+16 bp:(und) signal:0"));
+    let none = client.request("orcls/alternatives", json!({"textDocument": {"uri": uri}})).expect("a table");
+    assert_eq!(none["groups"], json!([]));
+}
+
+#[test]
+fn the_workspace_is_checked_with_progress() {
+    let bad = GOOD.replace("\tpop %rbx\n", "");
+    let project = Project::new(&[("b.S", &bad), ("a.S", GOOD)], "gcc -c -o b.o b.S");
+    project.build("gcc -g -c -o a.o a.S");
+    project.build("gcc -g -c -o b.o b.S");
+    let mut client = project.client(json!({}));
+    let command = json!({"command": "orcls.server.checkWorkspace", "workDoneToken": "mine"});
+    let numbers = client.request("workspace/executeCommand", command).expect("numbers");
+    assert_eq!(numbers, json!({"objects": 2, "findings": 1, "withFindings": 1, "failed": 0}));
+    let begin = client.called("$/progress");
+    assert_eq!((&begin["params"]["token"], &begin["params"]["value"]["kind"]), (&json!("mine"), &json!("begin")));
+    let published = client.published(&project.uri("b.S"));
+    assert_eq!((published.version, lines(&published.diagnostics)), (None, vec![6]));
+    client.wait("the end", |m| m["params"]["value"]["kind"] == json!("end"));
+    client.forget("$/progress");
+    // An open file speaks for itself.
+    let uri = project.uri("b.S");
+    open(&mut client, &uri, GOOD);
+    assert!(client.published_at(&uri, 1).is_empty());
+    close(&mut client, &uri);
+    assert_eq!(lines(&client.published(&uri).diagnostics), [6]);
+    let error = client.request("workspace/executeCommand", json!({"command": "no"})).expect_err("unknown");
+    assert_eq!(error["code"], json!(-32602));
+}

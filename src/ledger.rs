@@ -75,9 +75,14 @@ impl Ledger {
             Some(owner) if naming.rules.once_per_function && !always => self.warned.insert(owner),
             _ => true,
         };
-        let text = format!("{}: {}", naming.place(shown.unwrap_or(at)), naming.text(&fault));
+        let place = naming.place(shown.unwrap_or(at));
+        let text = format!("{place}: {}", naming.text(&fault));
         let objtool = first.then_some(text);
         self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool);
+        let options = naming.options;
+        if first && !always && naming.rules.insn_repeated_in_backtrace && (options.backtrace || options.verbose) {
+            self.line(naming, format!("  {place}: "));
+        }
     }
 
     /// A finding at a place that need not be an instruction.

@@ -183,7 +183,9 @@ impl Walk<'_, '_> {
                 self.report(Weight::Warning, Fault::ReturnBeforeUntrain, id);
                 return Next::Found;
             }
-            Kind::ContextSwitch if flow.function(symbols, id).is_none() => return Next::End,
+            Kind::ContextSwitch if rules.unret_ends_at_context_switch && flow.function(symbols, id).is_none() => {
+                return Next::End;
+            }
             Kind::Sysret => return Next::End,
             Kind::Nop if flow.has(id, Flags::SAFE) => return Next::End,
             _ => {}

@@ -580,5 +580,7 @@ fn into_text(bytes: Vec<u8>) -> String {
 
 fn string_at(strings: &str, offset: u32) -> &str {
     let rest = strings.get(offset as usize..).unwrap_or("");
-    rest.split('\0').next().unwrap_or("")
+    // Names are short: a search by words would cost more to start.
+    let end = rest.bytes().position(|byte| byte == 0).unwrap_or(rest.len());
+    rest.get(..end).unwrap_or("")
 }

@@ -5,14 +5,14 @@
 //! Reads like: `tools/objtool/elf.c`, symbol reading and look-up.
 
 mod lookup;
-
-use rustc_hash::FxHashMap;
+mod names;
 
 use crate::finding::Fault;
 use crate::ids::{SectionId, SymbolId};
 use crate::image::{ElfImage, STB_GLOBAL, STB_LOCAL, STT_FILE, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::Rules;
 use lookup::AddressMap;
+use names::{Names, is_cold};
 
 /// What a symbol's name tells about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -49,19 +49,13 @@ pub struct Symbols {
     aliases: Vec<u32>,
     parents: Vec<u32>,
     children: Vec<u32>,
-    traits: FxHashMap<SymbolId, Traits>,
+    traits: Vec<Traits>,
     /// By section: the symbols in list order.
     lists: Vec<Vec<SymbolId>>,
     maps: Vec<AddressMap>,
-    names: FxHashMap<u64, SymbolId>,
+    names: Names,
     resolve_alias: bool,
-}
-
-fn hash_of(name: &str) -> u64 {
-    use std::hash::{Hash, Hasher};
-    let mut hasher = rustc_hash::FxHasher::default();
-    name.hash(&mut hasher);
-    hasher.finish()
+    zero_size_found: bool,
 }
 
 impl Symbols {
@@ -74,19 +68,22 @@ impl Symbols {
             aliases: (0..n as u32).collect(),
             parents: vec![0; n],
             children: vec![0; n],
-            traits: FxHashMap::default(),
+            traits: vec![Traits::default(); n],
             lists: vec![Vec::new(); image.sections.len()],
             maps: Vec::new(),
-            names: FxHashMap::default(),
+            names: Names::new(image),
             resolve_alias: rules.lookup_resolves_alias,
+            zero_size_found: rules.zero_size_symbols_found,
         };
-        for (id, _) in image.symbols() {
-            symbols.names.insert(hash_of(image.symbol_name(id)), id);
+        let by_address = lookup::by_address(image);
+        for ids in &by_address {
+            symbols.find_aliases(image, ids, rules);
         }
-        symbols.find_aliases(image, rules);
-        symbols.order(image, rules);
+        for (section, ids) in by_address.iter().enumerate() {
+            symbols.lists[section] = lookup::list_order(image, ids, rules.zero_size_symbols_found);
+        }
+        symbols.maps = by_address.iter().map(|ids| AddressMap::new(image, ids, rules)).collect();
         let faults = symbols.link_cold_parts(image, rules);
-        symbols.maps = lookup::address_maps(image, &symbols.kinds, &symbols.sizes, rules);
         symbols.classify(image, rules);
         (symbols, faults)
     }
@@ -136,12 +133,14 @@ impl Symbols {
 
     /// What the name tells.
     pub fn traits(&self, id: SymbolId) -> Traits {
-        self.traits.get(&id).copied().unwrap_or_default()
+        self.traits.get(id.index()).copied().unwrap_or_default()
     }
 
     /// Changes what is known about a symbol.
-    pub(crate) fn traits_mut(&mut self, id: SymbolId) -> &mut Traits {
-        self.traits.entry(id).or_default()
+    pub(crate) fn mark(&mut self, id: SymbolId, change: impl FnOnce(&mut Traits)) {
+        if let Some(traits) = self.traits.get_mut(id.index()) {
+            change(traits);
+        }
     }
 
     /// The symbols of a section in list order: the order in which they are owners and in which functions are followed.
@@ -151,11 +150,7 @@ impl Symbols {
 
     /// The symbol of this name; the last one of several.
     pub fn by_name(&self, image: &ElfImage, name: &str) -> Option<SymbolId> {
-        let id = *self.names.get(&hash_of(name))?;
-        if image.symbol_name(id) == name {
-            return Some(id);
-        }
-        image.symbols().rev().find(|(id, _)| image.symbol_name(*id) == name).map(|(id, _)| id)
+        self.names.all(image, name).next_back()
     }
 
     fn resolve(&self, id: Option<SymbolId>) -> Option<SymbolId> {
@@ -180,12 +175,12 @@ impl Symbols {
 
     /// The function whose range has the offset.
     pub fn function_containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
-        self.resolve(self.map(section)?.function_containing(offset))
+        self.resolve(self.map(section)?.function_containing(offset, self))
     }
 
     /// The symbol, not a section symbol, whose range has the offset.
     pub fn symbol_containing(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
-        self.resolve(self.map(section)?.symbol_containing(offset))
+        self.resolve(self.map(section)?.symbol_containing(offset, self))
     }
 
     /// How far the hole between symbols that the offset lies in reaches: 0 for no hole, `None` for up to the end.
@@ -196,32 +191,23 @@ impl Symbols {
         }
     }
 
-    /// See [`Symbols::alias`]. A symbol with another of the same place, type and size behind it in the table has it as
-    /// its alias.
-    fn find_aliases(&mut self, image: &ElfImage, rules: &Rules) {
-        let mut last: FxHashMap<(SectionId, u64, u8, u64), u32> = FxHashMap::default();
-        let eligible = |s: &crate::image::Symbol| {
-            if rules.zero_size_symbols_found { !s.is_undefined() } else { s.size != 0 }
-        };
-        for (id, s) in image.symbols().filter(|(_, s)| eligible(s)) {
-            last.insert((s.section, s.value, s.kind, s.size), id.0);
-        }
-        for (id, s) in image.symbols().filter(|(_, s)| eligible(s)) {
-            if let Some(&alias) = last.get(&(s.section, s.value, s.kind, s.size)) {
-                self.aliases[id.index()] = alias;
+    /// See [`Symbols::alias`]. Of the symbols of the same place, type and size the last one in the table stands for all.
+    fn find_aliases(&mut self, image: &ElfImage, by_address: &[(u64, SymbolId)], rules: &Rules) {
+        for alike in by_address.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
+            let symbols = alike.iter().map(|&(_, id)| (id, image.symbol(id)));
+            let eligible =
+                symbols.filter(
+                    |(_, symbol)| {
+                        if rules.zero_size_symbols_found { !symbol.is_undefined() } else { symbol.size != 0 }
+                    },
+                );
+            let mut alike: Vec<_> = eligible.map(|(id, symbol)| (symbol.kind, symbol.size, id.0)).collect();
+            alike.sort_unstable();
+            for same in alike.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+                for &(.., id) in same {
+                    self.aliases[id as usize] = same[same.len() - 1].2;
+                }
             }
-        }
-    }
-
-    /// See [`Symbols::of_section`]. Where zero-size symbols are taken out of the address tree again, a later symbol
-    /// comes to stand before them.
-    fn order(&mut self, image: &ElfImage, rules: &Rules) {
-        let mut by_section: Vec<Vec<SymbolId>> = vec![Vec::new(); image.sections.len()];
-        for (id, symbol) in image.symbols() {
-            by_section[symbol.section.index()].push(id);
-        }
-        for (section, ids) in by_section.into_iter().enumerate() {
-            self.lists[section] = lookup::list_order(image, ids, rules.zero_size_symbols_found);
         }
     }
 
@@ -237,23 +223,11 @@ impl Symbols {
         } else {
             self.lists.iter().flatten().copied().collect()
         };
-        let order: Vec<SymbolId> = order.into_iter().filter(|&id| image.symbol_name(id).contains(".cold")).collect();
-        let mut same_name: FxHashMap<u64, Vec<SymbolId>> = FxHashMap::default();
-        let mut files = Vec::new();
-        if rules.cold_forces_function && !order.is_empty() {
-            for &id in &order {
-                let name = image.symbol_name(id);
-                same_name.insert(hash_of(name.split(".cold").next().unwrap_or(name)), Vec::new());
-            }
-            for (id, symbol) in image.symbols() {
-                if let Some(ids) = same_name.get_mut(&hash_of(image.symbol_name(id))) {
-                    ids.push(id);
-                }
-                if symbol.kind == STT_FILE {
-                    files.push(id);
-                }
-            }
-        }
+        let order: Vec<SymbolId> = order.into_iter().filter(|&id| is_cold(image.symbol_name(id))).collect();
+        let files: Vec<SymbolId> = match rules.cold_forces_function && !order.is_empty() {
+            true => image.symbols().filter(|(_, symbol)| symbol.kind == STT_FILE).map(|(id, _)| id).collect(),
+            false => Vec::new(),
+        };
         for id in order {
             let name = image.symbol_name(id);
             let Some(at) = name.find(".cold") else { continue };
@@ -274,7 +248,7 @@ impl Symbols {
             }
             let parent = if rules.cold_forces_function {
                 self.kinds[id.index()] = STT_FUNC;
-                self.parent_by_file(image, id, parent_name, &same_name, &files)
+                self.parent_by_file(image, id, parent_name, &files)
             } else {
                 self.by_name(image, parent_name)
             };
@@ -304,25 +278,10 @@ impl Symbols {
     }
 
     /// A local symbol of the same source file comes first, then one that is not local.
-    fn parent_by_file(
-        &self,
-        image: &ElfImage,
-        cold: SymbolId,
-        name: &str,
-        same_name: &FxHashMap<u64, Vec<SymbolId>>,
-        files: &[SymbolId],
-    ) -> Option<SymbolId> {
+    fn parent_by_file(&self, image: &ElfImage, cold: SymbolId, name: &str, files: &[SymbolId]) -> Option<SymbolId> {
         let file_of = |id: SymbolId| files.partition_point(|&file| file < id);
         let is_local = |id: &SymbolId| image.symbol(*id).binding == STB_LOCAL;
-        let candidates = || {
-            same_name
-                .get(&hash_of(name))
-                .into_iter()
-                .flatten()
-                .rev()
-                .copied()
-                .filter(|&id| image.symbol_name(id) == name)
-        };
+        let candidates = || self.names.all(image, name).rev();
         candidates()
             .find(|id| is_local(id) && file_of(*id) == file_of(cold))
             .or_else(|| candidates().find(|id| !is_local(id)))
@@ -330,11 +289,13 @@ impl Symbols {
 
     fn classify(&mut self, image: &ElfImage, rules: &Rules) {
         for (id, symbol) in image.symbols() {
+            let may_be_label = rules.local_labels && self.kind(id) == STT_NOTYPE;
+            if !may_be_label && symbol.binding != STB_GLOBAL {
+                continue;
+            }
             let name = image.symbol_name(id);
-            let mut traits = Traits {
-                local_label: rules.local_labels && self.kind(id) == STT_NOTYPE && name.starts_with(".L"),
-                ..Traits::default()
-            };
+            let traits = &mut self.traits[id.index()];
+            traits.local_label = may_be_label && name.starts_with(".L");
             if symbol.binding == STB_GLOBAL {
                 let plain = if rules.wide_thunk_names { name.strip_prefix("__pi_").unwrap_or(name) } else { name };
                 traits.static_call_tramp = name.starts_with("__SCT__");
@@ -346,9 +307,6 @@ impl Symbols {
                 traits.profiling = name.starts_with("__sanitizer_cov_")
                     || (rules.tsan_is_profiling
                         && (name.starts_with("__tsan_func_") || name == "__tsan_atomic_signal_fence"));
-            }
-            if traits != Traits::default() {
-                self.traits.insert(id, traits);
             }
         }
     }

@@ -173,7 +173,7 @@ impl<'a> Builder<'a> {
             kind::UNRET_BEGIN => b.graph.set(id, Flags::UNRET),
             kind::REACHABLE => b.graph.clear(id, Flags::DEAD_END),
             kind::NOCFI => match b.graph.owner(id) {
-                Some(owner) => b.symbols.traits_mut(owner).nocfi = true,
+                Some(owner) => b.symbols.mark(owner, |traits| traits.nocfi = true),
                 None => b.insn_fault(Weight::Fatal, Fault::DodgyNocfi, id),
             },
             kind => b.insn_fault(Weight::Fatal, Fault::UnknownAnnotation { kind: kind as i32 }, id),

@@ -153,9 +153,9 @@ impl Builder<'_> {
             };
             let Some(function) = function else { continue };
             if self.rules.ignore_is_per_symbol {
-                self.symbols.traits_mut(function).ignore = true;
+                self.symbols.mark(function, |traits| traits.ignore = true);
                 if let Some(child) = self.symbols.child(function) {
-                    self.symbols.traits_mut(child).ignore = true;
+                    self.symbols.mark(child, |traits| traits.ignore = true);
                 }
             } else {
                 for id in self.insns_of(function) {
@@ -171,7 +171,7 @@ impl Builder<'_> {
         }
         for name in super::names::uaccess_safe(self.rules.kernel) {
             if let Some(symbol) = self.symbols.by_name(self.image, name) {
-                self.symbols.traits_mut(symbol).uaccess_safe = true;
+                self.symbols.mark(symbol, |traits| traits.uaccess_safe = true);
             }
         }
     }
@@ -203,7 +203,7 @@ impl Builder<'_> {
             if let Some(function) = target
                 && self.image.symbol_name(function).contains(".cold")
             {
-                self.symbols.traits_mut(function).ignore = true;
+                self.symbols.mark(function, |traits| traits.ignore = true);
             }
         }
     }

@@ -57,7 +57,7 @@ impl Builder<'_> {
             if symbol.is_undefined() || frame_known(&rows, at) {
                 continue;
             }
-            self.symbols.traits_mut(function).ignore = true;
+            self.symbols.mark(function, |traits| traits.ignore = true);
             for id in self.insns_of(function) {
                 self.graph.set(id, Flags::IGNORE);
             }

@@ -3,29 +3,57 @@
 //! In: the symbols of a section.  Out: [`AddressMap`].
 //! Holds afterwards: each look-up is a binary search, whatever symbols overlap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::OnceLock;
 
+use super::Symbols;
 use crate::ids::SymbolId;
-use crate::image::{ElfImage, STT_FUNC, STT_SECTION};
+use crate::image::{ElfImage, STT_SECTION};
 use crate::kernel::rules::Rules;
+
+/// By section: its symbols with their addresses, ties by position in the symbol table.
+pub fn by_address(image: &ElfImage) -> Vec<Vec<(u64, SymbolId)>> {
+    let mut sections = vec![Vec::new(); image.sections.len()];
+    for (id, symbol) in image.symbols() {
+        sections[symbol.section.index()].push((symbol.value, id));
+    }
+    for symbols in &mut sections {
+        symbols.sort();
+    }
+    sections
+}
 
 /// The symbols of one section by address.
 #[derive(Clone, Debug, Default)]
 pub struct AddressMap {
     /// By start, ties by position in the symbol table.
     tree: Vec<(u64, SymbolId)>,
-    /// Where the answer of [`AddressMap::function_containing`] changes.
-    functions: Vec<(u64, Option<SymbolId>)>,
-    /// Where the answer of [`AddressMap::symbol_containing`] changes.
-    symbols: Vec<(u64, Option<SymbolId>)>,
+    /// Made for the first question: most sections are never asked about.
+    functions: OnceLock<Answers>,
+    symbols: OnceLock<Answers>,
 }
 
-fn answer(segments: &[(u64, Option<SymbolId>)], offset: u64) -> Option<SymbolId> {
-    let behind = segments.partition_point(|&(start, _)| start <= offset);
-    segments[..behind].last()?.1
+/// Where the answer to a question changes, and to what.
+type Answers = Vec<(u64, Option<SymbolId>)>;
+
+fn answer(answers: &Answers, offset: u64) -> Option<SymbolId> {
+    let behind = answers.partition_point(|&(start, _)| start <= offset);
+    answers[..behind].last()?.1
 }
 
 impl AddressMap {
+    /// Of a section's symbols those that the release finds by address.
+    pub fn new(image: &ElfImage, symbols: &[(u64, SymbolId)], rules: &Rules) -> AddressMap {
+        let found = |&&(_, id): &&(u64, SymbolId)| {
+            let symbol = image.symbol(id);
+            // Undefined symbols share section 0, where no address means anything.
+            symbol.size != 0 || (rules.zero_size_symbols_found && !symbol.is_undefined())
+        };
+        let tree = symbols.iter().filter(found).copied().collect();
+        AddressMap { tree, ..AddressMap::default() }
+    }
+
     /// The symbols that start at the offset, in order.
     pub fn starting_at(&self, offset: u64) -> impl Iterator<Item = SymbolId> {
         let first = self.tree.partition_point(|&(start, _)| start < offset);
@@ -33,13 +61,25 @@ impl AddressMap {
     }
 
     /// The function whose range has the offset, the first one of several.
-    pub fn function_containing(&self, offset: u64) -> Option<SymbolId> {
-        answer(&self.functions, offset)
+    pub fn function_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
+        let answers = self.functions.get_or_init(|| {
+            let minimum = u64::from(symbols.zero_size_found);
+            let ranges = self.tree.iter().enumerate().filter(|(_, (_, id))| symbols.is_function(*id));
+            answers(ranges.map(|(order, &(start, id))| (start, symbols.size(id).max(minimum), (0, order), id)))
+        });
+        answer(answers, offset)
     }
 
     /// The symbol whose range has the offset, the release's choice of several.
-    pub fn symbol_containing(&self, offset: u64) -> Option<SymbolId> {
-        answer(&self.symbols, offset)
+    pub fn symbol_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
+        let answers = self.symbols.get_or_init(|| {
+            let ranges = self.tree.iter().enumerate().filter(|(_, (_, id))| symbols.kind(*id) != STT_SECTION);
+            answers(ranges.map(|(order, &(start, id))| {
+                let size = symbols.size(id);
+                (start, size, (if symbols.resolve_alias { size } else { 0 }, order), id)
+            }))
+        });
+        answer(answers, offset)
     }
 
     /// See [`super::Symbols::hole`].
@@ -59,81 +99,42 @@ impl AddressMap {
     }
 }
 
-/// Builds the map of every section.
-pub fn address_maps(image: &ElfImage, kinds: &[u8], sizes: &[u64], rules: &Rules) -> Vec<AddressMap> {
-    let mut maps = vec![AddressMap::default(); image.sections.len()];
-    for (id, symbol) in image.symbols() {
-        // Undefined symbols share section 0, where no address means anything.
-        if symbol.size != 0 || (rules.zero_size_symbols_found && !symbol.is_undefined()) {
-            maps[symbol.section.index()].tree.push((symbol.value, id));
+/// Sweeps over ranges `(start, size, rank, id)` in the order of their starts, and notes wherever the range with the
+/// smallest rank changes.
+fn answers(ranges: impl Iterator<Item = (u64, u64, (u64, usize), SymbolId)>) -> Answers {
+    let mut ranges = ranges.filter(|&(_, size, _, _)| size != 0).peekable();
+    let mut open = BinaryHeap::new();
+    let mut out: Answers = Vec::new();
+    let mut at = 0;
+    loop {
+        while let Some((start, size, rank, id)) = ranges.next_if(|&(start, ..)| start <= at) {
+            open.push(Reverse((rank, id, start.saturating_add(size))));
         }
-    }
-    for map in &mut maps {
-        map.tree.sort();
-        let ranges = |wanted: &dyn Fn(SymbolId) -> bool, minimum: u64| {
-            map.tree
-                .iter()
-                .enumerate()
-                .filter(|(_, (_, id))| wanted(*id))
-                .map(|(order, &(start, id))| (start, sizes[id.index()].max(minimum), order, id))
-                .filter(|&(_, size, _, _)| size != 0)
-                .collect::<Vec<_>>()
-        };
-        let is_function = |id: SymbolId| kinds[id.index()] == STT_FUNC;
-        let is_symbol = |id: SymbolId| kinds[id.index()] != STT_SECTION;
-        let functions = ranges(&is_function, u64::from(rules.zero_size_symbols_found));
-        let symbols = ranges(&is_symbol, 0);
-        map.functions = segments(&functions, |_, order| (0, order));
-        map.symbols = if rules.lookup_resolves_alias {
-            segments(&symbols, |size, order| (size, order))
-        } else {
-            segments(&symbols, |_, order| (0, order))
+        while open.peek().is_some_and(|Reverse((.., end))| *end <= at) {
+            open.pop();
+        }
+        let best = open.peek().map(|&Reverse((_, id, end))| (id, end));
+        let holder = best.map(|(id, _)| id);
+        if out.last().is_none_or(|&(_, before)| before != holder) {
+            out.push((at, holder));
+        }
+        let next = ranges.peek().map(|&(start, ..)| start);
+        at = match (best, next) {
+            (Some((_, end)), next) => next.map_or(end, |next| next.min(end)),
+            (None, Some(next)) => next,
+            (None, None) => return out,
         };
     }
-    maps
-}
-
-/// Sweeps over ranges `(start, size, order, id)` and notes wherever the range with the smallest rank changes.
-fn segments(
-    ranges: &[(u64, u64, usize, SymbolId)],
-    rank: impl Fn(u64, usize) -> (u64, usize),
-) -> Vec<(u64, Option<SymbolId>)> {
-    let mut events: Vec<(u64, bool, (u64, usize), SymbolId)> = Vec::with_capacity(ranges.len() * 2);
-    for &(start, size, order, id) in ranges {
-        events.push((start, true, rank(size, order), id));
-        events.push((start.saturating_add(size), false, rank(size, order), id));
-    }
-    events.sort_unstable_by_key(|&(at, begins, rank, _)| (at, begins, rank));
-    let mut open: BTreeSet<((u64, usize), SymbolId)> = BTreeSet::new();
-    let mut out: Vec<(u64, Option<SymbolId>)> = Vec::new();
-    let mut i = 0;
-    while i < events.len() {
-        let at = events[i].0;
-        while i < events.len() && events[i].0 == at {
-            let (_, begins, rank, id) = events[i];
-            if begins {
-                open.insert((rank, id));
-            } else {
-                open.remove(&(rank, id));
-            }
-            i += 1;
-        }
-        let now = open.first().map(|&(_, id)| id);
-        if out.last().is_none_or(|&(_, before)| before != now) {
-            out.push((at, now));
-        }
-    }
-    out
 }
 
 /// The order of objtool's per-section symbol list: each symbol goes behind the last one that starts at or before it in
 /// the tree, and zero-size symbols leave the tree again unless they are found by address.
-pub fn list_order(image: &ElfImage, ids: Vec<SymbolId>, zero_size_found: bool) -> Vec<SymbolId> {
+pub fn list_order(image: &ElfImage, symbols: &[(u64, SymbolId)], zero_size_found: bool) -> Vec<SymbolId> {
+    let mut ids: Vec<SymbolId> = symbols.iter().map(|&(_, id)| id).collect();
     if zero_size_found {
-        let mut ids = ids;
-        ids.sort_by_key(|&id| image.symbol(id).value);
         return ids;
     }
+    ids.sort_unstable();
     // `after[i]`: what follows entry i of `ids` in the list; the list's head is the extra entry at the end.
     let head = ids.len();
     let mut after: Vec<Option<usize>> = vec![None; ids.len() + 1];

@@ -13,6 +13,9 @@ return {
   -- A kernel from an archive has no .git, but MAINTAINERS.
   root_markers = { 'compile_commands.json', '.git', 'MAINTAINERS' },
   workspace_required = false,
+  -- Findings are pushed to clients that can not be told to pull again. Neovim 0.12 says that it can, and then asks only
+  -- about files that are not open, when the server has findings for those too.
+  capabilities = { workspace = { diagnostics = { refreshSupport = false } } },
   settings = { orcls = {} },
   -- With the first message already: `trusted = false` must hold before anything could be compiled.
   before_init = function(params, config)

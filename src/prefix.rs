@@ -7,6 +7,7 @@ use crate::decode::Kind;
 use crate::finding::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
+use crate::kernel::rules::Addition;
 use crate::ledger::{Ledger, Weight};
 
 /// A prefix symbol `__pfx_NAME` that objtool creates.
@@ -26,7 +27,8 @@ const NAME_PREFIX: &str = "__pfx_";
 
 /// Finds the prefixes, and gives them the states of their functions.
 pub fn prefixes(input: &Input<'_>, map: &mut CfiMap, ledger: &mut Ledger) -> Vec<Prefix> {
-    let Some(size) = input.options.prefix.filter(|&size| size != 0) else { return Vec::new() };
+    let known = input.rules.additions.contains(&Addition::Prefixes);
+    let Some(size) = input.options.prefix.filter(|&size| known && size != 0) else { return Vec::new() };
     if !input.rules.prefix_by_patchable_entries {
         return by_padding(input, map, size);
     }

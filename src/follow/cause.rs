@@ -27,6 +27,8 @@ use super::trail::Passed;
 
 /// No finding names more operations than this.
 const MOST: usize = 12;
+/// A stack with more on it than this is not followed word by word.
+const DEEPEST: usize = 1024;
 
 /// Bytes on the stack, and who put them there.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -84,10 +86,15 @@ pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: 
         | Fault::UnexpectedEndOfSection { .. } => replay::base_changes(input, new),
         _ => Vec::new(),
     };
+    shorten(&mut steps);
+    steps
+}
+
+/// Keeps the first step of each instruction, and of these the first few.
+fn shorten(steps: &mut Vec<Step>) {
     let mut known = rustc_hash::FxHashSet::default();
     steps.retain(|step| known.insert((step.insn, step.kind == StepKind::Missing)));
     steps.truncate(MOST);
-    steps
 }
 
 fn last_of(input: &Input<'_>, way: &[Passed], kinds: &[Kind]) -> Vec<Step> {
@@ -110,6 +117,7 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
     if stack.odd.is_empty() {
         stack.odd = replay::base_changes(input, way);
     }
+    shorten(&mut stack.odd);
     let twins: Vec<Step> = stack.odd.iter().flat_map(|odd| twins(input, way, odd)).collect();
     stack.odd.extend(twins);
     stack.odd
@@ -194,11 +202,19 @@ fn run(input: &Input<'_>, way: &[Passed]) -> Stack {
         for op in input.insns.ops(passed.insn) {
             stack.apply(passed.insn, op);
         }
+        if stack.lost || stack.is_large() {
+            // Until a hint says where the stack is.
+            stack = Stack { lost: true, ..Stack::default() };
+        }
     }
     stack
 }
 
 impl Stack {
+    fn is_large(&self) -> bool {
+        [self.slots.len(), self.taken.len(), self.odd.len(), self.unusual.len()].into_iter().any(|n| n > DEEPEST)
+    }
+
     fn apply(&mut self, insn: InsnId, op: &StackOp) {
         match (op.dest, op.src) {
             (Dest::Push, Source::Reg(register)) => self.put(insn, 8, Some(register)),

@@ -11,6 +11,8 @@ use crate::ids::InsnId;
 
 /// Ways longer than this are not replayed.
 const LONGEST: usize = 100_000;
+/// Steps of trails and ways that are put together in all. Only objects made for it have more to tell.
+const MOST: usize = 1_000_000;
 
 /// An instruction on a way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,12 +41,14 @@ pub struct Segments {
     segments: Vec<Segment>,
     /// By instruction; empty when trails are not wanted.
     first_visit: Vec<u32>,
+    /// How many of [`MOST`] steps are left.
+    left: usize,
 }
 
 impl Segments {
     /// Space for `n` instructions; with none, nothing is remembered.
     pub fn new(n: usize) -> Segments {
-        Segments { segments: Vec::new(), first_visit: vec![u32::MAX; n] }
+        Segments { segments: Vec::new(), first_visit: vec![u32::MAX; n], left: MOST }
     }
 
     fn push(&mut self, segment: Segment) -> SegmentId {
@@ -72,11 +76,14 @@ impl Segments {
         }
     }
 
-    /// The branches from the start of the walk to an instruction of a segment.
-    pub fn trail(&self, segment: SegmentId) -> Vec<Step> {
+    /// The branches from the start of the walk to an instruction of a segment. Empty when all trails and ways together
+    /// are too long.
+    pub fn trail(&mut self, segment: SegmentId) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut at = Some(segment);
         while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
+            let Some(left) = self.left.checked_sub(1) else { return Vec::new() };
+            self.left = left;
             steps.push(Step { kind: segment.kind, insn: segment.from, to: Some(segment.start), bytes: 0 });
             at = segment.parent;
         }
@@ -84,11 +91,12 @@ impl Segments {
         steps
     }
 
-    /// Every instruction from the start of the walk to `to`, which belongs to `segment`. Empty when there are too many.
-    pub(super) fn way(&self, flow: &FlowGraph, insns: &InsnTable, segment: SegmentId, to: InsnId) -> Vec<Passed> {
+    /// Every instruction from the start of the walk to `to`, which belongs to `segment`. Empty when there are too many,
+    /// or when all trails and ways together are too long.
+    pub(super) fn way(&mut self, flow: &FlowGraph, insns: &InsnTable, segment: SegmentId, to: InsnId) -> Vec<Passed> {
         let mut legs = Vec::new();
         let (mut at, mut end, mut acted) = (Some(segment), to, true);
-        while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
+        while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)).filter(|_| legs.len() < LONGEST) {
             legs.push((segment.start, end, acted));
             end = segment.from;
             acted = matches!(segment.kind, StepKind::Taken | StepKind::Jump);
@@ -100,12 +108,13 @@ impl Segments {
             while insn != end {
                 way.push(Passed { insn, acted: true });
                 match flow.next(insns, insn) {
-                    Some(next) if way.len() < LONGEST => insn = next,
+                    Some(next) if way.len() < LONGEST.min(self.left) => insn = next,
                     _ => return Vec::new(),
                 }
             }
             way.push(Passed { insn: end, acted });
         }
+        self.left = self.left.saturating_sub(way.len());
         way
     }
 
@@ -115,7 +124,7 @@ impl Segments {
     }
 
     /// A recorded state with the way by which it came.
-    pub fn state_at(&self, insn: InsnId, state: CfiState) -> StateAt {
+    pub fn state_at(&mut self, insn: InsnId, state: CfiState) -> StateAt {
         let trail = self.first(insn).map_or_else(Vec::new, |segment| self.trail(segment));
         StateAt { insn, state, trail }
     }

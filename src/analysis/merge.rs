@@ -3,9 +3,15 @@
 //! In: objtool's findings, and a second walk that never gives up a function.  Out: all findings, each with its states
 //! and path, and objtool's text where objtool prints one.
 
+use std::collections::VecDeque;
+use std::mem::{Discriminant, discriminant};
+
+use rustc_hash::FxHashMap;
+
 use crate::cancel::{CancelToken, Cancelled};
-use crate::finding::Finding;
+use crate::finding::{Fault, Finding};
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
+use crate::ids::{CodeLoc, InsnId};
 use crate::ledger::Ledger;
 
 /// The second walk's states, and the findings of both.
@@ -18,11 +24,15 @@ pub(super) fn everything(
     let mut ledger = Ledger::default();
     let scope = if options.stackval || options.orc || options.uaccess { Scope::All } else { Scope::Noinstr };
     let (states, _) = follow(input, Policy::Everything, scope, &mut ledger, cancel)?;
+    let mut twins: FxHashMap<Likeness, VecDeque<usize>> = FxHashMap::default();
+    for (index, finding) in ledger.findings.iter().enumerate() {
+        twins.entry(likeness(finding)).or_default().push_back(index);
+    }
     let mut more: Vec<Option<Finding>> = ledger.findings.into_iter().map(Some).collect();
     let mut findings = Vec::with_capacity(more.len());
     for known in &objtool.findings {
-        let twin = more.iter_mut().find(|slot| slot.as_ref().is_some_and(|finding| same(finding, known)));
-        let finding = match twin.and_then(Option::take) {
+        let twin = twins.get_mut(&likeness(known)).and_then(VecDeque::pop_front);
+        let finding = match twin.and_then(|index| more[index].take()) {
             Some(detailed) => Finding { objtool: known.objtool.clone(), ..detailed },
             None => known.clone(),
         };
@@ -32,7 +42,9 @@ pub(super) fn everything(
     Ok((states, findings))
 }
 
-/// Whether two findings are one: the same kind at the same place.
-fn same(a: &Finding, b: &Finding) -> bool {
-    std::mem::discriminant(&a.fault) == std::mem::discriminant(&b.fault) && a.at == b.at && a.insn == b.insn
+/// Two findings that have this in common are one: the same kind at the same place.
+type Likeness = (Discriminant<Fault>, Option<CodeLoc>, Option<InsnId>);
+
+fn likeness(finding: &Finding) -> Likeness {
+    (discriminant(&finding.fault), finding.at, finding.insn)
 }

@@ -5,12 +5,15 @@
 
 #[path = "support/fixture.rs"]
 mod fixture;
+#[path = "robustness/hostile.rs"]
+mod hostile;
 #[path = "robustness/mutate.rs"]
 mod mutate;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -28,8 +31,8 @@ use orcls::orc;
 use orcls::report;
 use orcls::source_map::Lines;
 
-/// A case that takes longer, on a machine that does other things besides, hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(20);
+/// A case that takes longer hangs, even where the code is not optimised and the machine does other things besides.
+const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// How often the object may be read in whole.
 const READ_LIMIT: u64 = 40;
 /// What the whole program may take.
@@ -189,5 +192,55 @@ fn mutants_of_the_fixtures_end_quietly() {
             _ => KernelChoice::Fixed(*kernel),
         };
         (mutant(object, &mut dice), options, kernel)
+    });
+}
+
+#[test]
+fn small_objects_that_ask_for_much_end_soon() {
+    let objects = hostile::objects();
+    run_cases("hostile", objects.len() * Kernel::ALL.len(), |number| {
+        let (what, object) = &objects[number % objects.len()];
+        let kernel = Kernel::ALL[number / objects.len()];
+        println!("case {number}: {kernel}, {what}");
+        (object.clone(), all_checks(), KernelChoice::Fixed(kernel))
+    });
+}
+
+/// A part of the corpus of kernel objects; nothing where it is not beside the repository.
+fn kernel_objects() -> Vec<(Vec<u8>, Kernel)> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut objects = Vec::new();
+    for kernel in Kernel::ALL {
+        let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../shared/corpus/dev-{kernel}.tar.zst"));
+        if !archive.is_file() {
+            eprintln!("skipped: the kernel objects of {kernel}, {} is not there", archive.display());
+            continue;
+        }
+        let pattern = format!("*/objects/{kernel}-[0-3]*.o");
+        let mut tar = Command::new("tar");
+        tar.arg("--zstd").arg("-xf").arg(&archive).arg("-C").arg(folder.path()).args(["--wildcards", &pattern]);
+        if !tar.status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: the kernel objects of {kernel}, tar and zstd are needed for them");
+            continue;
+        }
+        let unpacked = folder.path().join(format!("dev-{kernel}/objects"));
+        let entries = std::fs::read_dir(unpacked).into_iter().flatten().flatten();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        paths.sort();
+        objects.extend(paths.iter().take(100).map(|path| (std::fs::read(path).expect("the object"), kernel)));
+    }
+    objects
+}
+
+#[test]
+fn kernel_objects_and_their_mutants_end_quietly() {
+    let objects = kernel_objects();
+    run_cases("kernel", 3 * objects.len(), |number| {
+        let (object, kernel) = &objects[number / 3];
+        let bytes = match number % 3 {
+            0 => object.clone(),
+            _ => mutant(object, &mut Dice::new(number as u64)),
+        };
+        (bytes, all_checks(), KernelChoice::Fixed(*kernel))
     });
 }

@@ -130,10 +130,10 @@ fn jump_tables() -> String {
 
 fn nested_branches() -> String {
     let mut source = ".type f,@function\nf:\n".to_owned();
-    for i in 0..15_000 {
+    for i in 0..6_000 {
         writeln!(source, "je l{i}\n push %rbp").expect("a string takes it");
     }
-    for i in 0..15_000 {
+    for i in 0..6_000 {
         writeln!(source, "l{i}: pop %rbp").expect("a string takes it");
     }
     source + "ret\n.size f,.-f"

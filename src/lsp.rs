@@ -20,6 +20,7 @@ pub mod config;
 pub mod session;
 pub mod verdict;
 pub mod names;
+pub mod pages;
 pub mod engine;
 pub mod units;
 pub mod snapshot;

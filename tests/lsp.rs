@@ -2,6 +2,8 @@
 
 #[path = "lsp/client.rs"]
 mod client;
+#[path = "lsp/process.rs"]
+mod process;
 #[path = "lsp/real.rs"]
 mod real;
 #[path = "lsp/script.rs"]

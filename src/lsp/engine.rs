@@ -26,18 +26,20 @@ use crate::source_map::Lines;
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
 use super::names::Names;
+use super::pages::Pages;
 use super::verdict::{Anatomy, Basis, Engine, Task, Timing, Trouble, Verdict};
 
 /// Runs compilers and analyses.
 pub struct Toolchain {
     scratch: Scratch,
+    pages: Pages,
     finder: Mutex<Option<(Search, Arc<Finder>)>>,
 }
 
 impl Toolchain {
     /// An engine with a private folder of its own.
     pub fn new() -> std::io::Result<Toolchain> {
-        Ok(Toolchain { scratch: Scratch::new()?, finder: Mutex::new(None) })
+        Ok(Toolchain { scratch: Scratch::new()?, pages: Pages::in_cache(), finder: Mutex::new(None) })
     }
 
     /// The finder for this search; it keeps what it has read for as long as the search stays the same.
@@ -58,8 +60,10 @@ impl Engine for Toolchain {
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
         let begin = Instant::now();
         let build = self.finder(&task.search).source(&task.source).map_err(Trouble::NoCommand)?;
-        let judging = Judging { task, build: Arc::new(build), names: Names::new(task), begin, cancel };
-        judging.judge(&self.scratch)
+        let (build, names) = (Arc::new(build), Names::new(task));
+        let mut verdict = Judging { task, build, names, begin, cancel }.judge(&self.scratch)?;
+        verdict.pages = self.pages.addresses(verdict.codes());
+        Ok(verdict)
     }
 
     fn inspect(
@@ -87,6 +91,7 @@ impl Engine for Toolchain {
         let source = source.unwrap_or_else(|| object.to_owned());
         let mut verdict = Verdict::new(source, Basis::Object(written(object)), report);
         verdict.files = files;
+        verdict.pages = self.pages.addresses(verdict.codes());
         verdict.texts = names.texts(verdict.files.values());
         verdict.build = build.map(Arc::new);
         verdict.anatomy = Some(Anatomy::new(analysis, lines));

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tower_lsp::lsp_types::{
-    Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString, Position, Range, Url,
+    CodeDescription, Diagnostic, DiagnosticRelatedInformation, DiagnosticSeverity, Location, NumberOrString, Position,
+    Range, Url,
 };
 
 use crate::report::findings::{PathStep, ReportedFinding, Severity};
@@ -135,10 +136,12 @@ impl Placer<'_> {
             "offset": finding.offset,
             "stale": freshness != Freshness::Fresh,
         });
+        let page = self.verdict.pages.get(&finding.code).filter(|_| session.code_description).cloned();
         Some(Diagnostic {
             range: self.range(&place.file, place.line, place.column),
             severity: Some(severity),
             code: Some(NumberOrString::String(finding.code.slug().to_owned())),
+            code_description: page.map(|href| CodeDescription { href }),
             source: Some("orcls".to_owned()),
             message,
             related_information: (session.related_information && !remarks.is_empty()).then_some(remarks),

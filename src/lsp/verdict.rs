@@ -9,11 +9,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use rustc_hash::FxHashMap;
+use tower_lsp::lsp_types::Url;
 
 use crate::analysis::Analysis;
 use crate::build::{Build, NotFound, Search};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::compile::{normal, real_path};
+use crate::finding::Code;
 use crate::report::Report;
 use crate::source_map::{Lines, SourceMap};
 
@@ -123,6 +125,8 @@ pub struct Verdict {
     pub versions: FxHashMap<PathBuf, i32>,
     /// The file that each name in the report means.
     pub files: FxHashMap<Arc<str>, PathBuf>,
+    /// The page of each finding's code.
+    pub pages: FxHashMap<Code, Url>,
     /// The text of files that findings name and that are not open.
     pub texts: FxHashMap<PathBuf, Arc<Text>>,
     /// The other files that its code was made from.
@@ -173,6 +177,7 @@ impl Verdict {
             object_time: None,
             versions: FxHashMap::default(),
             files: FxHashMap::default(),
+            pages: FxHashMap::default(),
             texts: FxHashMap::default(),
             includes: Vec::new(),
             report,
@@ -184,6 +189,11 @@ impl Verdict {
 }
 
 impl Verdict {
+    /// The codes of its findings.
+    pub fn codes(&self) -> impl Iterator<Item = Code> {
+        self.report.findings.iter().map(|finding| finding.code)
+    }
+
     /// The folder that the compiler ran in; names of the debug information may be relative to it.
     pub fn directory(&self) -> &Path {
         self.build.as_ref().map_or(Path::new("/"), |build| &build.directory)

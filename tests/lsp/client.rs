@@ -5,6 +5,10 @@
 //! server was left unread, or the test fails.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
@@ -12,21 +16,25 @@ use std::time::{Duration, Instant};
 use orcls::lsp::verdict::Engine;
 use orcls::lsp::{Ending, Host, serve};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 /// Longer than anything a test waits for; a test that gets here has failed.
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 /// What the tests' clients never look at, unless they ask for it.
 const NOISE: [&str; 1] = ["orcls/statusChanged"];
 
+enum Server {
+    Here(Runtime, Option<JoinHandle<std::io::Result<Ending>>>),
+    Process(Child),
+    Gone,
+}
+
 /// The test's end of a session.
 pub struct Client {
-    runtime: Option<Runtime>,
-    input: Option<DuplexStream>,
-    server: Option<JoinHandle<std::io::Result<Ending>>>,
+    server: Server,
+    input: Option<Box<dyn Write + Send>>,
     inbox: Receiver<Value>,
     unread: Vec<Value>,
     next_id: i64,
@@ -34,31 +42,38 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a server on several threads and connects to it.
+    /// Starts a server on several threads of this process and connects to it.
     pub fn connect(host: Host) -> Client {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
         let runtime = runtime.expect("a runtime starts");
-        let (input, server_input) = tokio::io::duplex(1 << 16);
-        let (server_output, output) = tokio::io::duplex(1 << 16);
-        let server = runtime.spawn(serve(server_input, server_output, host, std::future::pending()));
+        let (ours, theirs) = UnixStream::pair().expect("a socket");
+        theirs.set_nonblocking(true).expect("the socket can be set");
+        let server = runtime.spawn(async move {
+            let (input, output) = tokio::net::UnixStream::from_std(theirs)?.into_split();
+            serve(input, output, host, std::future::pending()).await
+        });
+        let output = ours.try_clone().expect("the socket can be shared");
+        Client::new(Server::Here(runtime, Some(server)), Box::new(Half(ours)), output)
+    }
+
+    /// Starts a server as a process of its own.
+    pub fn spawn(command: &mut Command) -> Client {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the server starts");
+        let (input, output) = child.stdin.take().zip(child.stdout.take()).expect("pipes");
+        Client::new(Server::Process(child), Box::new(input), output)
+    }
+
+    fn new(server: Server, input: Box<dyn Write + Send>, output: impl Read + Send + 'static) -> Client {
         let (sender, inbox) = channel();
-        runtime.spawn(async move {
+        std::thread::spawn(move || {
             let mut output = BufReader::new(output);
-            while let Some(message) = read(&mut output).await {
+            while let Some(message) = read(&mut output) {
                 if sender.send(message).is_err() {
                     return;
                 }
             }
         });
-        Client {
-            runtime: Some(runtime),
-            input: Some(input),
-            server: Some(server),
-            inbox,
-            unread: Vec::new(),
-            next_id: 1,
-            open: BTreeSet::new(),
-        }
+        Client { server, input: Some(input), inbox, unread: Vec::new(), next_id: 1, open: BTreeSet::new() }
     }
 
     /// Connects with the usual patience and initialises.
@@ -80,10 +95,8 @@ impl Client {
 
     /// Writes raw bytes.
     pub fn write(&mut self, bytes: &[u8]) {
-        let (Some(runtime), Some(input)) = (&self.runtime, &mut self.input) else {
-            panic!("the client has hung up");
-        };
-        runtime.block_on(input.write_all(bytes)).expect("the server reads");
+        let input = self.input.as_mut().expect("the client has not hung up");
+        input.write_all(bytes).and_then(|()| input.flush()).expect("the server reads");
     }
 
     fn send(&mut self, message: &Value) {
@@ -223,14 +236,44 @@ impl Client {
         self.input = None;
     }
 
+    /// Leaves in order, without a look at what the server has said.
+    pub fn abandon(&mut self) {
+        self.leave();
+        while self.inbox.recv().is_ok() {}
+        self.unread.clear();
+    }
+
+    /// The server's process.
+    pub fn process(&self) -> u32 {
+        match &self.server {
+            Server::Process(child) => child.id(),
+            Server::Here(..) | Server::Gone => panic!("the server is no process of its own"),
+        }
+    }
+
     /// Waits for the server to end.
     #[track_caller]
     pub fn ended(&mut self) -> Ending {
-        let (Some(runtime), Some(server)) = (&self.runtime, self.server.take()) else {
-            panic!("the server has ended before");
-        };
-        let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, server).await });
-        ended.expect("the server ends").expect("the server does not panic").expect("the server could start")
+        match std::mem::replace(&mut self.server, Server::Gone) {
+            Server::Here(runtime, server) => {
+                let server = server.expect("the server has not ended before");
+                let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, server).await });
+                runtime.shutdown_background();
+                ended.expect("the server ends").expect("the server does not panic").expect("the server could start")
+            }
+            Server::Process(mut child) => {
+                let deadline = Instant::now() + DEADLINE;
+                loop {
+                    match child.try_wait().expect("the process is ours") {
+                        Some(status) if status.success() => return Ending::Orderly,
+                        Some(_) => return Ending::Abrupt,
+                        None => assert!(Instant::now() < deadline, "the server does not end"),
+                    }
+                    std::thread::yield_now();
+                }
+            }
+            Server::Gone => panic!("the server has ended before"),
+        }
     }
 
     fn leave(&mut self) {
@@ -244,16 +287,37 @@ impl Client {
 impl Drop for Client {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            if self.server.is_some() {
+            if !matches!(self.server, Server::Gone) {
                 self.leave();
             }
             let unread = self.unread().to_vec();
             assert!(unread.is_empty(), "the server said more than the test heard: {unread:#?}");
             assert!(self.open.is_empty(), "requests without an answer: {:?}", self.open);
         }
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        match std::mem::replace(&mut self.server, Server::Gone) {
+            Server::Here(runtime, _) => runtime.shutdown_background(),
+            Server::Process(mut child) => drop(child.kill().and_then(|()| child.wait())),
+            Server::Gone => {}
         }
+    }
+}
+
+/// One half of a socket: closing it closes the direction.
+struct Half(UnixStream);
+
+impl Write for Half {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl Drop for Half {
+    fn drop(&mut self) {
+        self.0.shutdown(Shutdown::Write).ok();
     }
 }
 
@@ -266,11 +330,11 @@ pub struct Published {
     pub diagnostics: Vec<Value>,
 }
 
-async fn read(output: &mut BufReader<DuplexStream>) -> Option<Value> {
+fn read(output: &mut impl BufRead) -> Option<Value> {
     let mut length = 0;
     loop {
         let mut line = String::new();
-        if output.read_line(&mut line).await.ok()? == 0 {
+        if output.read_line(&mut line).ok()? == 0 {
             return None;
         }
         if let Some(value) = line.strip_prefix("Content-Length: ") {
@@ -281,6 +345,6 @@ async fn read(output: &mut BufReader<DuplexStream>) -> Option<Value> {
         }
     }
     let mut body = vec![0; length];
-    output.read_exact(&mut body).await.ok()?;
+    output.read_exact(&mut body).ok()?;
     Some(serde_json::from_slice(&body).expect("the server writes JSON"))
 }

@@ -92,6 +92,9 @@ fn a_lost_pop_is_found_in_the_unsaved_text_and_undoing_clears_it() {
     assert_eq!(lines(&found), [u64::from(POP)], "{found:#?}");
     assert_eq!(found[0]["code"], json!("return-with-modified-frame"));
     assert_eq!(found[0]["data"]["objtool"], json!("f+0x3: return with modified stack frame"));
+    let page =
+        found[0]["codeDescription"]["href"].as_str().and_then(|href| href.strip_prefix("file://")).expect("a page");
+    assert!(fs::read_to_string(page).expect("a file").contains("return-with-modified-frame"));
     let related = found[0]["relatedInformation"].as_array().expect("remarks");
     let push = related.iter().find(|remark| remark["location"]["range"]["start"]["line"] == json!(4));
     assert!(push.is_some_and(|remark| remark["location"]["uri"] == json!(uri)), "{related:#?}");

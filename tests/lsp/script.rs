@@ -9,7 +9,7 @@ use orcls::cancel::CancelToken;
 use orcls::finding::Code;
 use orcls::kernel::Kernel;
 use orcls::lsp::config::Config;
-use orcls::lsp::verdict::{Basis, Engine, Task, Timing, Trouble, Verdict};
+use orcls::lsp::verdict::{Basis, Engine, Task, Trouble, Verdict};
 use orcls::report::Report;
 use orcls::report::findings::{ReportedFinding, Severity};
 
@@ -77,26 +77,13 @@ pub fn verdict(task: &Task, mut findings: Vec<ReportedFinding>) -> Verdict {
     for finding in &findings {
         files.extend(finding.file.iter().map(|file| (Arc::clone(file), std::path::PathBuf::from(&**file))));
     }
-    Verdict {
-        source: task.source.clone(),
-        build: None,
-        basis: Basis::Buffer,
-        object_time: None,
-        versions: open.filter_map(|document| Some((document.path.clone()?, document.version))).collect(),
-        includes: files.values().filter(|file| **file != task.source).cloned().collect(),
-        files,
-        texts: Default::default(),
-        report: Report {
-            object: "a.o".to_owned(),
-            kernel: Kernel::V6_12,
-            findings,
-            unjudged: Vec::new(),
-            no_source: None,
-        },
-        anatomy: None,
-        timing: Timing::default(),
-        notes: Vec::new(),
-    }
+    let report =
+        Report { object: "a.o".to_owned(), kernel: Kernel::V6_12, findings, unjudged: Vec::new(), no_source: None };
+    let mut verdict = Verdict::new(task.source.clone(), Basis::Buffer, report);
+    verdict.versions = open.filter_map(|document| Some((document.path.clone()?, document.version))).collect();
+    verdict.includes = files.values().filter(|file| **file != task.source).cloned().collect();
+    verdict.files = files;
+    verdict
 }
 
 /// A finding at a line of the source file.

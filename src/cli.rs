@@ -4,6 +4,7 @@
 //! Holds afterwards: no input file was changed; only `orc write` writes, and only to the file that `-o` names.
 
 mod check;
+mod demo;
 mod doctor;
 mod explain;
 mod inputs;
@@ -16,6 +17,7 @@ mod queue;
 mod sarif;
 mod sources;
 mod text;
+mod uri;
 
 use std::process::ExitCode;
 
@@ -70,6 +72,8 @@ enum Command {
     Alternatives(listing::Alternatives),
     /// Say what a finding means, why it matters and how to fix it
     Explain(explain::Arguments),
+    /// Build an example that breaks the stack, and show what an editor would show
+    Demo,
     /// Say which command, object, flags and kernel would be used for a file, and why
     Doctor(doctor::Arguments),
 }
@@ -92,6 +96,7 @@ pub fn run() -> ExitCode {
         Command::Orc(arguments) => orc::run(&arguments),
         Command::Cfi(arguments) => listing::cfi(&arguments),
         Command::Alternatives(arguments) => listing::alternatives(&arguments),
+        Command::Demo => demo::run(),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
     };

@@ -390,6 +390,23 @@ fn explain_lists_and_explains() {
 }
 
 #[test]
+fn the_demo_shows_a_conflict_and_its_cure() {
+    let folder = Folder::new();
+    let output = folder.command(&["demo"]).env("TMPDIR", folder.path()).output().unwrap();
+    let (shown, said) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!((output.status.code(), said.as_str()), (Some(0), ""));
+    let (before, after) = shown.split_once("After an edit, not saved").expect("the edit is shown");
+    assert!(before.contains("alternative-stack-conflict: "), "{shown}");
+    assert!(
+        before.contains("objtool would say: save_fl+0x0: stack layout conflict in alternatives: save_fl+0x7"),
+        "{shown}"
+    );
+    assert!(before.contains("Hover on line 11") && before.contains("CFA rsp+16"), "{shown}");
+    assert!(after.contains("no findings"), "{shown}");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
 fn doctor_says_what_it_took_and_why() {
     let folder = Folder::with_both();
     let here = folder.path().display();

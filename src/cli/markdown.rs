@@ -26,14 +26,17 @@ pub(crate) fn styled(page: &str) -> String {
     text
 }
 
-/// A line of running text: what stands between backquotes is code.
+/// A line of running text: what stands between backquotes is code, between double asterisks bold.
 fn inline(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
-    for (at, part) in line.split('`').enumerate() {
+    for (at, part) in line.trim_end().split('`').enumerate() {
         if at % 2 == 1 {
             text.push_str(&format!("{CODE}{part}{CODE:#}"));
-        } else {
-            text.push_str(&part.replace(" · ", &format!(" {DIM}·{DIM:#} ")));
+            continue;
+        }
+        for (at, part) in part.split("**").enumerate() {
+            let part = part.replace(" · ", &format!(" {DIM}·{DIM:#} "));
+            text.push_str(&if at % 2 == 1 { format!("{BOLD}{part}{BOLD:#}") } else { part });
         }
     }
     text
@@ -45,8 +48,8 @@ mod tests {
 
     #[test]
     fn without_styles_only_the_marks_are_gone() {
-        let page = "# Title\n\nUse `ret`.\n\n```asm\n\tret\n```\n";
+        let page = "# Title\n\nUse `ret`, **not** `**`.  \n\n```asm\n\tret\n```\n";
         let plain = anstream::adapter::strip_str(&styled(page)).to_string();
-        assert_eq!(plain, "Title\n\nUse ret.\n\n            ret\n");
+        assert_eq!(plain, "Title\n\nUse ret, not **.\n\n            ret\n");
     }
 }

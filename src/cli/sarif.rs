@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::uri::uri;
 use crate::catalogue::{self, Severity};
 use crate::finding::Code;
 use crate::report::findings::PathStep;
@@ -115,35 +116,9 @@ fn location(
     location
 }
 
-/// A reference to a file (RFC 3986 §3.3): absolute paths become `file:` URIs, relative ones stay relative.
-fn uri(path: &str) -> String {
-    use std::fmt::Write;
-    let mut uri = String::from(if path.starts_with('/') { "file://" } else { "" });
-    for byte in path.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => uri.push(char::from(byte)),
-            _ => {
-                let _ = write!(uri, "%{byte:02X}");
-            }
-        }
-    }
-    uri
-}
-
 /// The same for the same fault in a later build: it depends on no offset and on no line.
 fn fingerprint(report: &Report, finding: &ReportedFinding) -> String {
     let file = finding.file.as_deref().unwrap_or(&report.object);
     let file = file.rsplit('/').next().unwrap_or(file);
     format!("{}:{file}:{}", finding.code, finding.function.as_deref().unwrap_or_default())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::uri;
-
-    #[test]
-    fn paths_become_uris() {
-        assert_eq!(uri("/a b/c.S"), "file:///a%20b/c.S");
-        assert_eq!(uri("arch/x86/a#.c"), "arch/x86/a%23.c");
-    }
 }

@@ -3,10 +3,12 @@
 //! Out: [`CfiState`], what it is made of, and how a stack operation changes it ([`apply`]).
 //! Reads like: `struct cfi_state` in `tools/objtool/include/objtool/cfi.h`.
 
+mod idle;
 mod intern;
 pub mod op;
 mod step;
 
+pub use idle::{Demands, Facts};
 pub use intern::Interner;
 pub use op::{Dest, Source, StackOp};
 pub use step::{Context, StepFault, apply};

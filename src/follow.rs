@@ -6,9 +6,11 @@
 
 mod cause;
 mod checks;
+mod mark;
 mod merge;
 mod replay;
 mod trail;
+mod transition;
 mod walk;
 
 use crate::cancel::{CancelToken, Cancelled};
@@ -25,6 +27,7 @@ use crate::options::Options;
 use crate::symbols::Symbols;
 use crate::wording::Naming;
 
+use mark::Mark;
 use walk::{Walk, WalkState};
 
 /// How far to go.
@@ -64,8 +67,8 @@ impl<'a> Input<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct CfiMap {
     pub(crate) states: Vec<CfiState>,
-    /// By instruction; `u32::MAX` where no path leads.
-    pub(crate) of_insn: Vec<u32>,
+    /// By instruction; see [`Mark`].
+    pub(crate) marks: Vec<u32>,
     /// The alternatives' states, one per byte.
     pub flat: FlatCfi,
     /// Whether the walk gave up on a path before its end.
@@ -75,7 +78,7 @@ pub struct CfiMap {
 impl CfiMap {
     /// No path leads to any of `n` instructions.
     pub(crate) fn nowhere(n: usize, slot_tables: &[u32]) -> CfiMap {
-        CfiMap { of_insn: vec![u32::MAX; n], flat: FlatCfi::new(slot_tables), ..CfiMap::default() }
+        CfiMap { marks: vec![0; n], flat: FlatCfi::new(slot_tables), ..CfiMap::default() }
     }
 
     /// The state before the instruction; `None` where no path leads.
@@ -85,7 +88,7 @@ impl CfiMap {
 
     /// The interned state before the instruction.
     pub fn id(&self, id: InsnId) -> Option<CfiId> {
-        self.of_insn.get(id.index()).copied().filter(|&s| s != u32::MAX).map(CfiId)
+        Mark(self.marks.get(id.index()).copied()?).state()
     }
 
     /// The state with this id.

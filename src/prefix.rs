@@ -102,13 +102,13 @@ fn by_patchable_entries(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: 
 
 /// Gives the instructions from `from` up to `first` the state of `first`.
 fn spread(input: &Input<'_>, map: &mut CfiMap, from: InsnId, first: InsnId) {
-    let state = map.of_insn[first.index()];
-    if state == u32::MAX {
+    if map.id(first).is_none() {
         return;
     }
+    let mark = map.marks[first.index()];
     let mut at = Some(from);
     while let Some(id) = at.filter(|&id| id < first) {
-        map.of_insn[id.index()] = state;
+        map.marks[id.index()] = mark;
         at = input.insns.next_in_section(id);
     }
 }

@@ -4,15 +4,17 @@
 
 use rustc_hash::FxHashMap;
 
-use super::CfiState;
+use super::{CfiState, Facts};
 use crate::ids::CfiId;
 
 /// The distinct states met so far.
 #[derive(Clone, Debug, Default)]
 pub struct Interner {
     states: Vec<CfiState>,
-    /// By hash: the states that have it.
-    ids: FxHashMap<u64, Vec<CfiId>>,
+    /// By state.
+    facts: Vec<Facts>,
+    /// By hash; of states that have the same, the later ones are behind it.
+    ids: FxHashMap<u64, CfiId>,
 }
 
 fn hash_of(state: &CfiState) -> u64 {
@@ -25,19 +27,28 @@ fn hash_of(state: &CfiState) -> u64 {
 impl Interner {
     /// The id of a state.
     pub fn intern(&mut self, state: CfiState) -> CfiId {
-        let ids = self.ids.entry(hash_of(&state)).or_default();
-        if let Some(&id) = ids.iter().find(|id| self.states[id.index()] == state) {
-            return id;
+        let mut hash = hash_of(&state);
+        while let Some(&id) = self.ids.get(&hash) {
+            if self.states[id.index()] == state {
+                return id;
+            }
+            hash = hash.wrapping_add(1);
         }
         let id = CfiId::from_index(self.states.len());
+        self.facts.push(Facts::of(&state));
         self.states.push(state);
-        ids.push(id);
+        self.ids.insert(hash, id);
         id
     }
 
     /// The state.
     pub fn get(&self, id: CfiId) -> &CfiState {
         &self.states[id.index()]
+    }
+
+    /// What is known of the state.
+    pub fn facts(&self, id: CfiId) -> Facts {
+        self.facts[id.index()]
     }
 
     /// All states, by id.

@@ -130,6 +130,11 @@ impl InsnTable {
         &self.ops[self.op_list(id) as usize]
     }
 
+    /// All lists of operations, by number.
+    pub(crate) fn op_lists(&self) -> impl Iterator<Item = &[StackOp]> {
+        self.ops.iter().map(|ops| &**ops)
+    }
+
     /// The number of the instruction's list of operations: equal numbers, equal lists. The empty list has number 0.
     pub(crate) fn op_list(&self, id: InsnId) -> u32 {
         match self.get(id).ops {

@@ -6,7 +6,7 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::cfi::{CfiState, Context, Dest, Interner, Source, apply};
+use crate::cfi::{CfiState, Demands, Interner};
 use crate::decode::Kind;
 use crate::finding::{Fault, StateAt, StepKind};
 use crate::flatten::FlatCfi;
@@ -15,7 +15,9 @@ use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::Ledger;
 
+use super::mark::Mark;
 use super::trail::{SegmentId, Segments};
+use super::transition::Transitions;
 use super::{CfiMap, Input, Policy, cause, merge};
 
 /// What is carried along a path.
@@ -84,11 +86,12 @@ pub(super) struct Walk<'a, 'l> {
     pub policy: Policy,
     ledger: &'l mut Ledger,
     pub states: Interner,
-    pub of_insn: Vec<u32>,
-    visits: Vec<u8>,
+    /// By instruction; see [`Mark`].
+    marks: Vec<u32>,
     flat: FlatCfi,
-    /// Transitions met before: state and operations to state.
-    memo: FxHashMap<(u32, u32), u32>,
+    pub transitions: Transitions,
+    /// By list of operations.
+    demands: Vec<Demands>,
     hints: FxHashMap<InsnId, CfiId>,
     pub segments: Segments,
     said: FxHashSet<(std::mem::Discriminant<Fault>, InsnId)>,
@@ -98,7 +101,11 @@ pub(super) struct Walk<'a, 'l> {
     initial: CfiId,
 }
 
-const NONE: u32 = u32::MAX;
+/// Instructions of these kinds do nothing that a path depends on but what their stack operations do.
+const QUIET_KINDS: [Kind; 5] = [Kind::Other, Kind::Nop, Kind::Trap, Kind::Endbr, Kind::LeaRip];
+/// Instructions with one of these need a closer look.
+const LOUD: Flags =
+    Flags(Flags::DEAD_END.0 | Flags::IGNORE.0 | Flags::HINT.0 | Flags::ALTERNATES.0 | Flags::GROUP.0 | Flags::INSTR.0);
 
 impl<'a, 'l> Walk<'a, 'l> {
     pub(super) fn new(input: Input<'a>, policy: Policy, ledger: &'l mut Ledger) -> Self {
@@ -112,10 +119,10 @@ impl<'a, 'l> Walk<'a, 'l> {
             policy,
             ledger,
             states,
-            of_insn: vec![NONE; n],
-            visits: vec![0; n],
+            marks: vec![0; n],
             flat: FlatCfi::new(&input.flow.slot_tables),
-            memo: FxHashMap::default(),
+            transitions: Transitions::new(n),
+            demands: input.insns.op_lists().map(Demands::of).collect(),
             hints,
             segments: Segments::new(if policy == Policy::Everything { n } else { 0 }),
             said: FxHashSet::default(),
@@ -135,7 +142,11 @@ impl<'a, 'l> Walk<'a, 'l> {
     }
 
     pub(super) fn visited(&self, id: InsnId) -> bool {
-        self.visits[id.index()] != 0
+        self.mark(id).is_visited()
+    }
+
+    fn mark(&self, id: InsnId) -> Mark {
+        Mark(self.marks[id.index()])
     }
 
     pub(super) fn has_restore_hints(&self) -> bool {
@@ -150,12 +161,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     }
 
     pub(super) fn finish(self) -> CfiMap {
-        CfiMap {
-            states: self.states.into_states(),
-            of_insn: self.of_insn,
-            flat: self.flat,
-            incomplete: self.incomplete,
-        }
+        CfiMap { states: self.states.into_states(), marks: self.marks, flat: self.flat, incomplete: self.incomplete }
     }
 
     /// A finding that objtool prints without a place.
@@ -236,9 +242,33 @@ impl<'a, 'l> Walk<'a, 'l> {
                     frame.previous = Some(frame.insn);
                     frame.insn = insn;
                     frame.phase = Phase::Arrive;
+                    self.stroll(frame);
                 }
             }
         }
+    }
+
+    /// Goes on over new instructions of the same owner that leave everything as it is.
+    fn stroll(&mut self, frame: &mut Frame) {
+        let Input { flow, insns, .. } = self.input;
+        let Some(previous) = frame.previous else { return };
+        let owner = flow.owner(previous);
+        let facts = self.states.facts(frame.state.cfi);
+        let mark = Mark(0).visit(frame.state.cfi, frame.state.uaccess);
+        let mut at = frame.insn;
+        while !self.visited(at)
+            && flow.owner(at) == owner
+            && !flow.has(at, LOUD)
+            && QUIET_KINDS.contains(&flow.kind(at))
+            && facts.meet(self.demands[insns.op_list(at) as usize])
+            && let Some(next) = insns.next_in_section(at)
+        {
+            self.marks[at.index()] = mark.0;
+            self.segments.visit(at, frame.segment, true);
+            frame.previous = Some(at);
+            at = next;
+        }
+        frame.insn = at;
     }
 
     /// Case 3 to 6 of the walk: who owns the instruction, whether it was seen before, its state.
@@ -258,13 +288,13 @@ impl<'a, 'l> Walk<'a, 'l> {
                 return self.give_up(Fault::IgnoredFunctionReached, frame, true);
             }
         }
-        let bit = 1u8 << u8::from(frame.state.uaccess);
+        let mark = self.mark(id);
         let hint = flow.has(id, Flags::HINT);
-        if self.visits[id.index()] != 0 {
+        if mark.is_visited() {
             if !hint && !self.merges(frame) {
                 return Step::Next(if self.policy == Policy::Objtool { Next::Fail } else { Next::End });
             }
-            if self.visits[id.index()] & bit != 0 {
+            if mark.is_visited_with(frame.state.uaccess) {
                 return Step::Next(Next::End);
             }
         }
@@ -282,9 +312,8 @@ impl<'a, 'l> Walk<'a, 'l> {
                 frame.state.cfi = state;
             }
         }
-        self.of_insn[id.index()] = frame.state.cfi.0;
-        self.segments.visit(id, frame.segment, self.visits[id.index()] == 0);
-        self.visits[id.index()] |= bit;
+        self.marks[id.index()] = mark.visit(frame.state.cfi, frame.state.uaccess).0;
+        self.segments.visit(id, frame.segment, !mark.is_visited());
         if flow.has(id, Flags::GROUP)
             && let Some(group) = flow.group_of(id)
         {
@@ -338,10 +367,9 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// Whether the state fits the one that another path brought.
     fn merges(&mut self, frame: &Frame) -> bool {
-        let recorded = CfiId(self.of_insn[frame.insn.index()]);
-        if recorded == frame.state.cfi {
+        let Some(recorded) = self.mark(frame.insn).state().filter(|&recorded| recorded != frame.state.cfi) else {
             return true;
-        }
+        };
         let (a, b) = (self.states.get(recorded), self.states.get(frame.state.cfi));
         let mismatches = merge::compare(a, b, self.input.rules.all_register_mismatches);
         let merged = mismatches.is_empty();
@@ -386,13 +414,13 @@ impl<'a, 'l> Walk<'a, 'l> {
         let Some(saved) = saved else {
             return Err(self.give_up(Fault::RestoreWithoutSave, frame, true));
         };
-        if self.visits[saved.index()] == 0 {
+        let Some(state) = self.mark(saved).state() else {
             if rules.restore_deferred && frame.previous.is_none() {
                 return Err(Step::Next(Next::End));
             }
             return Err(self.give_up(Fault::RestoreBeforeSave, frame, true));
-        }
-        Ok(CfiId(self.of_insn[saved.index()]))
+        };
+        Ok(state)
     }
 
     fn alternate(&mut self, function: Option<SymbolId>, frame: &mut Frame, n: usize) -> Step {
@@ -433,7 +461,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn act(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
         let ops = self.input.insns.op_list(frame.insn);
         if ops != 0 && !self.input.flow.has(frame.insn, Flags::NO_OPS) {
-            match self.apply_ops(frame, ops) {
+            match self.apply_ops(frame.insn, ops, &mut frame.state) {
                 Ok(()) => {}
                 Err(fault) => return self.give_up(fault, frame, false),
             }
@@ -463,53 +491,6 @@ impl<'a, 'l> Walk<'a, 'l> {
             return Step::Next(Next::End);
         }
         Step::Forward
-    }
-
-    fn apply_ops(&mut self, frame: &mut Frame, ops: u32) -> Result<(), Fault> {
-        let Input { insns, flow, symbols, options, rules, .. } = self.input;
-        let id = frame.insn;
-        let in_function = flow.function(symbols, id).is_some();
-        let next = flow.next(insns, id);
-        let hint_follows = next.is_some_and(|next| flow.has(next, Flags::HINT));
-        let context = Context { in_function, hint_follows, stackval: options.stackval, rules };
-        let tracked = options.uaccess && flow.has(id, Flags::GROUP);
-        if !tracked {
-            let key = (frame.state.cfi.0, ops << 2 | u32::from(in_function) << 1 | u32::from(hint_follows));
-            if let Some(&state) = self.memo.get(&key) {
-                frame.state.cfi = CfiId(state);
-                return Ok(());
-            }
-            let mut state = self.states.get(frame.state.cfi).clone();
-            for op in insns.ops(id) {
-                apply(&mut state, op, &context)?;
-            }
-            frame.state.cfi = self.states.intern(state);
-            self.memo.insert(key, frame.state.cfi.0);
-            return Ok(());
-        }
-        let mut state = self.states.get(frame.state.cfi).clone();
-        for op in insns.ops(id) {
-            apply(&mut state, op, &context)?;
-            if op.dest == Dest::Pushf {
-                let walk = &mut frame.state;
-                if walk.uaccess_stack == 0 {
-                    walk.uaccess_stack = 1;
-                } else if walk.uaccess_stack >> 31 != 0 {
-                    return Err(Fault::PushfStackExhausted);
-                }
-                walk.uaccess_stack = walk.uaccess_stack << 1 | u32::from(walk.uaccess);
-            }
-            if op.src == Source::Popf && frame.state.uaccess_stack != 0 {
-                let walk = &mut frame.state;
-                walk.uaccess = walk.uaccess_stack & 1 != 0;
-                walk.uaccess_stack >>= 1;
-                if walk.uaccess_stack == 1 {
-                    walk.uaccess_stack = 0;
-                }
-            }
-        }
-        frame.state.cfi = self.states.intern(state);
-        Ok(())
     }
 
     /// A finding behind which the state is not known.
@@ -545,9 +526,8 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
         let mut states = Vec::new();
         if let Some(first) = first {
-            let recorded = self.of_insn[first.index()];
-            if recorded != NONE {
-                states.push(self.segments.state_at(first, self.states.get(CfiId(recorded)).clone()));
+            if let Some(recorded) = self.mark(first).state() {
+                states.push(self.segments.state_at(first, self.states.get(recorded).clone()));
             }
         }
         let trail = self.segments.trail(frame.segment);

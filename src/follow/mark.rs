@@ -1,0 +1,35 @@
+//! What the walk knows of an instruction.
+//!
+//! Out: [`Mark`], the state before it and how it was visited, in one number; 0 where no path leads.
+
+use crate::ids::CfiId;
+
+/// What the walk knows of an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark(pub u32);
+
+impl Mark {
+    /// The state before the instruction; `None` where no path leads.
+    pub fn state(self) -> Option<CfiId> {
+        (self.0 >> 2).checked_sub(1).map(CfiId)
+    }
+
+    /// Whether a path leads to the instruction.
+    pub fn is_visited(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether a path leads there with user access open, or closed.
+    pub fn is_visited_with(self, uaccess: bool) -> bool {
+        self.0 & bit(uaccess) != 0
+    }
+
+    /// The mark behind one more visit, which brings a state.
+    pub fn visit(self, state: CfiId, uaccess: bool) -> Mark {
+        Mark((state.0 + 1) << 2 | self.0 & 3 | bit(uaccess))
+    }
+}
+
+fn bit(uaccess: bool) -> u32 {
+    1 << u32::from(uaccess)
+}

@@ -25,8 +25,9 @@ use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
 use patch::{Fix, Patch};
 
-/// More compiles than these are not spent on one request.
+/// More compiles than these are not spent on one finding: assembly compiles at once, C takes its time.
 const MOST_TRIES: usize = 64;
+const MOST_TRIES_OF_C: usize = 10;
 /// More actions than these for one finding confuse.
 const MOST_ACTIONS: usize = 4;
 
@@ -70,13 +71,14 @@ pub fn code_actions(
     };
     let prover = Prover { snapshot, document, unit, verdict };
     let mut actions = Vec::new();
+    let mut titles = Vec::new();
     for finding in &verdict.report.findings {
         let Some(case) = case(snapshot, document, verdict, finding) else { continue };
         let line = case.line as u32;
         if line < params.range.start.line || line > params.range.end.line {
             continue;
         }
-        prover.offer(&case, params, &mut actions, cancel)?;
+        prover.offer(&case, params, &mut actions, &mut titles, cancel)?;
     }
     Ok(Some(actions))
 }
@@ -127,6 +129,7 @@ impl Prover<'_> {
         case: &Case<'_>,
         params: &CodeActionParams,
         actions: &mut CodeActionResponse,
+        titles: &mut Vec<String>,
         cancel: &CancelToken,
     ) -> Result<(), Cancelled> {
         let slug = case.finding.code.slug();
@@ -136,8 +139,8 @@ impl Prover<'_> {
         };
         let diagnostics: Vec<Diagnostic> = params.context.diagnostics.iter().filter(on_line).cloned().collect();
         let mut offered = 0;
-        let mut titles: Vec<String> = Vec::new();
-        for fix in fixes(case).into_iter().take(MOST_TRIES) {
+        let tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
+        for fix in fixes(case).into_iter().take(tries) {
             cancel.check()?;
             if offered == MOST_ACTIONS {
                 break;

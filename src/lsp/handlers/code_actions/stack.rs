@@ -85,14 +85,18 @@ fn remove(case: &Case<'_>, line: usize) -> Fix {
 fn removals(case: &Case<'_>) -> Vec<Fix> {
     let mut lines: Vec<usize> = case.causes.iter().map(|cause| cause.line).collect();
     lines.dedup();
-    let removable = |line: &usize| case.lines.get(*line).is_some_and(|text| is_stack_operation(text));
+    let removable = |line: &usize| case.lines.get(*line).is_some_and(|text| is_stack_operation(text, case.assembly));
     lines.into_iter().filter(removable).map(|line| remove(case, line)).collect()
 }
 
-fn is_stack_operation(text: &str) -> bool {
+fn is_stack_operation(text: &str, assembly: bool) -> bool {
     const STARTS: [&str; 10] = ["push", "pop", "sub", "add", "std", "cld", "stac", "clac", "mov", "lea"];
     let text = text.trim_start();
-    let inside = text.strip_prefix("asm").map_or(text, |rest| rest.split('"').nth(1).unwrap_or("").trim_start());
+    let inside = match text.strip_prefix("asm") {
+        Some(rest) => rest.split('"').nth(1).unwrap_or("").trim_start(),
+        None if assembly => text,
+        None => return false,
+    };
     STARTS.iter().any(|start| inside.starts_with(start))
 }
 
@@ -113,8 +117,10 @@ fn counterpart(instruction: &str) -> Option<String> {
 }
 
 fn balance(case: &Case<'_>) -> Vec<Fix> {
-    let mut fixes = Vec::new();
-    for cause in &case.causes {
+    // In C only what the text itself says can be answered in the text; the rest is the compiler's own.
+    let own = |line: usize| case.assembly || case.lines.get(line).is_some_and(|text| text.contains("asm"));
+    let mut fixes = if case.assembly { Vec::new() } else { removals(case) };
+    for cause in case.causes.iter().filter(|cause| own(cause.line)) {
         let Some(other) = counterpart(cause.instruction) else { continue };
         let puts = cause.instruction.starts_with("push") || cause.instruction.starts_with("sub");
         if puts {

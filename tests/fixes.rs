@@ -1,0 +1,193 @@
+//! Code actions, inlay hints and code lenses through the real server: real texts, the real compiler, the real analysis.
+//! Every action that is offered is applied, and must remove its finding.
+
+#[path = "lsp/client.rs"]
+mod client;
+
+use std::path::Path;
+
+use client::Client;
+use orcls::lsp::engine::Toolchain;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A workspace with one assembly file and its compile command.
+struct Workspace {
+    dir: TempDir,
+    uri: String,
+    client: Client,
+    version: i64,
+}
+
+impl Workspace {
+    fn open(text: &str) -> Workspace {
+        let dir = tempfile::tempdir().expect("a folder");
+        let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/include");
+        let file = dir.path().join("case.S");
+        std::fs::write(&file, "").expect("the file is written");
+        let command = json!([{
+            "directory": dir.path(),
+            "arguments": ["cc", "-D__ASSEMBLY__", "-I", include, "-c", "-o", "case.o", "case.S"],
+            "file": "case.S",
+        }]);
+        std::fs::write(dir.path().join("compile_commands.json"), command.to_string()).expect("the command is written");
+        let uri = format!("file://{}", file.display());
+        let root = json!([{"uri": format!("file://{}", dir.path().display()), "name": "w"}]);
+        let engine = Toolchain::new().expect("an engine");
+        let capabilities = json!({"textDocument": {"publishDiagnostics": {"relatedInformation": true}}});
+        let params = json!({
+            "workspaceFolders": root,
+            "capabilities": capabilities,
+            "initializationOptions": {"orcls": {"kernel": "6.12"}},
+        });
+        let mut client = Client::start(engine, params);
+        let document = json!({"uri": uri, "languageId": "asm", "version": 1, "text": text});
+        client.notify("textDocument/didOpen", json!({"textDocument": document}));
+        Workspace { dir, uri, client, version: 1 }
+    }
+
+    fn findings(&mut self) -> Vec<Value> {
+        self.client.published_at(&self.uri, self.version)
+    }
+
+    fn replace(&mut self, text: &str) -> Vec<Value> {
+        self.version += 1;
+        let document = json!({"uri": self.uri, "version": self.version});
+        let params = json!({"textDocument": document, "contentChanges": [{"text": text}]});
+        self.client.notify("textDocument/didChange", params);
+        self.findings()
+    }
+
+    fn actions(&mut self, finding: &Value) -> Vec<Value> {
+        let params = json!({
+            "textDocument": {"uri": self.uri},
+            "range": finding["range"],
+            "context": {"diagnostics": [finding]},
+        });
+        let answer = self.client.request("textDocument/codeAction", params).expect("actions");
+        answer.as_array().cloned().unwrap_or_default()
+    }
+
+    fn end(mut self) {
+        self.client.notify("textDocument/didClose", json!({"textDocument": {"uri": self.uri}}));
+        self.client.published(&self.uri);
+        drop(self.client);
+        drop(self.dir);
+    }
+}
+
+fn apply(text: &str, action: &Value, uri: &str) -> String {
+    let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
+    let edits = action["edit"]["changes"][uri].as_array().expect("edits").clone();
+    let mut texts = Vec::new();
+    for edit in edits.iter().rev() {
+        let line = |end: &str| edit["range"][end]["line"].as_u64().expect("a line") as usize;
+        texts.push((line("start"), line("end"), edit["newText"].as_str().expect("a text").to_owned()));
+    }
+    for (start, end, new) in &texts {
+        lines.splice(*start..(*end).min(lines.len()), [new.as_str()]);
+    }
+    lines.concat()
+}
+
+/// Every action for the finding `code` is applied; one of them is called `title`.
+#[track_caller]
+fn check(text: &str, code: &str, title: &str) {
+    let mut workspace = Workspace::open(text);
+    let findings = workspace.findings();
+    let finding = findings.iter().find(|finding| finding["code"] == code);
+    let finding = finding.unwrap_or_else(|| panic!("{code} is missing among {findings:#?}")).clone();
+    let actions = workspace.actions(&finding);
+    let titles: Vec<&str> = actions.iter().filter_map(|action| action["title"].as_str()).collect();
+    assert!(titles.contains(&title), "`{title}` is not among {titles:#?}");
+    for action in &actions {
+        let fixed = apply(text, action, &workspace.uri);
+        let left = workspace.replace(&fixed);
+        let same = left.iter().filter(|left| left["code"] == code).count();
+        assert_eq!(same, 0, "{} leaves {left:#?} in\n{fixed}", action["title"]);
+        assert!(left.len() < findings.len(), "{} brings {left:#?}", action["title"]);
+        workspace.replace(text);
+    }
+    workspace.end();
+}
+
+fn function(body: &str) -> String {
+    format!("\t.text\n\t.globl f\n\t.type f, @function\nf:\n{body}\t.size f, .-f\n")
+}
+
+#[test]
+fn a_push_too_many_is_removed_or_taken_back() {
+    let text = function("\tpushq %rbx\n\tnop\n\tret\n");
+    check(&text, "return-with-modified-frame", "Insert `popq %rbx` before line 7");
+    check(&text, "return-with-modified-frame", "Remove `pushq %rbx` in line 5");
+}
+
+#[test]
+fn a_missing_push_is_inserted() {
+    let text = function("\tpushq %rbp\n\tnop\n\tpopq %rbx\n\tpopq %rbp\n\tret\n");
+    check(&text, "return-with-modified-frame", "Insert `pushq %rbx` before line 6");
+}
+
+#[test]
+fn an_area_is_given_back() {
+    let text = function("\tsubq $24, %rsp\n\tnop\n\tret\n");
+    check(&text, "return-with-modified-frame", "Insert `addq $0x18, %rsp` before line 7");
+}
+
+#[test]
+fn the_direction_flag_is_cleared() {
+    check(&function("\tstd\n\tnop\n\tret\n"), "return-with-direction-flag", "Insert `cld` before line 7");
+}
+
+#[test]
+fn a_function_that_runs_on_gets_a_return() {
+    let text = format!("{}{}", function("\tnop\n"), "\t.type g, @function\ng:\n\tret\n\t.size g, .-g\n");
+    check(&text, "falls-through", "Insert `ret` after line 5");
+}
+
+#[test]
+fn arms_in_conflict_are_padded() {
+    let text = "#include \"orcls.h\"\n\n\t.text\n\t.type f, @function\nf:\n\
+        \tALTERNATIVE \"nop; nop; nop\", \"pushfq; popq %rax\", 1\n\tret\n\t.size f, .-f\n";
+    let mut workspace = Workspace::open(text);
+    let findings = workspace.findings();
+    let conflict = findings.iter().find(|finding| finding["code"] == "alternative-stack-conflict");
+    let conflict = conflict.unwrap_or_else(|| panic!("no conflict in {findings:#?}")).clone();
+    let actions = workspace.actions(&conflict);
+    for action in &actions {
+        let left = workspace.replace(&apply(text, action, &workspace.uri.clone()));
+        assert!(left.iter().all(|left| left["code"] != "alternative-stack-conflict"), "{left:#?}");
+        workspace.replace(text);
+    }
+    assert!(!actions.is_empty());
+    workspace.end();
+}
+
+#[test]
+fn hints_tell_the_cfa_where_it_changes() {
+    let mut workspace = Workspace::open(&function("\tpushq %rbx\n\tnop\n\tpopq %rbx\n\tret\n"));
+    assert!(workspace.findings().is_empty());
+    let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 20, "character": 0}});
+    let params = json!({"textDocument": {"uri": workspace.uri}, "range": range});
+    let hints = workspace.client.request("textDocument/inlayHint", params).expect("hints");
+    let told: Vec<(u64, &str)> = hints
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|hint| Some((hint["position"]["line"].as_u64()?, hint["label"].as_str()?)))
+        .collect();
+    assert_eq!(told, [(4, "cfa = rsp+16"), (6, "cfa = rsp+8")]);
+    workspace.end();
+}
+
+#[test]
+fn lenses_tell_depth_and_rows() {
+    let mut workspace = Workspace::open(&function("\tpushq %rbx\n\tnop\n\tpopq %rbx\n\tret\n"));
+    assert!(workspace.findings().is_empty());
+    let params = json!({"textDocument": {"uri": workspace.uri}});
+    let lenses = workspace.client.request("textDocument/codeLens", params).expect("lenses");
+    let title = lenses.pointer("/0/command/title").and_then(Value::as_str);
+    assert_eq!(title, Some("stack 16 bytes, 4 ORC rows"));
+    assert_eq!(lenses.pointer("/0/range/start/line"), Some(&json!(4)));
+    workspace.end();
+}

@@ -19,33 +19,61 @@ struct Arm {
     span: std::ops::Range<usize>,
 }
 
+/// An arm, taken apart.
+struct Parts<'a> {
+    separator: &'static str,
+    instructions: Vec<&'a str>,
+    /// Padding that stands in the arm.
+    nops: Vec<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(text: &'a str) -> Parts<'a> {
+        let newlines = text.contains("\\n");
+        let parts = text.split(if newlines { "\\n" } else { ";" }).map(str::trim).filter(|part| !part.is_empty());
+        let is_nop = |part: &&str| {
+            part.split_whitespace().next().is_some_and(|word| word.trim_start_matches('.').starts_with("nop"))
+        };
+        let (nops, instructions) = parts.partition(is_nop);
+        Parts { separator: if newlines { "\\n" } else { "; " }, instructions, nops }
+    }
+
+    /// The arm with its own padding and `more` NOPs in front of instruction `at`.
+    fn with_nops(&self, at: usize, more: usize) -> String {
+        let (before, behind) = self.instructions.split_at(at);
+        let more = std::iter::repeat_n(&"nop", more);
+        let all: Vec<&str> = before.iter().chain(&self.nops).chain(more).chain(behind).copied().collect();
+        all.join(self.separator)
+    }
+}
+
 /// The placements to try.
 pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let arms = arms(case);
     let mut fixes = Vec::new();
-    for n in 1..=MOST_NOPS {
+    for more in 0..=MOST_NOPS {
         for arm in &arms {
-            let text = &case.lines[arm.line][arm.span.clone()];
-            let separator = if text.contains("\\n") { "\\n" } else { ";" };
-            let parts: Vec<&str> = text.split(separator).collect();
-            for at in 0..=parts.len() {
-                let mut with: Vec<&str> = parts.clone();
-                let nops = vec!["nop"; n].join(if separator == ";" { "; " } else { separator });
-                with.insert(at, &nops);
-                with.retain(|part| !part.trim().is_empty());
-                let joined = with.join(if separator == ";" { "; " } else { separator });
-                fixes.push(replace(case, arm, &joined, n));
+            let parts = Parts::of(&case.lines[arm.line][arm.span.clone()]);
+            if parts.instructions.is_empty() || (more == 0 && parts.nops.is_empty()) {
+                continue;
+            }
+            for at in 0..=parts.instructions.len() {
+                fixes.push(replace(case, arm, &parts.with_nops(at, more), more));
             }
         }
     }
     fixes
 }
 
-fn replace(case: &Case<'_>, arm: &Arm, text: &str, n: usize) -> Fix {
+fn replace(case: &Case<'_>, arm: &Arm, text: &str, more: usize) -> Fix {
     let line = case.lines[arm.line];
     let changed = format!("{}{text}{}", &line[..arm.span.start], &line[arm.span.end..]);
-    let what = if n == 1 { "a NOP" } else { "NOPs" };
-    Fix::new(format!("Pad an arm with {what} so that no boundary disagrees"), vec![Patch::replace(arm.line, changed)])
+    let title = match more {
+        0 => "Move the NOPs of an arm to where no boundaries disagree",
+        1 => "Pad an arm with a NOP so that no boundaries disagree",
+        _ => "Pad an arm with NOPs so that no boundaries disagree",
+    };
+    Fix::new(title, vec![Patch::replace(arm.line, changed)])
 }
 
 /// The strings of the statement, without those of C's operands.

@@ -421,7 +421,10 @@ fn doctor_says_what_it_took_and_why() {
     assert!(facts["build"]["from"].as_str().unwrap().ends_with("compile_commands.json"));
     assert!(facts["object"]["path"].as_str().unwrap().ends_with("clean.o"));
     assert_eq!(facts["object"]["instructions"], 3);
+    fs::remove_file(folder.path().join("clean.o")).unwrap();
     let text = folder.run(&["doctor", "clean.S"]);
+    assert_eq!(text.status, Some(0), "{}", text.stderr);
+    assert!(text.stdout.contains("clean.S, compiled"), "{}", text.stdout);
     assert!(text.stdout.contains("compile_commands.json"), "{}", text.stdout);
     let unknown = folder.run(&["doctor", "--format", "json", "broken.S"]);
     assert_eq!(unknown.status, Some(2));

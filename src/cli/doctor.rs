@@ -134,10 +134,10 @@ fn diagnose(input: &Input, judge: &Judge<'_>, found: Result<Build, NotFound>) ->
 }
 
 fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts, String> {
-    let input = Input { path: path.to_owned(), named: true };
-    if !path.exists() {
-        return Err(format!("{} does not exist: it was not built", input.name()));
-    }
+    let missing = !path.exists();
+    // What has not been built is compiled, as `check` and the server do.
+    let input =
+        if missing && source.is_source() { source.clone() } else { Input { path: path.to_owned(), named: true } };
     let object = match judge.object(&input) {
         Judged::Analysed(object) => object,
         Judged::Failed(why) => return Err(why),
@@ -146,8 +146,8 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
     let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let analysis = &object.analysis;
     Ok(ObjectFacts {
-        path: input.name(),
-        older_than_source: source.is_source() && changed(path) < changed(&source.path),
+        path: if missing { format!("{}, compiled: its object does not exist", input.name()) } else { input.name() },
+        older_than_source: source.is_source() && !missing && changed(path) < changed(&source.path),
         kernel: analysis.kernel.name().to_owned(),
         kernel_evidence: analysis.kernel_evidence.clone(),
         flags: analysis.options.to_string(),

@@ -2,6 +2,8 @@
 
 #[path = "lsp/client.rs"]
 mod client;
+#[path = "lsp/kernel.rs"]
+mod kernel;
 #[path = "lsp/process.rs"]
 mod process;
 #[path = "lsp/real.rs"]

@@ -219,8 +219,7 @@ impl Judging<'_> {
         let store = FileStore::open(object).map_err(|error| failed(object, &error))?;
         let mut verdict = self.verdict(Arc::new(store), Basis::Object(built), notes)?;
         let names = verdict.anatomy.as_ref().and_then(Anatomy::map).map(|map| map.files()).unwrap_or_default();
-        let files = names.iter().map(|name| compile::normal(&self.build.directory.join(&**name))).collect();
-        verdict.includes = self.names.shown_all(files);
+        verdict.includes = self.names.shown_all(names.iter().map(|name| self.build.directory.join(&**name)));
         verdict.includes.retain(|file| *file != self.task.source);
         // A text belongs to the object when it is on disk and was there first.
         let open = self.task.others.iter().chain([&self.task.document]);

@@ -36,7 +36,7 @@ use super::workers::{Lost, Workers};
 
 /// A text is judged this long after its last edit: long enough that a paste or a formatter is one edit, short enough
 /// that nobody waits.
-const DEBOUNCE: Duration = Duration::from_millis(8);
+const DEBOUNCE: Duration = Duration::from_millis(4);
 /// How often objects on disk are looked at.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -446,8 +446,7 @@ impl World {
         self.count += 1;
         let read = move |_: &CancelToken| {
             if let Some(anatomy) = &verdict.anatomy
-                && let (Some(map), Some(name)) =
-                    (anatomy.map(), anatomy.names(&verdict.source, verdict.directory()).first())
+                && let (Some(map), Some(name)) = (anatomy.map(), anatomy.name(&verdict.source, verdict.directory()))
             {
                 map.locations(name, 1);
                 map.inlined_at(name, 1);

@@ -41,9 +41,12 @@ impl Names {
         self.open.get(&real_path(path)).cloned().unwrap_or_else(|| normal(path))
     }
 
-    /// The same for many, each once.
-    pub fn shown_all(&self, paths: Vec<PathBuf>) -> Vec<PathBuf> {
-        let mut shown: Vec<_> = paths.iter().map(|path| self.shown(path)).collect();
+    /// The same for many, each once. Links are followed only for files that share their last name with an open one: a
+    /// kernel file includes a thousand headers.
+    pub fn shown_all(&self, paths: impl IntoIterator<Item = PathBuf>) -> Vec<PathBuf> {
+        let is_named = |path: &Path| self.open.keys().any(|open| open.file_name() == path.file_name());
+        let shown = |path: PathBuf| if is_named(&path) { self.shown(&path) } else { normal(&path) };
+        let mut shown: Vec<_> = paths.into_iter().map(shown).collect();
         shown.sort();
         shown.dedup();
         shown

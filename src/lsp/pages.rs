@@ -45,9 +45,8 @@ impl Pages {
         }
         fs::create_dir_all(folder).ok()?;
         // Several servers may write at once: each renames a whole page into place.
-        let mut file = tempfile::NamedTempFile::new_in(folder).ok()?;
-        std::io::Write::write_all(&mut file, page.as_bytes()).ok()?;
-        file.persist(&path).ok()?;
+        let own = folder.join(format!(".{code}.{}", std::process::id()));
+        fs::write(&own, page).and_then(|()| fs::rename(&own, &path)).ok()?;
         Url::from_file_path(path).ok()
     }
 }

@@ -75,14 +75,14 @@ pub struct Anatomy {
     pub analysis: Analysis,
     /// Its lines.
     pub lines: Lines,
-    /// The names that the debug information has for each file.
-    names: OnceLock<FxHashMap<PathBuf, Vec<Arc<str>>>>,
+    /// The files of the debug information: their paths without `.` and `..`, and their names.
+    files: OnceLock<Vec<(PathBuf, Arc<str>)>>,
 }
 
 impl Anatomy {
     /// The insides of an analysed object.
     pub fn new(analysis: Analysis, lines: Lines) -> Anatomy {
-        Anatomy { analysis, lines, names: OnceLock::new() }
+        Anatomy { analysis, lines, files: OnceLock::new() }
     }
 
     /// Its source map, if it has debug information.
@@ -90,17 +90,18 @@ impl Anatomy {
         self.lines.map(&self.analysis.image).ok()
     }
 
-    /// The names of the file at `path` in the debug information of a compile in `directory`. Read at the first
-    /// question.
-    pub fn names(&self, path: &Path, directory: &Path) -> &[Arc<str>] {
-        let names = self.names.get_or_init(|| {
-            let mut names: FxHashMap<PathBuf, Vec<Arc<str>>> = FxHashMap::default();
-            for name in self.map().map(SourceMap::files).unwrap_or_default() {
-                names.entry(real_path(&directory.join(&*name))).or_default().push(name);
-            }
-            names
+    /// The name of the file at `path` in the debug information of a compile in `directory`. Read at the first question.
+    pub fn name(&self, path: &Path, directory: &Path) -> Option<&Arc<str>> {
+        let files = self.files.get_or_init(|| {
+            let names = self.map().map(SourceMap::files).unwrap_or_default();
+            names.into_iter().map(|name| (normal(&directory.join(&*name)), name)).collect()
         });
-        names.get(&real_path(path)).map_or(&[], Vec::as_slice)
+        let by_path = files.iter().find(|(file, _)| file == path);
+        let by_link = || {
+            let real = real_path(path);
+            files.iter().find(|(file, _)| file.file_name() == path.file_name() && real_path(file) == real)
+        };
+        by_path.or_else(by_link).map(|(_, name)| name)
     }
 }
 

@@ -273,3 +273,25 @@ fn the_workspace_is_checked_with_progress() {
     let error = client.request("workspace/executeCommand", json!({"command": "no"})).expect_err("unknown");
     assert_eq!(error["code"], json!(-32602));
 }
+
+#[test]
+fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
+    let source =
+        "#include \"a.h\"\nint f(int a) {\n\treturn leak(a) + 1;\n}\nint g(int a) {\n\treturn leak(a) + 2;\n}\n";
+    let header = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
+    let project = Project::new(&[("a.c", source), ("a.h", header)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let (source_uri, header_uri) = (project.uri("a.c"), project.uri("a.h"));
+    let mut client = project.client(json!({}));
+    open(&mut client, &source_uri, source);
+    let calls = client.published_at(&source_uri, 1);
+    let returns = |list: &[Value]| {
+        let list = list.iter().filter(|d| d["code"] == json!("return-with-modified-frame"));
+        list.filter_map(|d| d["range"]["start"]["line"].as_u64()).collect::<Vec<_>>()
+    };
+    assert_eq!(returns(&calls), [2, 5], "{calls:#?}");
+    let inside = client.published(&header_uri);
+    assert_eq!((inside.version, returns(&inside.diagnostics)), (None, vec![1]), "{inside:#?}");
+    change(&mut client, &source_uri, 2, json!([{"text": "int f(int a) {\n\treturn a;\n}\n"}]));
+    assert!(client.published_at(&source_uri, 2).is_empty());
+    assert!(client.published(&header_uri).diagnostics.is_empty());
+}

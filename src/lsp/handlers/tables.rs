@@ -74,7 +74,7 @@ pub fn spots<'a>(snapshot: &'a Snapshot, uri: &Url, position: Option<Position>) 
             Some(version) => document.backward(*version, position.line)?,
             None => position.line,
         };
-        let name = anatomy.names(path, verdict.directory()).first()?;
+        let name = anatomy.name(path, verdict.directory())?;
         Some(Spot { verdict, anatomy, select: Select { function: None, at: Some((name.to_string(), line + 1)) } })
     };
     snapshot.users_of(path).filter_map(|unit| unit.last.as_ref()).filter_map(of_unit).collect()

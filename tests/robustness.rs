@@ -30,6 +30,7 @@ use orcls::options::Options;
 use orcls::orc;
 use orcls::report;
 use orcls::source_map::Lines;
+use orcls::write::write;
 
 /// A case that takes longer hangs, even where the code is not optimised and the machine does other things besides.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -70,6 +71,7 @@ fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice) {
             Err(AnalysisError::Cancelled(error)) => panic!("{error}"),
         };
         if policy == Policy::Objtool {
+            let _ = write(&analysis, store.as_ref(), &mut io::sink());
             continue;
         }
         let image = &analysis.image;

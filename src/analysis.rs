@@ -86,6 +86,8 @@ pub struct Analysis {
     pub lines: Vec<ObjtoolLine>,
     /// Where objtool gives up on the object; `None` where it gets to the end.
     pub gave_up: Option<GaveUp>,
+    /// How many findings objtool counts: with any, `--werror` keeps it from writing the object.
+    pub counted: usize,
     /// What could not be judged.
     pub unjudged: Vec<Unjudged>,
     /// Wall time per stage.

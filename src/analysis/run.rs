@@ -86,7 +86,7 @@ pub(super) fn run(
     clock.lap("flow");
     let input = Input { image: &image, symbols: &symbols, insns: &insns, flow: &flow, rules, options };
     let judged = judge(input, ledger, cancel, &mut clock)?;
-    let Judged { mut states, orc, prefixes, mut ledger, mut used, checked } = judged;
+    let Judged { mut states, orc, prefixes, mut ledger, mut used, checked, counted } = judged;
     let gave_up = match () {
         () if !ledger.stopped() => None,
         () if !readable || ledger.crashed() => Some(GaveUp::Reading),
@@ -130,6 +130,7 @@ pub(super) fn run(
         findings,
         lines,
         gave_up,
+        counted,
         unjudged,
         timing: clock.timing,
         image,
@@ -158,6 +159,8 @@ struct Judged {
     used: FxHashSet<InsnId>,
     /// objtool gets through its checks.
     checked: bool,
+    /// See [`Analysis::counted`].
+    counted: usize,
 }
 
 /// The checks and the table, as objtool runs them.
@@ -171,7 +174,7 @@ fn judge(
     let mut states = CfiMap::nowhere(input.insns.len(), &input.flow.slot_tables);
     if ledger.stopped() || input.insns.is_empty() {
         let used = FxHashSet::default();
-        return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger, used, checked: false });
+        return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger, used, checked: false, counted: 0 });
     }
     let mut counted = if options.retpoline { audit::retpoline(&input, &mut ledger) } else { 0 };
     if options.stackval || options.orc || options.uaccess {
@@ -181,18 +184,25 @@ fn judge(
         clock.lap("follow");
         let clean = if input.rules.unreachable_after_other_warnings { walked == 0 } else { counted == 0 };
         if clean {
-            audit::unreachable(&input, &states, &mut ledger);
+            counted += audit::unreachable(&input, &states, &mut ledger);
         }
     } else if options.noinstr {
-        (states, _) = follow(input, Policy::Objtool, Scope::Noinstr, &mut ledger, cancel)?;
+        let (map, walked) = follow(input, Policy::Objtool, Scope::Noinstr, &mut ledger, cancel)?;
+        states = map;
+        counted += walked;
         clock.lap("follow");
     }
     if options.unret && !ledger.stopped() {
-        audit::unret(&input, &mut ledger, cancel)?;
+        counted += audit::unret(&input, &mut ledger, cancel)?;
     }
-    let used = if options.ibt && !ledger.stopped() { audit::ibt(&input, &mut ledger).1 } else { Default::default() };
+    let mut used = FxHashSet::default();
+    if options.ibt && !ledger.stopped() {
+        let (found, referred) = audit::ibt(&input, &mut ledger);
+        counted += found;
+        used = referred;
+    }
     if options.sls && !ledger.stopped() {
-        audit::sls(&input, &mut ledger);
+        counted += audit::sls(&input, &mut ledger);
     }
     let checked = !ledger.stopped();
     if options.static_call && checked {
@@ -204,7 +214,7 @@ fn judge(
         audit::module_entries(&input, &used, &mut ledger);
     }
     if options.noabs {
-        audit::absolute_relocations(&input, &mut ledger);
+        counted += audit::absolute_relocations(&input, &mut ledger);
     }
     let mut orc = None;
     if options.orc && !ledger.stopped() {
@@ -224,5 +234,5 @@ fn judge(
         }
     }
     clock.lap("orc");
-    Ok(Judged { states, orc, prefixes, ledger, used, checked })
+    Ok(Judged { states, orc, prefixes, ledger, used, checked, counted })
 }

@@ -202,8 +202,9 @@ pub fn module_entries(input: &Input<'_>, used: &FxHashSet<InsnId>, ledger: &mut 
     }
 }
 
-/// `--noabs`: absolute relocations of what is loaded.
-pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) {
+/// `--noabs`: absolute relocations of what is loaded. How many findings objtool counts.
+pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) -> usize {
+    let mut counted = 0;
     for (id, section) in input.image.sections() {
         if section.flags & SHF_ALLOC == 0 || section.rela.is_none() || section.name == "__patchable_function_entries" {
             continue;
@@ -211,6 +212,8 @@ pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) {
         for reloc in section.relocs.as_slice().iter().filter(|reloc| ABSOLUTE.contains(&reloc.kind)) {
             let fault = Fault::AbsoluteRelocation { section: id, offset: reloc.offset };
             ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+            counted += 1;
         }
     }
+    counted
 }

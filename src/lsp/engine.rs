@@ -20,6 +20,7 @@ use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
+use crate::kernel::KernelChoice;
 use crate::report;
 use crate::source_map::Lines;
 
@@ -283,12 +284,12 @@ fn analyse(
             guess.options
         }
     };
-    let config = analysis::Config {
-        options,
-        kernel: config.kernel,
-        policy: Policy::Everything,
-        noreturn: config.noreturn.clone(),
+    // The tree that a file is built in knows its release better than the object shows it.
+    let kernel = match (config.kernel, &flags.kernel) {
+        (KernelChoice::Auto, Some((kernel, _))) => KernelChoice::Fixed(*kernel),
+        (chosen, _) => chosen,
     };
+    let config = analysis::Config { options, kernel, policy: Policy::Everything, noreturn: config.noreturn.clone() };
     match analysis::analyse_image(image, store.as_ref(), &config, cancel) {
         Ok(analysis) => Ok((analysis, notes)),
         Err(AnalysisError::Cancelled(_)) => Err(Trouble::Cancelled),

@@ -393,6 +393,20 @@ fn findings_are_pulled_by_clients_that_can() {
 }
 
 #[test]
+fn the_traffic_is_written_to_the_trace_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let trace = folder.path().join("trace.log");
+    let mut client = Client::start(Script::finding_bad(), json!({"initializationOptions": {"trace": trace}}));
+    open(&mut client, URI, "BAD\n");
+    client.published_at(URI, 1);
+    client.request("orcls/status", at(URI)).expect("a status");
+    let log = std::fs::read_to_string(&trace).expect("the log is there");
+    for part in ["<- {", "textDocument/didOpen", "-> textDocument/publishDiagnostics", "-> {", "\"state\":\"fresh\""] {
+        assert!(log.contains(part), "{part} is not in {log}");
+    }
+}
+
+#[test]
 fn settings_are_fetched_and_used() {
     let workspace = json!({"configuration": true});
     let mut client = Client::start(Script::finding_bad(), json!({"capabilities": {"workspace": workspace}}));

@@ -37,6 +37,8 @@ use super::workers::{Lost, Workers};
 /// A text is judged this long after its last edit: long enough that a paste or a formatter is one edit, short enough
 /// that nobody waits.
 const DEBOUNCE: Duration = Duration::from_millis(4);
+/// How often a command or an object that was not there is looked for again.
+const RETRY: Duration = Duration::from_secs(10);
 /// How often objects on disk are looked at.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -307,7 +309,8 @@ impl World {
         };
         let on_type = self.config.compile == CompileMode::OnType && self.config.trust == Trust::Trusted;
         if let Some(unit) = self.units.get_mut(path) {
-            if on_type {
+            // Looking for a command means looking through folders; an edit does not bring one.
+            if on_type && !matches!(unit.trouble, Some(Trouble::NoCommand(_))) {
                 unit.due = Some(Instant::now() + DEBOUNCE);
                 self.workers.judges.cancel(path);
             }
@@ -427,6 +430,9 @@ impl World {
                 if let Trouble::NoCommand(not_found) = &trouble {
                     let advice = not_found.advice();
                     self.outbox.show_once(advice, MessageType::INFO, format!("orcls: {not_found}. {advice}"));
+                }
+                if matches!(trouble, Trouble::NoCommand(_) | Trouble::ObjectMissing(_)) {
+                    unit.due = Some(Instant::now() + RETRY);
                 }
                 tracing::info!("{}: {trouble}", path.display());
                 unit.trouble = Some(trouble);

@@ -5,6 +5,7 @@
 
 mod check;
 mod demo;
+mod detail;
 mod doctor;
 mod explain;
 mod inputs;

@@ -91,6 +91,11 @@ impl CfiMap {
         Mark(self.marks.get(id.index()).copied()?).state()
     }
 
+    /// How many distinct states there are.
+    pub fn n_states(&self) -> usize {
+        self.states.len()
+    }
+
     /// The state with this id.
     pub fn by_id(&self, id: CfiId) -> Option<&CfiState> {
         self.states.get(id.index())

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use super::detail::detail;
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::BOLD;
@@ -176,7 +177,9 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
         }
         Format::Sarif => Printed { text: String::new(), n_findings, for_sarif: Some(report) },
         Format::Text | Format::Objtool => {
-            Printed { text: text::render(&report, &findings, object), n_findings, for_sarif: None }
+            let mut text = text::render(&report, &findings, object);
+            text.push_str(&detail(object, &object.analysis.options));
+            Printed { text, n_findings, for_sarif: None }
         }
     }
 }
@@ -199,6 +202,7 @@ fn print_objtool(object: &Object, arguments: &Arguments) -> Printed {
         };
         printed.text.push_str(&format!("{}: {level}: objtool: {}\n", object.name, line.text));
     }
+    printed.text.push_str(&detail(object, &object.analysis.options));
     printed
 }
 

@@ -6,6 +6,7 @@
 //! Reads like: `tools/objtool/orc_gen.c` and `tools/objtool/arch/x86/orc.c`.
 
 mod encode;
+mod seams;
 mod stored;
 
 use std::fmt::Write as _;

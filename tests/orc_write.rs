@@ -79,9 +79,7 @@ impl Folder {
     fn assemble(&self, source: &str) -> PathBuf {
         let (input, object) = (self.path("case.s"), self.path("case.o"));
         fs::write(&input, source).unwrap();
-        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
-        let built = Command::new(compiler).arg("-c").arg(&input).arg("-o").arg(&object).output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        compile(&["-c"], &[&input], &object);
         object
     }
 
@@ -92,6 +90,13 @@ impl Folder {
         names.sort();
         names
     }
+}
+
+#[track_caller]
+fn compile(arguments: &[&str], inputs: &[&Path], output: &Path) {
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".to_owned());
+    let built = Command::new(compiler).args(arguments).args(inputs).arg("-o").arg(output).output().unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 }
 
 fn all_flags() -> Options {
@@ -448,6 +453,38 @@ fn the_copy_dumps_as_the_object_shows() {
     assert_eq!(orcls(&[&["diff"], &RULES[..]].concat(), &[&copy]).status.code(), Some(0));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions();
     assert_eq!(mode(&copy), mode(&object));
+}
+
+/// In the linked object the first table ends where the second begins.
+#[test]
+fn tables_linked_behind_each_other_are_the_one_that_is_computed() {
+    let folder = Folder::new();
+    let copies = ["first", "second"].map(|name| {
+        let source =
+            format!("{name}: push %rbx\npop %rbx\nret\nint3\n.type {name}, @function\n.size {name}, . - {name}\n");
+        let (object, copy) = (folder.assemble(&source), folder.path(name));
+        assert!(orcls(&["write", "--kernel", "6.12", "--orc", "-o"], &[&copy, &object]).status.success());
+        copy
+    });
+    let linked = folder.path("linked.o");
+    compile(&["-r", "-nostdlib"], &[&copies[0], &copies[1]], &linked);
+    let dumped = orcls(&["dump", "--kernel", "6.12"], &[&linked]).stdout;
+    let seam = String::from_utf8(dumped).unwrap().lines().filter(|line| line.starts_with(".text+4:")).count();
+    assert_eq!(seam, 2, "the linked table was to have two rows at one place");
+    let diff = ["diff", "--kernel", "6.12", "--orc", "--link"];
+    let run = orcls(&diff, &[&linked]);
+    assert_eq!((run.status.code(), run.stdout.as_slice()), (Some(0), &[][..]), "{run:?}");
+
+    // The second function's first row says something else.
+    let mut bytes = fs::read(&linked).unwrap();
+    let table = section(&bytes, ".orc_unwind").bytes;
+    let at = bytes.windows(table.len()).position(|window| window == table).unwrap();
+    bytes[at + 5 * orc::SIZE] += 8;
+    fs::write(&linked, bytes).unwrap();
+    let run = orcls(&diff, &[&linked]);
+    assert_eq!(run.status.code(), Some(1));
+    let said = String::from_utf8(run.stdout).unwrap();
+    assert!(said.contains("-.text+4:type:call sp:sp+16 bp:(und) signal:0\n"), "{said}");
 }
 
 #[test]

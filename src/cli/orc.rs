@@ -16,6 +16,7 @@ use super::judge::{Judge, Judged, Object, Opened, Rules};
 use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
+use crate::flow;
 use crate::kernel::Kernel;
 use crate::orc::{self, StoredRow, StoredTable};
 use crate::report::{self, OrcListing, OrcRow, Select};
@@ -108,7 +109,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
                     return said.map_or(Ok(None), Err);
                 };
                 let Some(object) = judged(&judge, input)? else { return Ok(None) };
-                Ok(Some(diff(&object.name, &table.text(kernel.rules()), &computed(&object.analysis))))
+                Ok(Some(compared_with(&object, table)))
             })
         }
     }
@@ -177,6 +178,16 @@ fn json(listing: &OrcListing) -> String {
 
 fn headed(object: &str, several: bool, table: String) -> String {
     if several { format!("==> {object} <==\n{table}") } else { table }
+}
+
+/// How the tables differ. In an object that was linked from others the stored table may be those of the others, one behind
+/// the other, each with an end of its own.
+fn compared_with(object: &Object, stored: StoredTable) -> (String, Verdict) {
+    let Analysis { image, kernel, options, orc, .. } = &object.analysis;
+    let computed = orc.clone().unwrap_or_default();
+    let linked = options.link || flow::is_finished_module(image);
+    let (stored, computed) = if linked { (stored.seamless(), computed.seamless()) } else { (stored, computed) };
+    diff(&object.name, &stored.text(kernel.rules()), &computed.text(image, kernel.rules()))
 }
 
 /// The lines that differ: what is stored and what is computed for each place, in the order of the stored table.

@@ -87,8 +87,8 @@ pub fn orc_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Se
     let row = |&(at, ref entry): &(CodeLoc, OrcEntry)| {
         let place = format!("{}+{:x}", view.section_name(at.section), at.offset);
         let row = OrcRow::new(&analysis.image, analysis.kernel, place, Some(at), entry);
-        // Padding and the end of a section have an entry and no instruction.
-        let Some(insn) = analysis.insns.at(at) else { return select.is_everything().then_some(row) };
+        // The end of a section has an entry and no instruction; in an alternative an entry may begin within one.
+        let Some(insn) = analysis.insns.containing(at) else { return select.is_everything().then_some(row) };
         chosen.binary_search(&insn).ok()?;
         let line = view.source_line(insn);
         Some(OrcRow { function: view.function(insn), file: line.file, line: line.line, ..row })

@@ -16,6 +16,17 @@ return {
   -- Findings are pushed to clients that can not be told to pull again. Neovim 0.12 says that it can, and then asks only
   -- about files that are not open, when the server has findings for those too.
   capabilities = { workspace = { diagnostics = { refreshSupport = false } } },
+  handlers = {
+    -- Neovim 0.12 does not draw hints anew that change while the text stays, as they do when it has been analysed.
+    ['workspace/inlayHint/refresh'] = function(_, _, context)
+      for buf in pairs(vim.lsp.get_client_by_id(context.client_id).attached_buffers) do
+        if vim.lsp.inlay_hint.is_enabled({ bufnr = buf }) then
+          vim.lsp.inlay_hint.enable(true, { bufnr = buf })
+        end
+      end
+      return vim.NIL
+    end,
+  },
   settings = { orcls = {} },
   -- With the first message already: `trusted = false` must hold before anything could be compiled.
   before_init = function(params, config)

@@ -5,7 +5,6 @@ end
 vim.g.loaded_orcls = true
 
 for name, link in pairs({
-  OrclsConflict = 'DiagnosticVirtualTextError',
   OrclsConflictState = 'DiagnosticError',
   OrclsHead = 'Title',
   OrclsFunction = 'Function',
@@ -17,6 +16,14 @@ for name, link in pairs({
 }) do
   vim.api.nvim_set_hl(0, name, { link = link, default = true })
 end
+
+-- A background, which the groups for diagnostics do not have in every colour scheme.
+local function colour()
+  local dark = vim.o.background == 'dark'
+  vim.api.nvim_set_hl(0, 'OrclsConflict', { bg = dark and '#6b2328' or '#ffd3d3', ctermbg = dark and 52 or 224, default = true })
+end
+colour()
+vim.api.nvim_create_autocmd('ColorScheme', { group = vim.api.nvim_create_augroup('orcls', {}), callback = colour })
 
 vim.api.nvim_create_user_command('Orcls', function(command)
   require('orcls.command').run(command)

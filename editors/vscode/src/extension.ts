@@ -29,7 +29,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command('showAlternatives', table('alternatives')),
     command('showCfi', table('cfi')),
     command('explain', explain),
-    command('checkWorkspace', () => server.run('orcls.server.checkWorkspace')),
+    command('checkWorkspace', () => checkWorkspace(server)),
     command('copyBugReport', () => copyBugReport(context, server)),
     command('restart', () => server.restart()),
     command('showLog', () => server.showLog()),
@@ -37,4 +37,14 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command('menu', () => showMenu(server)),
   );
   await server.startWhenNeeded();
+}
+
+/** Progress, with its cancel button, is the server's; here is said what came of it. */
+async function checkWorkspace(server: Server): Promise<void> {
+  const done = await server.run('orcls.server.checkWorkspace') as { objects: number; findings: number; withFindings: number; failed: number } | null;
+  if (!done) return;
+  const failed = done.failed ? `, ${done.failed} could not be read` : '';
+  const said = vscode.window.showInformationMessage(`orcls checked ${done.objects} objects: ${done.findings} findings in ${done.withFindings} of them${failed}.`, ...done.findings ? ['Show'] : []);
+  // Not awaited: the command is done when the check is.
+  void said.then(picked => picked && vscode.commands.executeCommand('workbench.actions.view.problems'));
 }

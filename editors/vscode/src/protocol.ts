@@ -30,7 +30,7 @@ export interface AlternativeGroup extends Place {
 export interface Alternatives { object: string; groups: AlternativeGroup[] }
 
 export type State = 'analysing' | 'fresh' | 'stale' | 'no-command' | 'untrusted' | 'off';
-export interface Status { state: State; message: string; [detail: string]: unknown }
+export interface Status { state: State; message: string; notes?: string[]; [detail: string]: unknown }
 
 export const CfiRequest = new RequestType<AboutFile, CfiListing | null, void>('orcls/cfi');
 export const OrcRequest = new RequestType<AboutFile, OrcListing | null, void>('orcls/orc');

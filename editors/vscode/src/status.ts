@@ -67,7 +67,7 @@ export class StatusBar implements vscode.Disposable {
     const state = this.server.running ? status?.state ?? 'no-command' : 'down';
     const looks = LOOKS[state] ?? LOOKS.fresh;
     this.item.text = `${looks.icon} orcls`;
-    this.item.tooltip = status?.message || looks.say;
+    this.item.tooltip = [status?.message || looks.say, ...status?.notes ?? []].join('\n');
     this.item.accessibilityInformation = { label: `orcls: ${this.item.tooltip}` };
     this.item.backgroundColor = looks.warn ? new vscode.ThemeColor('statusBarItem.warningBackground') : undefined;
     this.item.show();

@@ -11,6 +11,7 @@ vim.lsp.config('orcls', {
     orcls = {
       kernel = '6.12',
       buildDirectory = vim.env.ORCLS_BUILD,
+      compilers = vim.env.ORCLS_BUILD == nil and { vim.env.ORCLS_COMPILER } or nil,
       trusted = vim.env.ORCLS_UNTRUSTED == nil,
     },
   },

@@ -16,8 +16,8 @@ export HOME=$scratch/home XDG_CONFIG_HOME=$scratch/config XDG_DATA_HOME=$scratch
 mkdir -p "$HOME"
 
 workspace() {
-  "$here/../make-workspace.sh" "$scratch/workspace"
-  export ORCLS_COMPILER_LOG=$scratch/workspace/compiler.log
+  export ORCLS_COMPILER_LOG=$scratch/compiler.log ORCLS_COMPILER=$scratch/workspace/bin/gcc
+  "$here/../make-workspace.sh" "$scratch/workspace" "$ORCLS_COMPILER_LOG"
   cd "$scratch/workspace/src"
 }
 
@@ -39,20 +39,20 @@ shows() {
 picture() {
   shows "$2" || return 1
   sleep 0.4
-  terminal capture-pane -e -p -t e | node "$here/screen.mjs" 120 30 "$ARTIFACTS/$1.png"
+  terminal capture-pane -e -p -t e | node "$here/screen.mjs" 130 32 "$ARTIFACTS/$1.png"
   echo "  ok    $1.png"
 }
 screen() {
   workspace
-  terminal new-session -d -s e -x 120 -y 30 "env TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua stack.S" \; \
+  terminal new-session -d -s e -x 130 -y 32 "env TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua stack.S" \; \
     set -ga terminal-features ',*:RGB' \; set -g status off
   shows 'rsp+16' || return 1
   terminal send-keys -t e '10G'
-  picture nvim-finding 'W:1' || return 1
+  picture nvim-finding 'E:1' || return 1
   terminal send-keys -t e '7GK'
   picture nvim-hover 'return address' || return 1
-  terminal send-keys -t e Escape ':edit save_fl.S' Enter; shows 'W:1' || return 1
-  terminal send-keys -t e '6G:Orcls alternatives' Enter
+  terminal send-keys -t e Escape ':edit save_fl.S' Enter; shows 'save_fl_flat' || return 1
+  terminal send-keys -t e '8G:Orcls alternatives' Enter
   picture nvim-alternatives 'the arms disagree' || return 1
   terminal send-keys -t e ':qall!' Enter
 }

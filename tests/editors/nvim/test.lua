@@ -167,7 +167,7 @@ suites.small = {
     ':Orcls alternatives shows the arms, follows the edits, and leads to the line',
     function()
       open('save_fl.S')
-      until_findings({ '6 alternative-stack-conflict' })
+      until_findings({ '8 alternative-stack-conflict' })
       vim.cmd('Orcls alternatives')
       assert(vim.bo.filetype == 'orcls')
       local view = vim.api.nvim_get_current_buf()
@@ -184,8 +184,8 @@ suites.small = {
       vim.api.nvim_win_set_cursor(0, { red[1][2] + 1, red[1][3] })
       vim.api.nvim_feedkeys(vim.keycode('<CR>'), 'x', false)
       assert(vim.endswith(vim.api.nvim_buf_get_name(0), 'save_fl.S'))
-      assert(vim.fn.line('.') == 6, 'line ' .. vim.fn.line('.'))
-      vim.api.nvim_set_current_line('\tALTERNATIVE "call *pv_ops; nop", "pushf; pop %rax; .nops 6", FEATURE_A')
+      assert(vim.fn.line('.') == 8, 'line ' .. vim.fn.line('.'))
+      vim.api.nvim_set_current_line('\tALTERNATIVE "call *pv_ops; nop", "pushf; pop %rax; .nops 6", X86_FEATURE_ALWAYS')
       until_('the view after the edit', function()
         return text(view)
       end, function(seen)
@@ -193,7 +193,7 @@ suites.small = {
       end)
       until_findings({})
       vim.cmd.undo()
-      until_findings({ '6 alternative-stack-conflict' })
+      until_findings({ '8 alternative-stack-conflict' })
     end,
   },
   {
@@ -272,7 +272,7 @@ suites.small = {
           return vim.fs.basename(vim.api.nvim_buf_get_name(item.bufnr)) .. ':' .. item.lnum
         end, vim.fn.getqflist())
       end, function(seen)
-        return vim.list_contains(seen, 'save_fl.S:6') and vim.list_contains(seen, 'stack.S:10')
+        return vim.list_contains(seen, 'save_fl.S:8') and vim.list_contains(seen, 'stack.S:10')
       end)
     end,
   },

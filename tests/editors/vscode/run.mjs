@@ -34,10 +34,11 @@ for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys
   const scratch = mkdtempSync(path.join(tmpdir(), 'orcls-vscode-'));
   console.log(`vscode ${name}`);
   try {
-    execFileSync(path.join(here, '../make-workspace.sh'), [path.join(scratch, 'workspace')]);
+    const log = path.join(scratch, 'compiler.log');
+    execFileSync(path.join(here, '../make-workspace.sh'), [path.join(scratch, 'workspace'), log]);
     await tests[name]({
       prefix: VSCODE_PREFIX, state: path.join(scratch, 'state'), vsix: ORCLS_VSIX, artifacts: ARTIFACTS,
-      folder: path.join(scratch, 'workspace/src'), log: path.join(scratch, 'workspace/compiler.log'), settings: { 'orcls.kernel': '6.12' },
+      folder: path.join(scratch, 'workspace/src'), log, settings: { 'orcls.kernel': '6.12', 'orcls.compilers': [path.join(scratch, 'workspace/bin/gcc')] },
     });
   } catch (error) {
     failed++;

@@ -9,7 +9,7 @@ const SETTINGS = {
   'telemetry.telemetryLevel': 'off', 'workbench.startupEditor': 'none', 'workbench.tips.enabled': false, 'workbench.enableExperiments': false,
   'extensions.ignoreRecommendations': true, 'extensions.autoUpdate': false, 'update.mode': 'none', 'chat.disableAIFeatures': true,
   'json.schemaDownload.enable': false, 'git.enabled': false, 'files.autoSave': 'off', 'files.hotExit': 'off',
-  'editor.inlayHints.enabled': 'on', 'editor.minimap.enabled': false, 'editor.hover.delay': 100, 'editor.fontSize': 14,
+  'editor.inlayHints.enabled': 'on', 'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' }, 'editor.wordBasedSuggestions': 'off', 'editor.minimap.enabled': false, 'editor.hover.delay': 100, 'editor.fontSize': 14,
   'workbench.editor.enablePreview': false, 'workbench.secondarySideBar.defaultVisibility': 'hidden', 'problems.defaultViewMode': 'tree',
   'workbench.colorTheme': 'Default Dark Modern',
 };

@@ -84,7 +84,7 @@ const small = {
   },
   async 'a conflict in alternatives is found'() {
     const { uri } = await open('save_fl.S');
-    await untilFindings(uri, ['6 alternative-stack-conflict']);
+    await untilFindings(uri, ['8 alternative-stack-conflict']);
   },
   async 'a C file is analysed while its inline assembly is typed'() {
     const { uri, document, editor } = await open('flags.c');
@@ -129,7 +129,7 @@ const small = {
     await vscode.commands.executeCommand('workbench.action.closeAllEditors');
     await vscode.commands.executeCommand('orcls.checkWorkspace');
     const uri = vscode.Uri.joinPath(root(), 'save_fl.S');
-    await until('a finding in a closed file', () => brief(uri), seen => seen.includes('6 alternative-stack-conflict'));
+    await until('a finding in a closed file', () => brief(uri), seen => seen.includes('8 alternative-stack-conflict'));
   },
 };
 

@@ -29,6 +29,8 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     step('the status bar says that the findings are fresh');
 
     await bench.line(10);
+    // On the word itself, not on the white space before it.
+    await page.keyboard.press('Home');
     await page.keyboard.press('Control+.');
     await page.locator('.action-widget .monaco-list-row').first().waitFor();
     await bench.picture('vscode-quick-fix');
@@ -40,15 +42,25 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     step('undo brings it back');
 
     await bench.line(16);
+    const text = async () => (await bench.lines()).map(line => line.text).join('\n');
+    const before = await text();
     await page.keyboard.press('Home');
-    await page.keyboard.type('\tpush %rax\n');
+    await page.keyboard.type('push %rax\n');
     await bench.untilSquiggles([10, 20]);
     step('what is typed brings a squiggle');
-    for (let tries = 0; tries < 20 && (await bench.lines()).some(line => /push\s+%rax/.test(line.text)); tries++) await page.keyboard.press('Control+Z');
+    await bench.undoAll();
     await bench.untilSquiggles([10]);
+    await bench.until('the text', text, seen => seen === before);
     step('undo clears it');
 
     await page.locator('.pane-header', { hasText: 'Stack Frame' }).click();
+    await page.waitForTimeout(300);
+    // Room for the drawing: the line above the lower panes is pulled up.
+    const outline = await page.locator('.pane-header', { hasText: 'Outline' }).boundingBox();
+    await page.mouse.move(outline.x + 60, outline.y);
+    await page.mouse.down();
+    await page.mouse.move(outline.x + 60, outline.y - 150, { steps: 5 });
+    await page.mouse.up();
     await bench.line(8);
     const frame = await bench.view('table.frame');
     await bench.until('the drawing', () => frame.locator('table.frame').innerText(), seen => /saved rbx/.test(seen) && /return address/.test(seen));
@@ -58,8 +70,8 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     step('the stack frame is drawn and follows the cursor');
 
     await bench.file('save_fl.S');
-    await bench.untilSquiggles([6]);
-    await bench.line(6);
+    await bench.untilSquiggles([8]);
+    await bench.line(8);
     await bench.command('orcls: Show Alternatives');
     const view = await bench.view('.group');
     assert.match(await view.locator('.summary').innerText(), /2 alternatives, 1 with a conflict/);
@@ -72,18 +84,18 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
 
     // The other group's line, by a click.
     await view.locator('.group').nth(1).locator('td.insn .link').first().click();
-    await bench.until('the cursor', () => page.locator('.statusbar-item', { hasText: /Ln \d+/ }).innerText(), seen => /Ln 12\b/.test(seen));
+    await bench.until('the cursor', () => page.locator('.statusbar-item', { hasText: /Ln \d+/ }).innerText(), seen => /Ln 14\b/.test(seen));
     step('a click leads to the line');
 
     // The POP in time, as the second figure's remedy has it: the panel follows.
-    await bench.line(6);
+    await bench.line(8);
     await page.keyboard.press('Home');
     await page.keyboard.press('Shift+End');
-    await page.keyboard.insertText('ALTERNATIVE "call *pv_ops; nop", "pushf; pop %rax; .nops 6", FEATURE_A');
+    await page.keyboard.insertText('ALTERNATIVE "call *pv_ops; nop", "pushf; pop %rax; .nops 6", X86_FEATURE_ALWAYS');
     await bench.until('the panel after the edit', () => view.locator('.summary').innerText(), seen => /2 alternatives, no conflict/.test(seen));
     await bench.untilSquiggles([]);
     step('the panel follows the edit');
-    await page.keyboard.press('Control+Z');
+    await bench.undoAll();
     await bench.until('the panel after undo', () => view.locator('.summary').innerText(), seen => /1 with a conflict/.test(seen));
     step('and the undo');
 

@@ -18,7 +18,7 @@ export class Workbench {
     const input = this.page.locator('.quick-input-widget input[type=text]');
     await input.waitFor();
     await input.fill(`>${title}`);
-    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: title }).first().waitFor();
+    await this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: title }).waitFor();
     await this.page.keyboard.press('Enter');
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
   }
@@ -29,20 +29,31 @@ export class Workbench {
     const input = this.page.locator('.quick-input-widget input[type=text]');
     await input.waitFor();
     await input.fill(name);
-    await this.page.locator('.quick-input-list .monaco-list-row', { hasText: path.basename(name) }).first().waitFor();
+    // The one that Enter would take.
+    await this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: path.basename(name) }).waitFor();
     await this.page.keyboard.press('Enter');
     await this.page.locator('.tab.active', { hasText: path.basename(name) }).waitFor();
     await this.page.locator('.editor-instance .view-lines .view-line').first().waitFor();
   }
 
   /** Puts the cursor on a line, from 1. */
-  async line(number, column = 1) {
+  async line(number) {
     await this.page.keyboard.press('Control+G');
     const input = this.page.locator('.quick-input-widget input[type=text]');
     await input.waitFor();
-    await input.fill(`:${number}:${column}`);
+    await input.fill(`:${number}`);
     await this.page.keyboard.press('Enter');
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden' });
+  }
+
+  /** Undoes until the file in front is as it was saved. */
+  async undoAll() {
+    const tab = this.page.locator('.editor-group-container.active .tab.active');
+    await this.until('undo', async () => {
+      const dirty = (await tab.getAttribute('class')).includes('dirty');
+      if (dirty) await this.page.keyboard.press('Control+Z');
+      return dirty;
+    }, dirty => !dirty, 5000);
   }
 
   /** The lines that are drawn, top first, with the inlay hints in them, and their line numbers. */

@@ -66,7 +66,7 @@ local parts = {
       if not status then
         return say(why, vim.log.levels.WARN)
       end
-      say(('%s: %s'):format(status.state, status.message))
+      say(table.concat(vim.list_extend({ ('%s: %s'):format(status.state, status.message) }, status.notes or {}), '\n'))
     end)
   end,
   check = function()
@@ -75,11 +75,15 @@ local parts = {
       return say('the server is not running; open a C or assembly file first', vim.log.levels.ERROR)
     end
     say('checking every built object ...')
-    client:request('workspace/executeCommand', { command = 'orcls.server.checkWorkspace', arguments = {} }, function(err)
+    client:request('workspace/executeCommand', { command = 'orcls.server.checkWorkspace', arguments = {} }, function(err, done)
       if err then
         return say(err.message, vim.log.levels.ERROR)
       end
-      vim.diagnostic.setqflist({ title = 'orcls', namespace = vim.lsp.diagnostic.get_namespace(client.id) })
+      say(('%d objects checked, %d findings in %d of them, %d could not be read'):format(done.objects, done.findings, done.withFindings, done.failed))
+      -- The findings themselves are messages of their own and may come behind the answer.
+      vim.defer_fn(function()
+        vim.diagnostic.setqflist({ title = 'orcls', namespace = vim.lsp.diagnostic.get_namespace(client.id), open = done.findings > 0 })
+      end, 500)
     end)
   end,
   eol = function()

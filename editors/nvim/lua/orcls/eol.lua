@@ -14,8 +14,7 @@ local function draw(buf, answer)
   local name = vim.uv.fs_realpath(vim.api.nvim_buf_get_name(buf))
   local states = {}
   for _, row in ipairs(answer.instructions) do
-    local known = row.cfa and row.cfa ~= vim.NIL
-    if known and row.line and row.line ~= vim.NIL and row.file ~= vim.NIL and vim.uv.fs_realpath(row.file) == name then
+    if row.cfa and row.line and vim.uv.fs_realpath(row.file) == name then
       -- The state before the line's first instruction; a line inlined twice shows that of its first copy.
       states[row.line] = states[row.line] or row.cfa
     end

@@ -8,6 +8,21 @@ function M.client(buf)
   return vim.lsp.get_clients({ name = 'orcls', bufnr = buf })[1]
 end
 
+--- Without the keys whose value is null. In lists null stays, so that the others keep their places.
+local function without_nulls(value)
+  if type(value) ~= 'table' then
+    return value
+  end
+  for key, inner in pairs(value) do
+    if inner == vim.NIL and type(key) == 'string' then
+      value[key] = nil
+    else
+      without_nulls(inner)
+    end
+  end
+  return value
+end
+
 --- Asks one of our requests about a buffer. `done` gets the answer, or nil and why there is none.
 ---@param method 'orcls/cfi'|'orcls/orc'|'orcls/alternatives'|'orcls/status'
 ---@param buf integer
@@ -23,11 +38,10 @@ function M.ask(method, buf, line, done)
     params.position = { line = line, character = 0 }
   end
   client:request(method, params, function(err, answer)
-    -- `null` comes as vim.NIL on the outer level and as nil further in.
     if err or answer == nil or answer == vim.NIL then
       return done(nil, err and err.message or 'nothing is known about this file yet')
     end
-    done(answer)
+    done(without_nulls(answer))
   end, buf)
 end
 

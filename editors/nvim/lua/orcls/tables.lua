@@ -28,14 +28,15 @@ local function has_conflict(group)
   end)
 end
 
---- JSON null inside a list.
-local function known(value)
-  return value ~= nil and value ~= vim.NIL and value or nil
+--- An item of a list, unless it is null.
+local function item(list, i)
+  local value = list and list[i]
+  return value ~= vim.NIL and value or nil
 end
 
 ---@param canvas orcls.Canvas
 local function draw_group(canvas, group)
-  canvas:line({ known(group['function']) or group.section, hl = 'OrclsFunction' }, '  ', {
+  canvas:line({ group['function'] or group.section, hl = 'OrclsFunction' }, '  ', {
     place_name(group, group.section),
     hl = 'OrclsState',
     place = group,
@@ -49,11 +50,11 @@ local function draw_group(canvas, group)
   for _, row in ipairs(group.rows) do
     local cells, states = { { hex(row.offset), hl = row.conflict and 'OrclsConflictState' or 'OrclsOffset' } }, { '' }
     for i = 1, #group.arms do
-      local text = known(row.cells[i])
-      table.insert(cells, text and { text, hl = row.conflict and 'OrclsConflict' or nil, place = known((row.places or {})[i]) } or '')
-      table.insert(states, { known((row.states or {})[i]) or '', hl = 'OrclsConflictState' })
+      local text = item(row.cells, i)
+      table.insert(cells, text and { text, hl = row.conflict and 'OrclsConflict' or nil, place = item(row.places, i) } or '')
+      table.insert(states, { item(row.states, i) or '', hl = 'OrclsConflictState' })
     end
-    table.insert(cells, row.conflict and { 'the arms disagree', hl = 'OrclsConflictState' } or { known(row.state) or '', hl = 'OrclsState' })
+    table.insert(cells, row.conflict and { 'the arms disagree', hl = 'OrclsConflictState' } or { row.state or '', hl = 'OrclsState' })
     table.insert(rows, cells)
     if row.conflict and not vim.tbl_isempty(row.states or {}) then
       table.insert(rows, states)
@@ -86,8 +87,8 @@ end
 ---@return orcls.Canvas
 function M.orc(answer)
   local canvas, rows, last = Canvas.new(), {}, nil
-  for _, entry in ipairs(known(answer.rows) or {}) do
-    local name = known(entry['function'])
+  for _, entry in ipairs(answer.rows or {}) do
+    local name = entry['function']
     table.insert(rows, {
       { name and name ~= last and name or '', hl = 'OrclsFunction' },
       { ('%s+%s'):format(entry.section, hex(entry.offset)), hl = 'OrclsOffset' },
@@ -106,7 +107,7 @@ end
 function M.cfi(answer, line)
   local canvas, wanted = Canvas.new(), {}
   for _, row in ipairs(answer.instructions) do
-    if row.line == line and known(row['function']) then
+    if row.line == line and row['function'] then
       wanted[row['function']] = true
     end
   end
@@ -116,7 +117,7 @@ function M.cfi(answer, line)
     rows = {}
   end
   for _, row in ipairs(answer.instructions) do
-    local name = known(row['function'])
+    local name = row['function']
     if vim.tbl_isempty(wanted) or (name and wanted[name]) then
       if name ~= last then
         flush()
@@ -126,7 +127,7 @@ function M.cfi(answer, line)
       for register, offset in vim.spairs(row.saved) do
         table.insert(saved, ('%s cfa%s'):format(register, signed(offset)))
       end
-      local now = cfa_name(known(row.cfa))
+      local now = cfa_name(row.cfa)
       table.insert(rows, {
         { hex(row.offset), hl = 'OrclsOffset' },
         { row.text, place = row },

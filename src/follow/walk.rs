@@ -525,10 +525,10 @@ impl<'a, 'l> Walk<'a, 'l> {
             return;
         }
         let mut states = Vec::new();
-        if let Some(first) = first {
-            if let Some(recorded) = self.mark(first).state() {
-                states.push(self.segments.state_at(first, self.states.get(recorded).clone()));
-            }
+        if let Some(first) = first
+            && let Some(recorded) = self.mark(first).state()
+        {
+            states.push(self.segments.state_at(first, self.states.get(recorded).clone()));
         }
         let trail = self.segments.trail(frame.segment);
         states.push(StateAt { insn, state: self.states.get(frame.state.cfi).clone(), trail });

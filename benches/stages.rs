@@ -10,7 +10,6 @@ use orcls::cancel::CancelToken;
 use orcls::decode;
 use orcls::image::ElfImage;
 use orcls::kernel::Kernel;
-use orcls::symbols::Symbols;
 
 fn object() -> Vec<u8> {
     if let Some(path) = std::env::var_os("ORCLS_BENCH_OBJECT") {
@@ -28,17 +27,15 @@ fn stages(criterion: &mut Criterion) {
     let bytes = object();
     let cancel = CancelToken::default();
     let image = ElfImage::read(&bytes).expect("an ELF object");
-    let symbols = |kernel: Kernel| Symbols::new(&image, kernel.rules()).0;
     let count = |kernel| {
-        let (insns, _) = decode::decode(&image, &symbols(kernel), kernel, &cancel).expect("nobody cancels");
+        let (insns, _) = decode::decode(&image, kernel, &cancel).expect("nobody cancels");
         image.sections().map(|(id, _)| insns.of_section(id).count() as u64).sum()
     };
     let mut group = criterion.benchmark_group("stages");
     group.throughput(Throughput::Elements(count(Kernel::V6_12)));
     group.bench_function("image", |b| b.iter(|| ElfImage::read(&bytes)));
     for kernel in Kernel::ALL {
-        let symbols = symbols(kernel);
-        let decode = || decode::decode(&image, &symbols, kernel, &cancel);
+        let decode = || decode::decode(&image, kernel, &cancel);
         group.bench_function(format!("decode {kernel}"), |b| b.iter(decode));
     }
     group.finish();

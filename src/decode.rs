@@ -12,6 +12,7 @@ mod effect;
 mod encoding;
 mod interning;
 mod opcodes;
+mod pieces;
 mod profile;
 mod table;
 mod text;
@@ -22,9 +23,10 @@ use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{ElfImage, Section};
 use crate::kernel::Kernel;
 use crate::symbols::Symbols;
-use effect::{Effect, Oddity, effect};
+use effect::Effect;
 use encoding::Encoding;
 use interning::Interner;
+use pieces::Decoder;
 use profile::Profile;
 pub use table::{Insn, InsnTable};
 pub use text::{Disassembler, text};
@@ -69,25 +71,36 @@ pub struct DecodeNote {
 }
 
 /// Decodes all executable sections of `image` as the objtool of `kernel` would. The notes are in the order in which
-/// objtool would say them.
+/// objtool would say them. What hangs on symbols is left to [`settle_irets`].
 pub fn decode(
     image: &ElfImage,
-    symbols: &Symbols,
     kernel: Kernel,
     cancel: &CancelToken,
 ) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
-    let mut decoder = Decoder::new(Profile::of(kernel));
-    decoder.table.reserve(image.sections.iter().map(|section| section.code.len()).sum());
-    decoder.table.end_section();
-    for (id, section) in image.sections() {
-        if section.is_code() {
-            decoder.section(symbols, id, section, cancel)?;
+    let decoder = Decoder { image, profile: Profile::of(kernel), cancel };
+    let mut table = InsnTable::default();
+    table.reserve(image.sections.iter().map(|section| section.code.len()).sum());
+    let mut interner = Interner::new();
+    let mut notes = Vec::new();
+    decoder.each_piece(|piece| {
+        table.end_sections_before(piece.section);
+        table.append(&piece.insns, &mut interner);
+        notes.extend_from_slice(&piece.notes);
+    })?;
+    table.end_sections_before(SectionId::from_index(image.sections.len()));
+    table.ops = interner.lists;
+    Ok((table, notes))
+}
+
+/// An `iret` in a function is no way out of the kernel.
+pub fn settle_irets(insns: &mut InsnTable, symbols: &Symbols) {
+    for id in std::mem::take(&mut insns.irets) {
+        let at = insns.loc(id);
+        if symbols.symbol_containing(at.section, at.offset).is_some_and(|symbol| symbols.is_function(symbol)) {
+            let Effect { kind, ops, .. } = effect::iret_in_function();
+            insns.change(id, kind, &ops.into_iter().flatten().collect::<Vec<_>>());
         }
-        decoder.table.end_section();
     }
-    decoder.table.shrink();
-    decoder.table.ops = decoder.interner.lists;
-    Ok((decoder.table, decoder.notes))
 }
 
 /// The relative target of a jump or call as it is encoded, without its relocation: what is added to the offset behind
@@ -129,59 +142,4 @@ fn encoding_of(code: &[u8], profile: &Profile) -> Option<Encoding> {
     let mut encoding = Encoding::default();
     encoding.read(code, profile)?;
     Some(encoding)
-}
-
-/// The state of a decoding run.
-struct Decoder {
-    profile: &'static Profile,
-    table: InsnTable,
-    notes: Vec<DecodeNote>,
-    interner: Interner,
-}
-
-impl Decoder {
-    fn new(profile: &'static Profile) -> Self {
-        Decoder { profile, table: InsnTable::default(), notes: Vec::new(), interner: Interner::new() }
-    }
-
-    fn section(
-        &mut self,
-        symbols: &Symbols,
-        id: SectionId,
-        section: &Section,
-        cancel: &CancelToken,
-    ) -> Result<(), Cancelled> {
-        let mut offset = 0;
-        while let Some(rest) = section.code.get(offset as usize..).filter(|rest| !rest.is_empty()) {
-            if self.table.len().is_multiple_of(1 << 16) {
-                cancel.check()?;
-            }
-            let at = CodeLoc::new(id, u64::from(offset));
-            let mut encoding = Encoding::default();
-            if encoding.read(rest, self.profile).is_none() {
-                let fault = Fault::Undecodable { section: id, offset: at.offset };
-                self.notes.push(DecodeNote { fault, at, fatal: true });
-                return Ok(());
-            }
-            let Effect { kind, ops, oddity } = effect(&encoding, self.profile, || {
-                symbols.symbol_containing(id, at.offset).is_some_and(|symbol| symbols.is_function(symbol))
-            });
-            if let Some(oddity) = oddity {
-                self.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
-            }
-            let ops = self.interner.position(ops);
-            self.table.push(Insn::new(offset, encoding.len, kind), ops);
-            offset += u32::from(encoding.len);
-        }
-        Ok(())
-    }
-}
-
-fn fault(oddity: Oddity, at: CodeLoc) -> Fault {
-    let (section, offset) = (at.section, at.offset);
-    match oddity {
-        Oddity::InvalidLea => Fault::InvalidLea { section, offset },
-        Oddity::Enqcmd => Fault::Enqcmd { section, offset },
-        Oddity::Notrack => Fault::Notrack { section, offset },
-    }
 }

@@ -35,7 +35,9 @@ fn build(options: &[&str], source: &Path) -> ElfImage {
 
 fn decoded(image: &ElfImage, kernel: Kernel) -> (InsnTable, Vec<DecodeNote>) {
     let (symbols, _) = Symbols::new(image, kernel.rules());
-    decode::decode(image, &symbols, kernel, &CancelToken::default()).expect("nobody cancels")
+    let (mut insns, notes) = decode::decode(image, kernel, &CancelToken::default()).expect("nobody cancels");
+    decode::settle_irets(&mut insns, &symbols);
+    (insns, notes)
 }
 
 fn section(image: &ElfImage, name: &str) -> SectionId {

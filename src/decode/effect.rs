@@ -61,8 +61,18 @@ fn pop_to_memory() -> Effect {
     Effect::op(Dest::Mem, Source::Pop)
 }
 
-/// The effect of an instruction. `in_function` says whether it lies in a function; it is asked for `iret` alone.
-pub(super) fn effect(e: &Encoding, profile: &Profile, in_function: impl FnOnce() -> bool) -> Effect {
+/// Whether the effect is another one in a function: see [`iret_in_function`].
+pub(super) fn is_iret(e: &Encoding) -> bool {
+    e.opcode[0] == 0xcf && !e.is_vector
+}
+
+/// sync_core() returns to itself with `iret`; all others are in entry code, which has no functions.
+pub(super) fn iret_in_function() -> Effect {
+    Effect::op(Dest::Reg(Base::SP), Source::Add(Base::SP, 40))
+}
+
+/// The effect of an instruction.
+pub(super) fn effect(e: &Encoding, profile: &Profile) -> Effect {
     if e.is_vector {
         return Effect::NONE;
     }
@@ -92,8 +102,6 @@ pub(super) fn effect(e: &Encoding, profile: &Profile, in_function: impl FnOnce()
             ..Effect::NONE
         },
         0xcc => Effect::kind(Kind::Trap),
-        // sync_core() returns to itself with `iret`; all others are in entry code, which has no functions.
-        0xcf if in_function() => Effect::op(Dest::Reg(Base::SP), Source::Add(Base::SP, 40)),
         0xca | 0xcb | 0xcf => Effect::kind(profile.sysret),
         0xd6 if profile.udb => Effect::kind(Kind::Bug),
         0xe8 => push().with_kind(Kind::Call),
@@ -295,7 +303,8 @@ mod tests {
         if encoding.read(&bytes(hex), profile).is_none() {
             return "undecodable".to_owned();
         }
-        let Effect { kind, ops, oddity } = effect(&encoding, profile, || in_function);
+        let special = in_function && is_iret(&encoding);
+        let Effect { kind, ops, oddity } = if special { iret_in_function() } else { effect(&encoding, profile) };
         let mut parts = vec![format!("{} {kind:?}", encoding.len)];
         parts.extend(ops.into_iter().flatten().map(equation));
         parts.extend(oddity.map(|oddity| format!("{oddity:?}!")));

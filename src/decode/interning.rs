@@ -19,6 +19,11 @@ impl Interner {
         Interner { lists: vec![Box::default()], positions: FxHashMap::default() }
     }
 
+    /// The position of a list that another one of its kind made.
+    pub(super) fn adopt(&mut self, list: &[StackOp]) -> u32 {
+        self.position([list.first().copied(), list.get(1).copied()])
+    }
+
     /// The position of `ops`.
     pub(super) fn position(&mut self, ops: Ops) -> u32 {
         let [Some(first), second] = ops else { return 0 };

@@ -6,6 +6,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Kind;
+use super::interning::Interner;
 use crate::cfi::StackOp;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 
@@ -70,19 +71,50 @@ pub struct InsnTable {
     ranges: Vec<Range>,
     /// The words of all sections, each section's with one behind its end.
     starts: Vec<Starts>,
+    /// The first word of the section that is being appended to.
+    open: usize,
     /// Distinct lists of stack operations; the first is empty.
     pub(super) ops: Vec<Box<[StackOp]>>,
     far_ops: FxHashMap<InsnId, u32>,
+    /// Each `iret`; see [`super::settle_irets`].
+    pub(super) irets: Vec<InsnId>,
     /// Where the padding instructions are that [`crate::flow`] appends behind all others.
     padding: Vec<Option<CodeLoc>>,
 }
 
 impl InsnTable {
+    /// Empties the table of a piece, and keeps its room.
+    pub(super) fn clear(&mut self) {
+        self.insns.clear();
+        self.starts.clear();
+        self.far_ops.clear();
+        self.irets.clear();
+        self.open = 0;
+    }
+
     /// Makes room for the instructions of `n_bytes` of code.
     pub(super) fn reserve(&mut self, n_bytes: usize) {
         // Compilers' code has about 3.5 bytes per instruction.
         self.insns.reserve_exact(n_bytes / 3);
-        self.starts.reserve_exact(n_bytes / 64 + 2);
+    }
+
+    /// Takes down that the next instruction is an `iret`.
+    pub(super) fn note_iret(&mut self) {
+        self.irets.push(InsnId::from_index(self.insns.len()));
+    }
+
+    /// Makes something else of an instruction.
+    pub(super) fn change(&mut self, id: InsnId, kind: Kind, ops: &[StackOp]) {
+        let known = self.ops.iter().position(|list| **list == *ops);
+        let position = known.unwrap_or_else(|| {
+            self.ops.push(ops.into());
+            self.ops.len() - 1
+        });
+        let Some(insn) = self.insns.get_mut(id.index()) else { return };
+        (insn.kind, insn.ops) = (kind, u16::try_from(position).unwrap_or(FAR));
+        if insn.ops == FAR {
+            self.far_ops.insert(id, position as u32);
+        }
     }
 
     /// Appends an instruction with its list of operations.
@@ -94,30 +126,54 @@ impl InsnTable {
         self.insns.push(Insn { ops: near, ..insn });
     }
 
-    /// Makes a section of the instructions that were pushed since the last one.
-    pub(super) fn end_section(&mut self) {
-        let (first, word) = (self.ranges.last().map_or(0, |range| range.end), self.starts.len());
-        let insns = self.insns.get(first as usize..).unwrap_or(&[]);
-        if let Some(last) = insns.last() {
-            self.starts.resize(word + last.offset as usize / 64 + 2, Starts::default());
+    /// Notes where the instructions start, for a table that is only to be appended to another.
+    pub(super) fn note_starts(&mut self) {
+        let Some((first, last)) = self.insns.first().zip(self.insns.last()) else { return };
+        self.open = first.offset as usize / 64;
+        self.starts.resize(last.offset as usize / 64 + 1 - self.open, Starts::default());
+        for insn in &self.insns {
+            self.starts[insn.offset as usize / 64 - self.open].bits |= 1 << (insn.offset % 64);
         }
-        let starts = self.starts.get_mut(word..).unwrap_or(&mut []);
-        for insn in insns {
-            if let Some(start) = starts.get_mut(insn.offset as usize / 64) {
-                start.bits |= 1 << (insn.offset % 64);
+    }
+
+    /// Appends the instructions of a piece of the section, whose lists of operations `interner` takes in.
+    pub(super) fn append(&mut self, piece: &InsnTable, interner: &mut Interner) {
+        let positions: Vec<u32> = piece.ops.iter().map(|list| interner.adopt(list)).collect();
+        let near: Vec<u16> = positions.iter().filter_map(|&position| u16::try_from(position).ok()).collect();
+        if piece.far_ops.is_empty() && near.len() == positions.len() && !near.contains(&FAR) {
+            self.insns.extend(piece.insns.iter().map(|insn| Insn { ops: near[usize::from(insn.ops)], ..*insn }));
+        } else {
+            for (index, &insn) in piece.insns.iter().enumerate() {
+                let list = piece.op_list(InsnId::from_index(index));
+                self.push(insn, positions.get(list as usize).copied().unwrap_or(0));
             }
         }
+        let before = self.insns.len() - piece.insns.len();
+        self.irets.extend(piece.irets.iter().map(|id| InsnId::from_index(before + id.index())));
+        let first = self.open + piece.open;
+        let behind = first + piece.starts.len() + 1;
+        if self.starts.len() < behind {
+            self.starts.resize(behind, Starts::default());
+        }
+        self.starts[first..].iter_mut().zip(&piece.starts).for_each(|(word, more)| word.bits |= more.bits);
+    }
+
+    /// Makes sections of what was appended, up to `section`: what comes next belongs to it.
+    pub(super) fn end_sections_before(&mut self, section: SectionId) {
+        while self.ranges.len() < section.index() {
+            self.end_section();
+        }
+    }
+
+    fn end_section(&mut self) {
+        let first = self.ranges.last().map_or(0, |range| range.end);
         let mut next = first;
-        for start in starts {
+        for start in self.starts.get_mut(self.open..).unwrap_or(&mut []) {
             start.first = next;
             next += start.bits.count_ones();
         }
-        self.ranges.push(Range { first, end: self.insns.len() as u32, word: word as u32 });
-    }
-
-    /// Gives back the room that is not needed.
-    pub(super) fn shrink(&mut self) {
-        self.insns.shrink_to_fit();
+        self.ranges.push(Range { first, end: self.insns.len() as u32, word: self.open as u32 });
+        self.open = self.starts.len();
     }
 
     /// The instruction.
@@ -194,8 +250,8 @@ impl InsnTable {
     }
 
     /// All, in order.
-    pub fn iter(&self) -> impl Iterator<Item = &Insn> {
-        self.insns.iter()
+    pub fn as_slice(&self) -> &[Insn] {
+        &self.insns
     }
 
     /// How many of them stand in the object; those behind are padding.
@@ -237,6 +293,11 @@ impl InsnTable {
         // Sections without instructions have empty ranges at the position where theirs would be.
         let index = self.ranges.partition_point(|range| range.end <= id.0);
         SectionId::from_index(index)
+    }
+
+    /// Whether the instruction is one of the section's.
+    pub(crate) fn contains(&self, section: SectionId, id: InsnId) -> bool {
+        self.ranges.get(section.index()).is_some_and(|range| (range.first..range.end).contains(&id.0))
     }
 
     /// Where an instruction is.

@@ -1,0 +1,162 @@
+//! Decodes the code in pieces, large sections side by side on all processors.
+//!
+//! In: the code sections.  Out: [`Decoded`] pieces, in order.
+//! Holds afterwards: the instructions are those that one pass over each section finds. A piece starts where a function
+//! does, and is decoded again if the piece before it ends anywhere else.
+
+use rayon::prelude::*;
+
+use super::DecodeNote;
+use super::effect::{Effect, Oddity, effect, is_iret};
+use super::encoding::Encoding;
+use super::interning::Interner;
+use super::profile::Profile;
+use super::table::{Insn, InsnTable};
+use crate::cancel::{CancelToken, Cancelled};
+use crate::finding::Fault;
+use crate::ids::{CodeLoc, SectionId};
+use crate::image::ElfImage;
+
+/// Fewer bytes are not worth a piece of their own. Nearly all objects are one piece per section.
+const WORTH_A_PIECE: usize = 1 << 19;
+
+/// What code is decoded with.
+pub(super) struct Decoder<'a> {
+    pub(super) image: &'a ElfImage,
+    pub(super) profile: &'static Profile,
+    pub(super) cancel: &'a CancelToken,
+}
+
+/// Bytes of a section.
+#[derive(Clone, Copy)]
+struct Piece {
+    section: SectionId,
+    start: u32,
+    end: u32,
+}
+
+/// The instructions of a piece.
+#[derive(Default)]
+pub(super) struct Decoded {
+    pub(super) section: SectionId,
+    pub(super) insns: InsnTable,
+    pub(super) notes: Vec<DecodeNote>,
+    /// Behind the last instruction; `None` where the next one can not be decoded.
+    end: Option<u32>,
+}
+
+impl Decoder<'_> {
+    /// Hands out all code, piece by piece. While some pieces are taken the next are decoded; no more than these are in
+    /// memory, since all together are as large as the table that they go into.
+    pub(super) fn each_piece(&self, mut take: impl FnMut(&Decoded) + Send) -> Result<(), Cancelled> {
+        let pieces = self.cut();
+        if pieces.iter().all(|piece| piece.start == 0) {
+            let mut decoded = Decoded::default();
+            for &piece in &pieces {
+                self.piece(piece, &mut decoded)?;
+                take(&decoded);
+            }
+            return Ok(());
+        }
+        let n = 4 * rayon::current_num_threads();
+        let room = || (0..n).map(|_| Decoded::default()).collect::<Vec<_>>();
+        let (mut taken, mut next) = (room(), room());
+        let mut waves = pieces.chunks(n);
+        let mut wave: &[Piece] = &[];
+        let mut end = None;
+        loop {
+            let following = waves.next().unwrap_or(&[]);
+            let settle = || {
+                for (&piece, decoded) in wave.iter().zip(&mut taken) {
+                    if piece.start != 0 && end != Some(piece.start) {
+                        // Behind what can not be decoded there is nothing.
+                        self.piece(Piece { start: end.unwrap_or(piece.end), ..piece }, decoded)?;
+                        decoded.end = decoded.end.filter(|_| end.is_some());
+                    }
+                    end = decoded.end;
+                    take(decoded);
+                }
+                Ok(())
+            };
+            let decode = || following.par_iter().zip(&mut next).try_for_each(|(&piece, room)| self.piece(piece, room));
+            let (settled, decoded) = rayon::join(settle, decode);
+            settled.and(decoded)?;
+            if following.is_empty() {
+                return Ok(());
+            }
+            wave = following;
+            std::mem::swap(&mut taken, &mut next);
+        }
+    }
+
+    /// Where large sections are cut: at functions, where an instruction most likely starts.
+    fn cut(&self) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        for (section, header) in self.image.sections().filter(|(_, header)| header.is_code()) {
+            let mut start = 0;
+            if header.code.len() >= 2 * WORTH_A_PIECE {
+                let functions = self.image.symbols().map(|(_, symbol)| symbol);
+                let functions = functions.filter(|symbol| symbol.section == section && symbol.is_function());
+                let mut cuts: Vec<u32> = functions.filter_map(|symbol| u32::try_from(symbol.value).ok()).collect();
+                cuts.sort_unstable();
+                for cut in cuts.into_iter().take_while(|&cut| (cut as usize) < header.code.len()) {
+                    if (cut - start) as usize >= WORTH_A_PIECE {
+                        pieces.push(Piece { section, start, end: cut });
+                        start = cut;
+                    }
+                }
+            }
+            pieces.push(Piece { section, start, end: header.code.len() as u32 });
+        }
+        pieces
+    }
+
+    /// Decodes a piece, into the room of one that was taken.
+    fn piece(&self, piece: Piece, decoded: &mut Decoded) -> Result<(), Cancelled> {
+        let Piece { section, start, end } = piece;
+        let code = &self.image.section(section).code;
+        (decoded.section, decoded.end) = (section, Some(start));
+        decoded.notes.clear();
+        decoded.insns.clear();
+        decoded.insns.reserve(end.saturating_sub(start) as usize);
+        let mut interner = Interner::new();
+        let mut offset = start;
+        while offset < end
+            && let Some(rest) = code.get(offset as usize..)
+        {
+            if decoded.insns.len().is_multiple_of(1 << 16) {
+                self.cancel.check()?;
+            }
+            let at = CodeLoc::new(section, u64::from(offset));
+            let mut encoding = Encoding::default();
+            if encoding.read(rest, self.profile).is_none() {
+                let fault = Fault::Undecodable { section, offset: at.offset };
+                decoded.notes.push(DecodeNote { fault, at, fatal: true });
+                decoded.end = None;
+                break;
+            }
+            let Effect { kind, ops, oddity } = effect(&encoding, self.profile);
+            if is_iret(&encoding) {
+                decoded.insns.note_iret();
+            }
+            if let Some(oddity) = oddity {
+                decoded.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
+            }
+            decoded.insns.push(Insn::new(offset, encoding.len, kind), interner.position(ops));
+            offset += u32::from(encoding.len);
+            decoded.end = Some(offset);
+        }
+        decoded.insns.ops = interner.lists;
+        decoded.insns.note_starts();
+        Ok(())
+    }
+}
+
+fn fault(oddity: Oddity, at: CodeLoc) -> Fault {
+    let (section, offset) = (at.section, at.offset);
+    match oddity {
+        Oddity::InvalidLea => Fault::InvalidLea { section, offset },
+        Oddity::Enqcmd => Fault::Enqcmd { section, offset },
+        Oddity::Notrack => Fault::Notrack { section, offset },
+    }
+}

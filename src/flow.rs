@@ -7,6 +7,7 @@
 
 mod alternatives;
 mod annotations;
+mod branches;
 pub(crate) mod calls;
 mod hints;
 mod jumps;
@@ -24,6 +25,7 @@ use crate::cfi::CfiState;
 use crate::decode::{InsnTable, Kind};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::symbols::Symbols;
+use branches::Branches;
 
 pub use recover::is_finished_module;
 pub(crate) use resolve::adjusted_addend;
@@ -113,6 +115,10 @@ impl Flags {
     pub fn has(self, other: Flags) -> bool {
         self.0 & other.0 != 0
     }
+
+    fn with(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
 }
 
 /// What a section's name makes of its code.
@@ -151,7 +157,7 @@ pub struct FlowGraph {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) flags: Vec<Flags>,
     pub(crate) owners: Vec<u32>,
-    pub(crate) targets: Vec<u32>,
+    pub(crate) branches: Branches,
     pub(crate) alternates: FxHashMap<InsnId, Vec<Alternate>>,
     pub(crate) groups: Vec<AltGroup>,
     pub(crate) group_of: FxHashMap<InsnId, GroupId>,
@@ -198,13 +204,13 @@ impl FlowGraph {
 
     /// Where a jump leads.
     pub fn jump_target(&self, id: InsnId) -> Option<InsnId> {
-        let target = self.targets[id.index()];
+        let target = self.branches.get(id);
         (target != 0 && !self.has(id, Flags::CALLS)).then(|| InsnId(target - 1))
     }
 
     /// What is called; also by a jump out of the function.
     pub fn callee(&self, id: InsnId) -> Option<SymbolId> {
-        self.has(id, Flags::CALLS).then(|| SymbolId(self.targets[id.index()]))
+        self.has(id, Flags::CALLS).then(|| SymbolId(self.branches.get(id)))
     }
 
     /// The callee as the checks see it: an indirect branch has none.

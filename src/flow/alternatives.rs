@@ -92,7 +92,6 @@ impl Builder<'_> {
         let id = self.insns.push_padding(Insn::new(offset, len, Kind::Nop), at);
         self.graph.kinds.push(Kind::Nop);
         self.graph.flags.push(Flags::default());
-        self.graph.targets.push(0);
         self.graph.owners.push(self.graph.owners[original.index()]);
         if self.graph.has(original, Flags::IGNORE_ALTS) && !self.rules.ignore_is_per_symbol {
             self.graph.set(id, Flags::IGNORE);
@@ -129,7 +128,7 @@ impl Builder<'_> {
                     self.insn_fault(Weight::Fatal, Fault::SpecialJumpWithoutDest, insn);
                     return last;
                 };
-                self.graph.targets[insn.index()] = back.0 + 1;
+                self.graph.branches.set(insn, back.0 + 1);
             }
             next = self.insns.next_in_section(insn);
         }

@@ -219,7 +219,7 @@ impl<'a> Builder<'a> {
         let section = self.insns.section_of(id);
         let offset = self.encoded_target(section, id);
         match self.find(section, offset) {
-            Some(target) => self.graph.targets[id.index()] = target.0 + 1,
+            Some(target) => self.graph.branches.set(id, target.0 + 1),
             None => {
                 let section = self.image.section(section).name.clone();
                 self.insn_fault(Weight::Fatal, Fault::IntraCallWithoutDest { section, offset }, id);

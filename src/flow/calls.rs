@@ -3,6 +3,8 @@
 //! In: relocations, symbols.  Out: callees, dead ends, the lists of annotated sites.
 //! Reads like: `add_call_destinations`, `annotate_call_site`, `dead_end_function` of the releases.
 
+use rayon::prelude::*;
+
 use crate::decode::Kind;
 use crate::finding::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
@@ -12,9 +14,61 @@ use crate::ledger::Weight;
 use super::Flags;
 use super::resolve::{Branch, Builder};
 
+/// What is left of a part's calls when those are done that need no order.
+#[derive(Default)]
+struct Left {
+    /// For `.call_sites`.
+    listed: Vec<InsnId>,
+    others: Vec<Branch>,
+}
+
+/// In an object with fewer symbols each function is judged when it is called.
+const WORTH_JUDGING_AHEAD: usize = 1 << 12;
+
 impl Builder<'_> {
     pub(super) fn add_calls(&mut self) {
-        self.each_branch(|kind| kind == Kind::Call, Self::add_call);
+        self.judge_functions();
+        let parts = self.in_parts(
+            |kind| kind == Kind::Call,
+            |builder, branch, target, flags, left: &mut Left| {
+                let Some((callee, returns)) = builder.plain_callee(branch) else {
+                    left.others.push(*branch);
+                    return;
+                };
+                *target = callee.0;
+                *flags = flags.with(Flags::CALLS).with(Flags::NO_OPS);
+                if builder.is_annotated(branch) {
+                    *flags = if returns { *flags } else { flags.with(Flags::DEAD_END) };
+                    left.listed.extend(builder.lists_call(branch, callee).then_some(branch.id));
+                }
+            },
+        );
+        let listed = self.graph.sites.call.len();
+        for part in parts {
+            part.others.iter().for_each(|branch| self.add_call(branch));
+            self.graph.sites.call.extend(part.listed);
+        }
+        self.graph.sites.call[listed..].sort();
+    }
+
+    /// The callee of a call that leads to it by a relocation and is nothing special, and whether it returns. Such calls
+    /// need no order.
+    fn plain_callee(&self, branch: &Branch) -> Option<(SymbolId, bool)> {
+        let callee = branch.reloc?.symbol;
+        let traits = self.symbols.traits(callee);
+        let special = traits.static_call_tramp || traits.retpoline_thunk || traits.fentry || traits.profiling;
+        let never_returns = self.dead_end_functions.get(callee.index()).copied().flatten()?;
+        (!special && !self.is_section_symbol(callee)).then_some((callee, !never_returns))
+    }
+
+    /// Whether what the callee is makes a difference to the call.
+    fn is_annotated(&self, branch: &Branch) -> bool {
+        self.rules.dead_end_in_replacements || self.image.section(branch.section).name != ".altinstr_replacement"
+    }
+
+    fn lists_call(&self, branch: &Branch, callee: SymbolId) -> bool {
+        let embedded = self.rules.embedded_not_listed && self.symbols.traits(callee).embedded_insn;
+        self.graph.kind(branch.id) == Kind::Call && !self.graph.section(branch.section).init && !embedded
     }
 
     fn add_call(&mut self, branch: &Branch) {
@@ -74,7 +128,7 @@ impl Builder<'_> {
 
     /// Whatever a call does to the stack, the callee's return undoes.
     pub(super) fn set_callee(&mut self, branch: &Branch, callee: SymbolId, sibling: bool) {
-        self.graph.targets[branch.id.index()] = callee.0;
+        self.graph.branches.set(branch.id, callee.0);
         self.graph.set(branch.id, Flags::CALLS);
         self.graph.set(branch.id, Flags::NO_OPS);
         self.annotate_call(branch, callee, sibling);
@@ -82,7 +136,7 @@ impl Builder<'_> {
 
     pub(super) fn annotate_call(&mut self, branch: &Branch, callee: SymbolId, sibling: bool) {
         let &Branch { id, section, .. } = branch;
-        if !self.rules.dead_end_in_replacements && self.image.section(section).name == ".altinstr_replacement" {
+        if !self.is_annotated(branch) {
             return;
         }
         let traits = self.symbols.traits(callee);
@@ -112,8 +166,7 @@ impl Builder<'_> {
             self.graph.sites.mcount.push(id);
             return;
         }
-        let passed_over = section.init || (self.rules.embedded_not_listed && traits.embedded_insn);
-        if self.graph.kind(id) == Kind::Call && !passed_over {
+        if self.lists_call(branch, callee) {
             self.graph.sites.call.push(id);
         }
         if !sibling && self.never_returns(callee) {
@@ -126,6 +179,18 @@ impl Builder<'_> {
         self.graph.kinds[id.index()] = kind;
         if !self.ledger.stopped() {
             self.graph.sites.patched.push(id);
+        }
+    }
+
+    /// Finds out for all functions at once whether they return. By then all jumps are known, and calls make no difference.
+    fn judge_functions(&mut self) {
+        let judge = |(index, known): (usize, Option<bool>)| {
+            let id = SymbolId::from_index(index);
+            let asked = known.is_none() && (self.symbols.is_function(id) || self.image.symbol(id).is_undefined());
+            if asked { Some(self.judge_noreturn(id)) } else { known }
+        };
+        if self.dead_end_functions.len() >= WORTH_JUDGING_AHEAD {
+            self.dead_end_functions = self.dead_end_functions.par_iter().copied().enumerate().map(judge).collect();
         }
     }
 

@@ -22,27 +22,57 @@ enum Found {
     Nothing,
 }
 
+/// What is left of a part's jumps when those are done that need no order.
+#[derive(Default)]
+struct Left {
+    returns: Vec<InsnId>,
+    others: Vec<Branch>,
+}
+
 impl Builder<'_> {
     pub(super) fn add_jumps(&mut self) {
         let is_static = |kind| matches!(kind, Kind::JumpConditional | Kind::JumpUnconditional);
-        self.each_branch(is_static, |builder, branch| {
-            // A replacement's jump behind its end leads behind the original code already.
-            if builder.graph.targets[branch.id.index()] == 0 {
-                builder.add_jump(branch);
+        let parts = self.in_parts(is_static, |builder, branch, target, _, left: &mut Left| {
+            // Of jumps in replacements some are known from the tables.
+            if *target != 0 {
+                return;
+            }
+            match builder.inner_target(branch) {
+                Some(inner) => *target = inner.0 + 1,
+                None if matches!(builder.look_up(branch), Found::Return) => left.returns.push(branch.id),
+                None => left.others.push(*branch),
             }
         });
+        let listed = self.graph.sites.ret.len();
+        for part in parts {
+            part.returns.iter().for_each(|&id| self.make_return(id, true));
+            part.others.iter().for_each(|branch| self.add_jump(branch));
+        }
+        self.graph.sites.ret[listed..].sort();
     }
 
-    fn add_jump(&mut self, branch: &Branch) {
+    /// Where a jump leads that has no relocation, stays in its function and does not lead to its start, as most do. It is
+    /// nothing else, and changes nothing but its own target.
+    fn inner_target(&self, branch: &Branch) -> Option<InsnId> {
+        let &Branch { id, section, reloc: None } = branch else { return None };
+        let target = self.find(section, self.encoded_target(section, id))?;
+        let owner = self.graph.owner(id).filter(|&owner| self.graph.owner(target) == Some(owner))?;
+        (u64::from(self.insns.get(target).offset) != self.image.symbol(owner).value).then_some(target)
+    }
+
+    fn look_up(&self, branch: &Branch) -> Found {
         let &Branch { id, section, reloc } = branch;
-        let found = match (reloc, self.rules.jumps) {
+        match (reloc, self.rules.jumps) {
             (None, _) => Found::Place(section, self.encoded_target(section, id), self.image.section(section).symbol),
             (Some(reloc), JumpRules::StartIsSibling) => self.by_definition(id, &reloc),
             (Some(reloc), _) => self.by_symbol(id, &reloc),
-        };
-        match found {
+        }
+    }
+
+    fn add_jump(&mut self, branch: &Branch) {
+        match self.look_up(branch) {
             Found::Retpoline => self.make_retpoline(branch),
-            Found::Return => self.make_return(id, true),
+            Found::Return => self.make_return(branch.id, true),
             Found::Sibling(symbol) => self.set_callee(branch, symbol, true),
             Found::Place(section, offset, symbol) => self.jump_to(branch, CodeLoc::new(section, offset), symbol),
             Found::Nothing => {}
@@ -166,7 +196,7 @@ impl Builder<'_> {
             self.set_callee(branch, to, true);
             return;
         }
-        self.graph.targets[id.index()] = target.0 + 1;
+        self.graph.branches.set(id, target.0 + 1);
     }
 
     fn jump_by_symbol(&mut self, branch: &Branch, target: InsnId, symbol: Option<SymbolId>) {
@@ -192,7 +222,7 @@ impl Builder<'_> {
                 return;
             }
         }
-        self.graph.targets[id.index()] = target.0 + 1;
+        self.graph.branches.set(id, target.0 + 1);
     }
 
     /// Whether an instruction is where calls of a symbol may enter it: its start, or with `--ibt` the one behind an

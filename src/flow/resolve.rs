@@ -3,6 +3,8 @@
 //! In: image, symbols, instructions.  Out: [`FlowGraph`], and the instructions with alternatives' padding appended.
 //! Holds afterwards: see [`super`].
 
+use rayon::prelude::*;
+
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::{self, DecodeNote, InsnTable, Kind};
 use crate::finding::Fault;
@@ -14,6 +16,7 @@ use crate::options::{Hacks, Options};
 use crate::symbols::Symbols;
 use crate::wording::Naming;
 
+use super::branches::Branches;
 use super::names::Noreturn;
 use super::{Flags, FlowGraph};
 
@@ -70,6 +73,8 @@ pub fn resolve(
     cancel: &CancelToken,
 ) -> Result<(Symbols, InsnTable, FlowGraph), Cancelled> {
     let n = insns.len();
+    let mut kinds = filled(Kind::Other, n);
+    kinds.par_iter_mut().with_min_len(1 << 16).zip(insns.as_slice()).for_each(|(kind, insn)| *kind = insn.kind);
     let mut builder = Builder {
         image: input.image,
         store: input.store,
@@ -81,10 +86,10 @@ pub fn resolve(
         dead_end_functions: vec![None; input.image.symbols.len()],
         symbols,
         graph: FlowGraph {
-            kinds: insns.iter().map(|insn| insn.kind).collect(),
-            flags: vec![Flags::default(); n],
-            owners: vec![0; n],
-            targets: vec![0; n],
+            kinds,
+            flags: filled(Flags::default(), n),
+            owners: filled(0, n),
+            branches: Branches::of(&insns),
             sections: super::owners::section_traits(input.image, input.options, input.rules),
             unreachables_ignored: input.options.no_unreachable,
             ..FlowGraph::default()
@@ -94,6 +99,19 @@ pub fn resolve(
     };
     builder.run(notes, cancel)?;
     Ok((builder.symbols, builder.insns, builder.graph))
+}
+
+/// As many values as there are instructions, with room for the padding of alternatives. Room that is not needed costs
+/// no memory; moving everything would.
+fn filled<T: Clone + Send>(value: T, n: usize) -> Vec<T> {
+    let mut values = Vec::with_capacity(n + n / 16 + 16);
+    // What is read before it is written costs more in a large object; see `follow`.
+    if n < 1 << 17 {
+        values.resize(n, value)
+    } else {
+        values.par_extend(rayon::iter::repeat_n(value, n))
+    }
+    values
 }
 
 impl Builder<'_> {
@@ -192,18 +210,38 @@ impl Builder<'_> {
         self.symbols.parent(self.function(id)?)
     }
 
-    /// Passes over the instructions of some kinds, in order.
-    pub(super) fn each_branch(&mut self, wanted: impl Fn(Kind) -> bool, act: impl Fn(&mut Self, &Branch)) {
-        for (section, header) in self.image.sections() {
-            let mut relocs = header.relocs.cursor();
-            for id in self.insns.of_section(section) {
-                if wanted(self.graph.kind(id)) {
-                    let insn = self.insns.get(id);
-                    let reloc = relocs.first_in(u64::from(insn.offset), u64::from(insn.end())).copied();
-                    act(self, &Branch { id, section, reloc });
+    /// Passes over the branches of some kinds in parts, which are worked on side by side: `act` may change the target and
+    /// the flags of a branch, may not ask for those of others, and takes down in the part's `T` what is left to do. The
+    /// parts come in order.
+    pub(super) fn in_parts<T: Default + Send>(
+        &mut self,
+        wanted: impl Fn(Kind) -> bool + Sync,
+        act: impl Fn(&Self, &Branch, &mut u32, &mut Flags, &mut T) + Sync,
+    ) -> Vec<T> {
+        let mut branches = std::mem::take(&mut self.graph.branches);
+        let mut flags = std::mem::take(&mut self.graph.flags);
+        let this = &*self;
+        let parts = branches.in_parts(&mut flags, |part| {
+            let mut left = T::default();
+            let mut section = SectionId(0);
+            let mut relocs = None;
+            part.each(|id, target, flags| {
+                if !wanted(this.graph.kind(id)) {
+                    return;
                 }
-            }
-        }
+                let insn = this.insns.get(id);
+                let (start, end) = (u64::from(insn.offset), u64::from(insn.end()));
+                if relocs.is_none() || !this.insns.contains(section, id) {
+                    section = this.insns.section_of(id);
+                    relocs = Some(this.image.section(section).relocs.cursor_from(start));
+                }
+                let reloc = relocs.as_mut().and_then(|relocs| relocs.first_in(start, end)).copied();
+                act(this, &Branch { id, section, reloc }, target, flags, &mut left);
+            });
+            left
+        });
+        (self.graph.branches, self.graph.flags) = (branches, flags);
+        parts
     }
 
     /// The relocation of an instruction: the one with the lowest offset inside it.

@@ -3,6 +3,7 @@
 //! In: dynamic jumps, relocations of read-only data.  Out: alternates of dynamic jumps.
 //! Reads like: `add_jump_table_alts` and `arch_find_switch_table` of the releases.
 
+use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::decode::Kind;
@@ -45,16 +46,15 @@ impl Builder<'_> {
                 .collect()
         };
         let mut search = Search { owners: self.dynamic_jump_owners(), ..Search::default() };
+        let eligible = |&function: &SymbolId| {
+            self.symbols.is_function(function)
+                && !self.image.symbol(function).is_undefined()
+                && !(self.rules.table_skips_aliases && self.symbols.is_alias(function))
+                && self.may_have_table(function, &search)
+        };
+        let functions: Vec<SymbolId> = functions.into_par_iter().with_min_len(1 << 12).filter(eligible).collect();
         for function in functions {
-            if !self.symbols.is_function(function)
-                || self.image.symbol(function).is_undefined()
-                || (self.rules.table_skips_aliases && self.symbols.is_alias(function))
-            {
-                continue;
-            }
-            if self.may_have_table(function, &search) {
-                self.add_function_tables(function, &mut search);
-            }
+            self.add_function_tables(function, &mut search);
         }
     }
 

@@ -6,9 +6,11 @@
 
 mod cause;
 mod checks;
+mod journal;
 mod mark;
 mod merge;
 mod replay;
+mod together;
 mod trail;
 mod transition;
 mod walk;
@@ -18,8 +20,8 @@ use crate::cfi::CfiState;
 use crate::decode::InsnTable;
 use crate::finding::Fault;
 use crate::flatten::FlatCfi;
-use crate::flow::{Flags, FlowGraph};
-use crate::ids::{CfiId, InsnId, SectionId};
+use crate::flow::{AltGroup, Flags, FlowGraph};
+use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::image::ElfImage;
 use crate::kernel::rules::Rules;
 use crate::ledger::{Ledger, Weight};
@@ -28,7 +30,7 @@ use crate::symbols::Symbols;
 use crate::wording::Naming;
 
 use mark::Mark;
-use walk::{Walk, WalkState};
+use walk::{Ground, Outcome, Walk, WalkState};
 
 /// How far to go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -61,6 +63,11 @@ impl<'a> Input<'a> {
     pub fn naming(&self) -> Naming<'a> {
         Naming { image: self.image, insns: self.insns, symbols: self.symbols, rules: self.rules, options: self.options }
     }
+
+    /// The function that an instruction belongs to, of a cold part the one it was split from.
+    pub(crate) fn parent_of(&self, id: InsnId) -> Option<SymbolId> {
+        self.symbols.parent(self.flow.function(self.symbols, id)?)
+    }
 }
 
 /// The state before each instruction that a path reaches.
@@ -77,8 +84,8 @@ pub struct CfiMap {
 
 impl CfiMap {
     /// No path leads to any of `n` instructions.
-    pub(crate) fn nowhere(n: usize, slot_tables: &[u32]) -> CfiMap {
-        CfiMap { marks: vec![0; n], flat: FlatCfi::new(slot_tables), ..CfiMap::default() }
+    pub(crate) fn nowhere(n: usize) -> CfiMap {
+        CfiMap { marks: vec![0; n], ..CfiMap::default() }
     }
 
     /// The state before the instruction; `None` where no path leads.
@@ -89,6 +96,12 @@ impl CfiMap {
     /// The interned state before the instruction.
     pub fn id(&self, id: InsnId) -> Option<CfiId> {
         Mark(self.marks.get(id.index()).copied()?).state()
+    }
+
+    /// The states of an alternative's arms, one per byte: each with the instruction that brought it.
+    pub fn flattened(&self, group: &AltGroup) -> Vec<Option<(&CfiState, InsnId)>> {
+        let slots = self.flat.table(group.slots);
+        slots.iter().map(|slot| slot.and_then(|(state, insn)| Some((self.by_id(state)?, insn)))).collect()
     }
 
     /// How many distinct states there are.
@@ -119,15 +132,29 @@ pub fn follow(
     ledger: &mut Ledger,
     cancel: &CancelToken,
 ) -> Result<(CfiMap, usize), Cancelled> {
-    let mut walk = Walk::new(input, policy, ledger);
+    // The ways that `Everything` is to show lead through one walk after another.
+    let n_blocks = if policy == Policy::Objtool { together::blocks_for(input.insns.len()) } else { 1 };
+    follow_in_blocks(input, policy, scope, n_blocks, ledger, cancel)
+}
+
+/// Does the same with the functions in so many blocks, which are followed side by side.
+pub fn follow_in_blocks(
+    input: Input<'_>,
+    policy: Policy,
+    scope: Scope,
+    n_blocks: usize,
+    ledger: &mut Ledger,
+    cancel: &CancelToken,
+) -> Result<(CfiMap, usize), Cancelled> {
+    let ground = Ground::new(&input);
+    let mut own = ledger.fork();
+    let mut walk = Walk::new(input, policy, &mut own, &ground);
     let mut counted = 0;
     match scope {
         Scope::All => {
-            for index in 1..input.image.sections.len() {
-                counted += functions(&mut walk, SectionId::from_index(index), cancel)?;
-            }
-            for index in 1..input.image.sections.len() {
-                let section = SectionId::from_index(index);
+            let together = together::follow(input, &ground, n_blocks, ledger, cancel)?;
+            counted += together.finish(&mut walk, &ground, cancel)?;
+            for (section, _) in input.image.sections() {
                 counted += hints(&mut walk, section, None);
             }
         }
@@ -135,46 +162,43 @@ pub fn follow(
             for name in [".noinstr.text", ".entry.text", ".cpuidle.text"] {
                 let Some(section) = input.image.section_by_name(name) else { continue };
                 if input.flow.section(section).noinstr {
-                    counted += functions(&mut walk, section, cancel)?;
+                    for &symbol in input.symbols.of_section(section) {
+                        cancel.check()?;
+                        counted += usize::from(function(&mut walk, section, symbol) == Outcome::Found);
+                    }
                     counted += hints(&mut walk, section, Some(section));
                 }
             }
         }
     }
-    Ok((walk.finish(), counted))
+    let (states, flat, incomplete) = walk.finish();
+    ledger.adopt(own);
+    Ok((CfiMap { states, marks: ground.into_marks(), flat, incomplete }, counted))
 }
 
-fn functions(walk: &mut Walk<'_, '_>, section: SectionId, cancel: &CancelToken) -> Result<usize, Cancelled> {
+/// Follows a function.
+fn function(walk: &mut Walk<'_, '_>, section: SectionId, symbol: SymbolId) -> Outcome {
     let input = walk.input;
-    if !input.image.section(section).is_code() {
-        return Ok(0);
+    if !input.symbols.is_function(symbol) {
+        return Outcome::Clean;
     }
-    let mut counted = 0;
-    for &symbol in input.symbols.of_section(section) {
-        if !input.symbols.is_function(symbol) {
-            continue;
-        }
-        cancel.check()?;
-        if input.symbols.size(symbol) == 0 {
-            walk.plain(Fault::MissingSize { symbol }, None, Some(symbol));
-            counted += 1;
-            continue;
-        }
-        if input.symbols.parent(symbol) != Some(symbol) || input.symbols.is_alias(symbol) {
-            continue;
-        }
-        let at = crate::ids::CodeLoc::new(section, input.image.symbol(symbol).value);
-        let Some(first) = input.insns.at(at) else { continue };
-        if walk.visited(first) || input.flow.has(first, Flags::IGNORE) {
-            continue;
-        }
-        let mut state = WalkState::new(walk.function_entry());
-        state.uaccess = input.symbols.traits(symbol).uaccess_safe;
-        state.noinstr = walk.starts_noinstr(section);
-        let function = input.flow.function(input.symbols, first);
-        counted += usize::from(walk.run(function, first, state, "<=== (sym)"));
+    if input.symbols.size(symbol) == 0 {
+        walk.plain(Fault::MissingSize { symbol }, None, Some(symbol));
+        return Outcome::Found;
     }
-    Ok(counted)
+    if input.symbols.parent(symbol) != Some(symbol) || input.symbols.is_alias(symbol) {
+        return Outcome::Clean;
+    }
+    let at = CodeLoc::new(section, input.image.symbol(symbol).value);
+    let Some(first) = input.insns.at(at) else { return Outcome::Clean };
+    if walk.visited(first) || input.flow.has(first, Flags::IGNORE) {
+        return Outcome::Clean;
+    }
+    let mut state = WalkState::new(walk.function_entry());
+    state.uaccess = input.symbols.traits(symbol).uaccess_safe;
+    state.noinstr = walk.starts_noinstr(section);
+    let function = input.flow.function(input.symbols, first);
+    walk.run(function, first, state, "<=== (sym)")
 }
 
 fn hints(walk: &mut Walk<'_, '_>, section: SectionId, scope: Option<SectionId>) -> usize {
@@ -191,7 +215,7 @@ fn hints(walk: &mut Walk<'_, '_>, section: SectionId, scope: Option<SectionId>) 
         // Only where one section is looked at does its kind count.
         state.noinstr = scope.is_some_and(|section| walk.starts_noinstr(section));
         let function = input.flow.function(input.symbols, id);
-        counted += usize::from(walk.run(function, id, state, "<=== (hint)"));
+        counted += usize::from(walk.run(function, id, state, "<=== (hint)") == Outcome::Found);
     }
     counted
 }

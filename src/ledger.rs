@@ -37,6 +37,31 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// An empty ledger that goes on where this one is.
+    pub fn fork(&self) -> Ledger {
+        let Ledger { warned, stopped, crashed, .. } = self;
+        Ledger { warned: warned.clone(), stopped: *stopped, crashed: *crashed, ..Ledger::default() }
+    }
+
+    /// Takes out what was found since the last time; the ledger goes on as if it were still there.
+    pub fn cut(&mut self) -> Ledger {
+        let (findings, lines) = (std::mem::take(&mut self.findings), std::mem::take(&mut self.lines));
+        Ledger { findings, lines, ..self.fork() }
+    }
+
+    /// Appends what a fork found.
+    pub fn adopt(&mut self, fork: Ledger) {
+        let silenced = |finding: Finding| Finding { objtool: None, ..finding };
+        if self.stopped {
+            self.findings.extend(fork.findings.into_iter().map(silenced));
+        } else {
+            self.findings.extend(fork.findings);
+            self.lines.extend(fork.lines);
+            (self.stopped, self.crashed) = (fork.stopped, fork.crashed);
+        }
+        self.warned.extend(fork.warned);
+    }
+
     /// Whether objtool has stopped at a fatal finding.
     pub fn stopped(&self) -> bool {
         self.stopped

@@ -24,6 +24,11 @@ impl Mark {
         self.0 & bit(uaccess) != 0
     }
 
+    /// The same mark with the number of another state.
+    pub fn with(self, state: CfiId) -> Mark {
+        Mark((state.0 + 1) << 2 | self.0 & 3)
+    }
+
     /// The mark behind one more visit, which brings a state.
     pub fn visit(self, state: CfiId, uaccess: bool) -> Mark {
         Mark((state.0 + 1) << 2 | self.0 & 3 | bit(uaccess))

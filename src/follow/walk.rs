@@ -4,6 +4,9 @@
 //! Holds afterwards: alternates are followed before an instruction's own effect, a jump's target before what is behind
 //! it; each instruction is walked at most once per state of user access.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cfi::{CfiState, Demands, Interner};
@@ -15,10 +18,11 @@ use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::Ledger;
 
+use super::journal::Journal;
 use super::mark::Mark;
 use super::trail::{SegmentId, Segments};
 use super::transition::Transitions;
-use super::{CfiMap, Input, Policy, cause, merge};
+use super::{Input, Policy, cause, merge, together};
 
 /// What is carried along a path.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +71,19 @@ enum Next {
     Enter(InsnId, StepKind),
     /// objtool gives up on the function.
     Fail,
+    /// The path leads to code of no function, where this walk may not go.
+    Leave,
+}
+
+/// How a walk ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Outcome {
+    /// Without a finding.
+    Clean,
+    /// With findings that objtool counts as one.
+    Found,
+    /// In code of no function; nothing of it is left.
+    Left,
 }
 
 /// What a finding does to the path.
@@ -87,11 +104,13 @@ pub(super) struct Walk<'a, 'l> {
     ledger: &'l mut Ledger,
     pub states: Interner,
     /// By instruction; see [`Mark`].
-    marks: Vec<u32>,
+    marks: &'l [AtomicU32],
     flat: FlatCfi,
     pub transitions: Transitions,
     /// By list of operations.
-    demands: Vec<Demands>,
+    demands: &'l [Demands],
+    /// Kept where walks may go no further than their functions.
+    journal: Option<Journal>,
     hints: FxHashMap<InsnId, CfiId>,
     pub segments: Segments,
     said: FxHashSet<(std::mem::Discriminant<Fault>, InsnId)>,
@@ -101,6 +120,43 @@ pub(super) struct Walk<'a, 'l> {
     initial: CfiId,
 }
 
+/// What all walks over an object share.
+pub(super) struct Ground {
+    /// By instruction; see [`Mark`].
+    pub marks: Vec<AtomicU32>,
+    /// By list of operations.
+    demands: Vec<Demands>,
+}
+
+impl Ground {
+    pub(super) fn new(input: &Input<'_>) -> Ground {
+        let n = input.insns.len();
+        let unmarked = |_| AtomicU32::new(0);
+        // In a large object every mark is written here, by all threads: a page that is read before it is written costs a
+        // second fault, for which every other thread is interrupted.
+        let large = together::blocks_for(n) > 1;
+        Ground {
+            marks: if large { (0..n).into_par_iter().map(unmarked).collect() } else { (0..n).map(unmarked).collect() },
+            demands: input.insns.op_lists().map(Demands::of).collect(),
+        }
+    }
+
+    /// Gives the states in the marks other numbers.
+    pub(super) fn renumber(&self, number: impl Fn(CfiId) -> CfiId + Sync) {
+        self.marks.par_chunks(1 << 16).flatten_iter().for_each(|slot| {
+            let mark = Mark(slot.load(Ordering::Relaxed));
+            if let Some(state) = mark.state() {
+                slot.store(mark.with(number(state)).0, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// The marks, for who comes behind the walks.
+    pub(super) fn into_marks(self) -> Vec<u32> {
+        self.marks.into_iter().map(AtomicU32::into_inner).collect()
+    }
+}
+
 /// Instructions of these kinds do nothing that a path depends on but what their stack operations do.
 const QUIET_KINDS: [Kind; 5] = [Kind::Other, Kind::Nop, Kind::Trap, Kind::Endbr, Kind::LeaRip];
 /// Instructions with one of these need a closer look.
@@ -108,8 +164,23 @@ const LOUD: Flags =
     Flags(Flags::DEAD_END.0 | Flags::IGNORE.0 | Flags::HINT.0 | Flags::ALTERNATES.0 | Flags::GROUP.0 | Flags::INSTR.0);
 
 impl<'a, 'l> Walk<'a, 'l> {
-    pub(super) fn new(input: Input<'a>, policy: Policy, ledger: &'l mut Ledger) -> Self {
-        let mut states = Interner::default();
+    pub(super) fn new(input: Input<'a>, policy: Policy, ledger: &'l mut Ledger, ground: &'l Ground) -> Self {
+        Walk::with_states(input, policy, ledger, ground, Interner::default())
+    }
+
+    /// A walk that keeps to its functions, so that others may go on beside it. Its states have ids from `first` on.
+    pub(super) fn confined(input: Input<'a>, ledger: &'l mut Ledger, ground: &'l Ground, first: CfiId) -> Self {
+        let states = Interner::starting_at(first);
+        Walk { journal: Some(Journal::default()), ..Walk::with_states(input, Policy::Objtool, ledger, ground, states) }
+    }
+
+    fn with_states(
+        input: Input<'a>,
+        policy: Policy,
+        ledger: &'l mut Ledger,
+        ground: &'l Ground,
+        mut states: Interner,
+    ) -> Self {
         let initial = states.intern(CfiState::initial());
         let entry = states.intern(CfiState::function_entry(input.rules.hints.call));
         let hints = input.flow.hints.iter().map(|(&id, state)| (id, states.intern(state.clone()))).collect();
@@ -119,10 +190,11 @@ impl<'a, 'l> Walk<'a, 'l> {
             policy,
             ledger,
             states,
-            marks: vec![0; n],
-            flat: FlatCfi::new(&input.flow.slot_tables),
+            marks: &ground.marks,
+            flat: FlatCfi::default(),
             transitions: Transitions::new(n),
-            demands: input.insns.op_lists().map(Demands::of).collect(),
+            demands: &ground.demands,
+            journal: None,
             hints,
             segments: Segments::new(if policy == Policy::Everything { n } else { 0 }),
             said: FxHashSet::default(),
@@ -146,7 +218,11 @@ impl<'a, 'l> Walk<'a, 'l> {
     }
 
     fn mark(&self, id: InsnId) -> Mark {
-        Mark(self.marks[id.index()])
+        Mark(self.marks[id.index()].load(Ordering::Relaxed))
+    }
+
+    fn set_mark(&self, id: InsnId, mark: Mark) {
+        self.marks[id.index()].store(mark.0, Ordering::Relaxed);
     }
 
     pub(super) fn has_restore_hints(&self) -> bool {
@@ -160,8 +236,28 @@ impl<'a, 'l> Walk<'a, 'l> {
             && self.input.flow.section(section).noinstr
     }
 
-    pub(super) fn finish(self) -> CfiMap {
-        CfiMap { states: self.states.into_states(), marks: self.marks, flat: self.flat, incomplete: self.incomplete }
+    /// The states, those of alternatives, and whether a path was given up.
+    pub(super) fn finish(self) -> (Vec<CfiState>, FlatCfi, bool) {
+        (self.states.into_states(), self.flat, self.incomplete)
+    }
+
+    /// Takes in the states of other walks, whose ids count from `first`. Their new ids.
+    pub(super) fn adopt(&mut self, states: Vec<CfiState>, flat: FlatCfi, incomplete: bool, first: CfiId) -> Vec<CfiId> {
+        let ids: Vec<CfiId> = states.into_iter().map(|state| self.states.intern(state)).collect();
+        self.flat.adopt(flat, |id| ids[(id.0 - first.0) as usize]);
+        self.incomplete |= incomplete;
+        ids
+    }
+
+    /// Takes in what another walk found.
+    pub(super) fn take(&mut self, found: Ledger) {
+        self.ledger.adopt(found);
+    }
+
+    /// What was found since the last time.
+    pub(super) fn cut(&mut self) -> Option<Ledger> {
+        let silent = self.ledger.findings.is_empty() && self.ledger.lines.is_empty();
+        (!silent).then(|| self.ledger.cut())
     }
 
     /// A finding that objtool prints without a place.
@@ -176,18 +272,21 @@ impl<'a, 'l> Walk<'a, 'l> {
         self.ledger.plain(&self.input.naming(), weight, fault, insn, function);
     }
 
-    /// Follows everything from a start. Whether objtool counts a finding for it.
-    pub(super) fn run(&mut self, function: Option<SymbolId>, start: InsnId, state: WalkState, mark: &str) -> bool {
+    /// Follows everything from a start.
+    pub(super) fn run(&mut self, function: Option<SymbolId>, start: InsnId, state: WalkState, mark: &str) -> Outcome {
+        self.journal.iter_mut().for_each(Journal::clear);
         let root = self.segments.root(start);
         let frame =
             |insn, state, segment| Frame { insn, previous: None, state, phase: Phase::Arrive, start: insn, segment };
         let mut stack = vec![frame(start, state, root)];
-        let mut found = false;
+        let mut outcome = Outcome::Clean;
         while let Some(mut top) = stack.pop() {
             self.start = top.start;
             let before = self.ledger.findings.len();
             let next = self.step(function, &mut top);
-            found |= self.ledger.findings.len() != before;
+            if self.ledger.findings.len() != before {
+                outcome = Outcome::Found;
+            }
             match next {
                 Next::End => {}
                 Next::Enter(insn, kind) => {
@@ -198,11 +297,17 @@ impl<'a, 'l> Walk<'a, 'l> {
                 }
                 Next::Fail => {
                     self.backtrace(&stack, start, mark);
-                    return true;
+                    return Outcome::Found;
+                }
+                Next::Leave => {
+                    if let Some(journal) = &mut self.journal {
+                        journal.undo(self.marks, &mut self.flat);
+                    }
+                    return Outcome::Left;
                 }
             }
         }
-        found
+        outcome
     }
 
     fn backtrace(&mut self, stack: &[Frame], start: InsnId, mark: &str) {
@@ -255,7 +360,8 @@ impl<'a, 'l> Walk<'a, 'l> {
         let owner = flow.owner(previous);
         let facts = self.states.facts(frame.state.cfi);
         let mark = Mark(0).visit(frame.state.cfi, frame.state.uaccess);
-        let mut at = frame.insn;
+        let start = frame.insn;
+        let mut at = start;
         while !self.visited(at)
             && flow.owner(at) == owner
             && !flow.has(at, LOUD)
@@ -263,10 +369,13 @@ impl<'a, 'l> Walk<'a, 'l> {
             && facts.meet(self.demands[insns.op_list(at) as usize])
             && let Some(next) = insns.next_in_section(at)
         {
-            self.marks[at.index()] = mark.0;
+            self.set_mark(at, mark);
             self.segments.visit(at, frame.segment, true);
             frame.previous = Some(at);
             at = next;
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.marked(start, at);
         }
         frame.insn = at;
     }
@@ -279,10 +388,12 @@ impl<'a, 'l> Walk<'a, 'l> {
             if frame.previous.is_none() && symbols.traits(function).ignore {
                 return Step::Next(Next::End);
             }
-            if let Some(owner) = flow.function(symbols, id)
-                && symbols.parent(owner) != Some(function)
-            {
-                return Step::Next(self.left_function(function, owner, frame));
+            match flow.function(symbols, id) {
+                Some(owner) if symbols.parent(owner) != Some(function) => {
+                    return Step::Next(self.left_function(function, owner, frame));
+                }
+                None if self.journal.is_some() => return Step::Next(Next::Leave),
+                _ => {}
             }
             if flow.has(id, Flags::IGNORE) {
                 return self.give_up(Fault::IgnoredFunctionReached, frame, true);
@@ -312,17 +423,25 @@ impl<'a, 'l> Walk<'a, 'l> {
                 frame.state.cfi = state;
             }
         }
-        self.marks[id.index()] = mark.visit(frame.state.cfi, frame.state.uaccess).0;
+        if let Some(journal) = &mut self.journal {
+            journal.changed(id, mark);
+        }
+        self.set_mark(id, mark.visit(frame.state.cfi, frame.state.uaccess));
         self.segments.visit(id, frame.segment, !mark.is_visited());
         if flow.has(id, Flags::GROUP)
             && let Some(group) = flow.group_of(id)
         {
             let group = flow.group(group);
             let offset = self.input.insns.get(id).offset.wrapping_sub(self.input.insns.get(group.first).offset);
-            if let Err(first) = self.flat.put(group.slots, offset, frame.state.cfi, id)
-                && let step @ Step::Next(_) = self.conflict(frame, first)
-            {
-                return step;
+            let length = flow.slot_tables.get(group.slots as usize).copied().unwrap_or(0);
+            match (self.flat.put(group.slots, length, offset, frame.state.cfi, id), &mut self.journal) {
+                (Ok(true), Some(journal)) => journal.flattened(group.slots, id),
+                (Ok(_), _) => {}
+                (Err(first), _) => {
+                    if let step @ Step::Next(_) = self.conflict(frame, first) {
+                        return step;
+                    }
+                }
             }
         }
         frame.phase = Phase::Alternate(0);
@@ -414,6 +533,9 @@ impl<'a, 'l> Walk<'a, 'l> {
         let Some(saved) = saved else {
             return Err(self.give_up(Fault::RestoreWithoutSave, frame, true));
         };
+        if self.journal.is_some() && self.input.parent_of(saved) != function {
+            return Err(Step::Next(Next::Leave));
+        }
         let Some(state) = self.mark(saved).state() else {
             if rules.restore_deferred && frame.previous.is_none() {
                 return Err(Step::Next(Next::End));

@@ -9,6 +9,7 @@ pub mod store;
 
 use object::LittleEndian as LE;
 use object::{elf, pod};
+use rayon::prelude::*;
 
 use crate::ids::{SectionId, SymbolId};
 pub use store::{FileStore, Store};
@@ -48,6 +49,9 @@ pub(crate) const SHT_NOBITS: u32 = 8;
 pub(crate) const SHT_SYMTAB_SHNDX: u32 = 18;
 pub(crate) const SHN_LORESERVE: u16 = 0xff00;
 pub(crate) const SHN_XINDEX: u16 = 0xffff;
+
+/// Fewer bytes of relocations are read one section after the other.
+const WORTH_READING_TOGETHER: u64 = 1 << 22;
 
 /// Why there is nothing to analyse.
 #[derive(Debug, thiserror::Error)]
@@ -170,6 +174,12 @@ impl Relocs {
     /// The relocation exactly at `offset`.
     pub fn at(&self, offset: u64) -> Option<&Reloc> {
         self.first_in(offset, offset.checked_add(1)?)
+    }
+
+    /// For a pass over the section from this offset on.
+    pub fn cursor_from(&self, start: u64) -> Cursor<'_> {
+        let next = if self.order.is_some() { 0 } else { self.entries.partition_point(|reloc| reloc.offset < start) };
+        Cursor { relocs: self, next }
     }
 
     /// For a pass over the section.
@@ -433,6 +443,7 @@ impl ElfImage {
     /// Relocations of debug sections stay in the file: the source map reads them when a line is asked for.
     fn read_relocs(&mut self, store: &dyn Store) -> Result<(), LoadError> {
         let mut left = Allowance::of("the relocation sections", store);
+        let mut wanted = Vec::new();
         for i in 1..self.sections.len() {
             let (kind, base) = (self.sections[i].kind, self.sections[i].info as usize);
             if kind != SHT_RELA || base == 0 {
@@ -447,9 +458,20 @@ impl ElfImage {
             self.sections[base].rela = Some(SectionId::from_index(i));
             if !name.starts_with(".debug_") {
                 left.take(self.sections[i].size)?;
-                let relocs = self.relocs_of(store, SectionId::from_index(i))?;
-                self.sections[base].relocs = Relocs::new(relocs);
+                wanted.push((i, base));
             }
+        }
+        let read = |&(i, base): &(usize, usize)| {
+            self.relocs_of(store, SectionId::from_index(i)).map(|relocs| (base, Relocs::new(relocs)))
+        };
+        let total: u64 = wanted.iter().map(|&(i, _)| self.sections[i].size).sum();
+        let relocs: Vec<Result<_, LoadError>> = match total >= WORTH_READING_TOGETHER {
+            true => wanted.par_iter().map(read).collect(),
+            false => wanted.iter().map(read).collect(),
+        };
+        for relocs in relocs {
+            let (base, relocs) = relocs?;
+            self.sections[base].relocs = relocs;
         }
         Ok(())
     }

@@ -1,4 +1,31 @@
 //! orcls: the verdicts of Linux's objtool, on the line that causes them.
+//!
+//! An object goes through these stages once. Beside each stands what holds behind it; `docs/architecture.md` says why.
+//!
+//! ```text
+//! source, unsaved text                       object
+//!   │ build     its compile command            │
+//!   │ compile   into a private folder          │
+//!   └────────────────────┬─────────────────────┘
+//!                        ▼
+//!  image    ElfImage     tables lie within the file, and name each other
+//!  symbols  Symbols      every look-up answers as the release's own would
+//!  decode   InsnTable    instructions without gaps, with objtool's lengths and effects
+//!  flow     FlowGraph    every owner, target and alternate is an instruction or symbol
+//!  follow   CfiMap       the state before each instruction that a path reaches
+//!  flatten  FlatCfi      one state per byte, whichever arm of an alternative is patched in
+//!  orc      OrcTable     a row wherever the way to unwind changes
+//!                        │ audit, prefix: what needs no path; findings go through ledger, in objtool's wording
+//!                        ▼
+//!           Analysis     objtool's lines in its order, and what else was found
+//!                        │ source_map: lines, when they are asked for; write: the object as objtool leaves it
+//!                        ▼
+//!           Report       messages, paths and tables as plain data
+//!                        │
+//!                  cli ──┴── lsp
+//! ```
+//!
+//! The modules are in layer order: each uses only those above it.
 #![forbid(unsafe_code)]
 
 pub mod ids;

@@ -6,6 +6,7 @@
 //! Reads like: `tools/objtool/orc_gen.c` and `tools/objtool/arch/x86/orc.c`.
 
 mod encode;
+mod rows;
 mod seams;
 mod stored;
 
@@ -14,7 +15,7 @@ use std::fmt::Write as _;
 use crate::cfi::{Base, CfiState};
 use crate::finding::Fault;
 use crate::follow::{CfiMap, Input};
-use crate::ids::{CfiId, CodeLoc, InsnId};
+use crate::ids::{CodeLoc, InsnId};
 use crate::image::ElfImage;
 use crate::kernel::rules::{OrcLayout, Rules};
 
@@ -67,63 +68,7 @@ impl OrcTable {
 
 /// Builds the table. An error is a state that the format can not hold, with the instruction that has it.
 pub fn build(input: &Input<'_>, map: &CfiMap) -> Result<OrcTable, (Fault, InsnId)> {
-    let mut cache: Vec<Option<OrcEntry>> = vec![None; map.states.len()];
-    let mut entry_of = |id: Option<CfiId>, insn: InsnId| -> Result<OrcEntry, (Fault, InsnId)> {
-        let Some((id, state)) = id.and_then(|id| Some((id, map.by_id(id)?))) else { return Ok(OrcEntry::default()) };
-        if let Some(entry) = cache[id.index()] {
-            return Ok(entry);
-        }
-        let entry = entry(state, input.rules).map_err(|fault| (fault, insn))?;
-        cache[id.index()] = Some(entry);
-        Ok(entry)
-    };
-    let mut table = OrcTable::default();
-    for (section, header) in input.image.sections() {
-        if !input.flow.section(section).text {
-            continue;
-        }
-        let before = table.rows.len();
-        let mut previous = OrcEntry::default();
-        let mut emit = |rows: &mut Vec<_>, offset: u64, entry: OrcEntry| {
-            if entry != previous {
-                rows.push((CodeLoc::new(section, offset), entry));
-                previous = entry;
-            }
-        };
-        let mut previous_state = None;
-        let mut ids = input.insns.of_section(section);
-        while let Some(id) = ids.next() {
-            let offset = u64::from(input.insns.get(id).offset);
-            match input.flow.group_of(id).map(|group| input.flow.group(group)) {
-                None => {
-                    let state = map.id(id);
-                    // Most instructions leave the state as it is.
-                    if previous_state != Some(state) {
-                        emit(&mut table.rows, offset, entry_of(state, id)?);
-                        previous_state = Some(state);
-                    }
-                }
-                Some(group) => {
-                    let group_last = group.last.unwrap_or(group.first);
-                    let length = input.insns.get(group_last).end().saturating_sub(input.insns.get(group.first).offset);
-                    let slots = map.flat.table(group.slots);
-                    for (i, slot) in slots.iter().enumerate().take(length as usize) {
-                        if let Some((state, _)) = slot {
-                            emit(&mut table.rows, offset + i as u64, entry_of(Some(*state), id)?);
-                        }
-                    }
-                    previous_state = None;
-                    if let Some(within) = group_last.0.checked_sub(id.0 + 1) {
-                        ids.nth(within as usize);
-                    }
-                }
-            }
-        }
-        if table.rows.len() != before {
-            table.rows.push((CodeLoc::new(section, header.size), OrcEntry::default()));
-        }
-    }
-    Ok(table)
+    rows::rows(input, map).map(|rows| OrcTable { rows })
 }
 
 /// The entry of a state.

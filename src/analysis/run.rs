@@ -58,9 +58,14 @@ pub(super) fn run(
     let forced = Options { link: true, ..config.options.clone() };
     let options = if linked { &forced } else { &config.options };
     let mut ledger = Ledger::default();
-    let (symbols, faults) = Symbols::new(&image, rules);
-    clock.lap("symbols");
-    let (insns, notes) = decode::decode(&image, &symbols, kernel, cancel)?;
+    let symbols = || Symbols::new(&image, rules);
+    let decode = || decode::decode(&image, kernel, cancel);
+    let ((symbols, faults), decoded) = match image.symbols.len() >= WORTH_A_SECOND_THREAD {
+        true => rayon::join(symbols, decode),
+        false => (symbols(), decode()),
+    };
+    let (mut insns, notes) = decoded?;
+    decode::settle_irets(&mut insns, &symbols);
     clock.lap("decode");
     {
         let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };
@@ -163,6 +168,28 @@ struct Judged {
     counted: usize,
 }
 
+/// With fewer symbols or instructions the work is done sooner than a second thread starts.
+const WORTH_A_SECOND_THREAD: usize = 1 << 14;
+
+/// What a check found that ran ahead, beside one that comes before it.
+struct Ahead {
+    ledger: Ledger,
+    counted: usize,
+    used: FxHashSet<InsnId>,
+}
+
+impl Ahead {
+    fn ibt(input: &Input<'_>, mut ledger: Ledger) -> Ahead {
+        let (counted, used) = audit::ibt(input, &mut ledger);
+        Ahead { ledger, counted, used }
+    }
+
+    fn settle(self, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>) {
+        ledger.adopt(self.ledger);
+        (self.counted, self.used)
+    }
+}
+
 /// The checks and the table, as objtool runs them.
 fn judge(
     input: Input<'_>,
@@ -171,14 +198,24 @@ fn judge(
     clock: &mut Clock,
 ) -> Result<Judged, AnalysisError> {
     let options = input.options;
-    let mut states = CfiMap::nowhere(input.insns.len(), &input.flow.slot_tables);
+    let mut states = CfiMap::nowhere(input.insns.len());
     if ledger.stopped() || input.insns.is_empty() {
         let used = FxHashSet::default();
         return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger, used, checked: false, counted: 0 });
     }
     let mut counted = if options.retpoline { audit::retpoline(&input, &mut ledger) } else { 0 };
+    // What is found later hangs on what was found before: each function is complained about once.
+    let before = ledger.findings.len();
+    let mut ahead = None;
     if options.stackval || options.orc || options.uaccess {
-        let (map, walked) = follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel)?;
+        let fork = ledger.fork();
+        let mut follow = || follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel);
+        let (followed, found) = match options.ibt && input.insns.len() >= WORTH_A_SECOND_THREAD {
+            true => rayon::join(follow, || Some(Ahead::ibt(&input, fork))),
+            false => (follow(), None),
+        };
+        let (map, walked) = followed?;
+        ahead = found;
         states = map;
         counted += walked;
         clock.lap("follow");
@@ -197,9 +234,12 @@ fn judge(
     }
     let mut used = FxHashSet::default();
     if options.ibt && !ledger.stopped() {
-        let (found, referred) = audit::ibt(&input, &mut ledger);
-        counted += found;
-        used = referred;
+        let found = match ahead.filter(|_| ledger.findings.len() == before) {
+            Some(ahead) => ahead.settle(&mut ledger),
+            None => audit::ibt(&input, &mut ledger),
+        };
+        counted += found.0;
+        used = found.1;
     }
     if options.sls && !ledger.stopped() {
         counted += audit::sls(&input, &mut ledger);

@@ -123,6 +123,19 @@ fn hover_shows_the_frame_in_the_text_as_edited() {
 }
 
 #[test]
+fn hover_tells_what_a_macro_became_and_where_that_is_written() {
+    let text = format!(".macro SAVE reg\n\tpush \\reg\n\tnop\n.endm\n{GOOD}").replace("\tpush %rbx\n", "\tSAVE %rbx\n");
+    let project = Project::new(&[("a.S", &text)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &text);
+    assert!(client.published_at(&uri, 1).is_empty());
+    let shown = hover(&mut client, &uri, 8);
+    assert!(shown.contains("rsp+8     push %rbx") && shown.contains("SAVE, line 2"), "{shown}");
+    assert!(shown.contains("rsp+16    nop") && shown.contains("SAVE, line 3"), "{shown}");
+}
+
+#[test]
 fn what_does_not_compile_keeps_the_last_findings_where_they_have_moved_to() {
     let bad = GOOD.replace("\tpop %rbx\n", "");
     let project = Project::new(&[("a.S", &bad)], COMMAND);

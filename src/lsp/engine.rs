@@ -12,7 +12,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search};
@@ -28,7 +28,7 @@ use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
 use super::names::Names;
 use super::pages::Pages;
-use super::verdict::{Anatomy, Basis, Engine, Task, Timing, Trouble, Verdict};
+use super::verdict::{Anatomy, Basis, Engine, Stamp, Task, Timing, Trouble, Verdict, written};
 
 /// Runs compilers and analyses.
 pub struct Toolchain {
@@ -62,7 +62,9 @@ impl Engine for Toolchain {
         let begin = Instant::now();
         let build = self.finder(&task.search).source(&task.source).map_err(Trouble::NoCommand)?;
         let (build, names) = (Arc::new(build), Names::new(task));
-        let mut verdict = Judging { task, build, names, begin, cancel }.judge(&self.scratch)?;
+        let stamps = [build.object.as_path(), build.origin.path()].map(Stamp::of);
+        let mut verdict = Judging { task, build, stamps, names, begin, cancel }.judge(&self.scratch)?;
+        self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         Ok(verdict)
     }
@@ -106,11 +108,6 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
     Trouble::Failed(format!("{}: {error}", path.display()))
 }
 
-/// When a file was written last.
-fn written(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
-}
-
 /// One judgement of a source file.
 struct Judging<'a> {
     task: &'a Task,
@@ -121,6 +118,8 @@ struct Judging<'a> {
 }
 
 impl Judging<'_> {
+    /// Taken before anything was read: what changes meanwhile has changed since.
+    stamps: [Stamp; 2],
     fn judge(self, scratch: &Scratch) -> Result<Verdict, Trouble> {
         let config = &self.task.config;
         if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
@@ -258,7 +257,7 @@ impl Judging<'_> {
         self.cancel.check()?;
         let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
         verdict.build = Some(Arc::clone(&self.build));
-        verdict.object_time = written(&self.build.object);
+        verdict.stamps = self.stamps.to_vec();
         verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
         verdict.texts = self.names.texts(verdict.files.values());
         verdict.anatomy = Some(Anatomy::new(analysis, lines));

@@ -171,6 +171,25 @@ fn an_unsaved_header_takes_part() {
 }
 
 #[test]
+fn what_changes_on_the_disk_is_seen() {
+    let text = format!("#include \"a.h\"\n{}", GOOD.replace("\tpop %rbx\n", "\tRESTORE\n"));
+    let project = Project::new(&[("a.S", &text), ("a.h", "#define RESTORE pop %rbx\n")], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &text);
+    assert!(client.published_at(&uri, 1).is_empty());
+    // A header that is not open: the client tells.
+    let header = "#ifndef HOW\n#define HOW nop\n#endif\n#define RESTORE HOW\n";
+    fs::write(project.path("a.h"), header).expect("a file");
+    let changes = json!({"changes": [{"uri": project.uri("a.h"), "type": 2}]});
+    client.notify("workspace/didChangeWatchedFiles", changes);
+    assert_eq!(lines(&client.published_at(&uri, 1)), [8]);
+    // The database: the server looks for itself.
+    project.command("a.S", "gcc '-DHOW=pop %rbx' -c -o a.o a.S");
+    assert!(client.published_at(&uri, 1).is_empty());
+}
+
+#[test]
 fn nothing_is_run_in_a_workspace_that_is_not_trusted() {
     let project = Project::new(&[("a.S", GOOD)], COMMAND);
     let (uri, marker) = (project.uri("a.S"), project.path("ran"));

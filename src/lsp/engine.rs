@@ -18,6 +18,7 @@ use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
+use crate::finding::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
@@ -86,6 +87,7 @@ impl Engine for Toolchain {
         if matches!(flags.source, FlagSource::NotChecked(_)) {
             report.findings.clear();
         }
+        forget_the_build_s_own_run(&mut report);
         let names = Names::default();
         let files = names.of_report(&report, build.as_ref().map_or(Path::new("/"), |build| &build.directory));
         // Without a build, what is wrong with the object as a whole stands where something else is wrong with it.
@@ -253,6 +255,10 @@ impl Judging<'_> {
         if let FlagSource::NotChecked(file) = &flags.source {
             notes.push(format!("the build does not run objtool on this file ({})", file.display()));
             report.findings.clear();
+        report::statements::name_asm_statements(&mut report, &analysis, &lines, &|name| self.text_of(name));
+        if let Basis::Object(_) = basis {
+            forget_the_build_s_own_run(&mut report);
+        }
         }
         self.cancel.check()?;
         let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
@@ -270,6 +276,11 @@ impl Judging<'_> {
 fn analyse(
     store: &Arc<dyn Store>,
     flags: &Flags,
+/// An object of a build has been through objtool already: that it would not be written again accuses nobody.
+fn forget_the_build_s_own_run(report: &mut report::Report) {
+    report.findings.retain(|finding| finding.code != Code::AlreadyProcessed);
+}
+
     config: &Config,
     cancel: &CancelToken,
 ) -> Result<(analysis::Analysis, Vec<String>), Trouble> {

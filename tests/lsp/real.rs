@@ -248,6 +248,23 @@ fn an_object_that_is_built_again_is_judged_again() {
 }
 
 #[test]
+fn an_object_that_objtool_has_written_is_no_finding() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let (uri, object) = (project.uri("a.S"), project.path("a.o"));
+    project.build("gcc -g -c -o a.o a.S");
+    let section = |name: &str| format!("{name}={}", project.path("a.S").display());
+    let mut copy = std::process::Command::new("objcopy");
+    copy.args(["--add-section", &section(".orc_unwind"), "--add-section", &section(".orc_unwind_ip")]).arg(&object);
+    assert!(copy.status().expect("objcopy runs").success());
+    fs::write(project.path(".a.o.cmd"), "savedcmd_a.o := gcc -c -o a.o a.S ; ./tools/objtool/objtool --orc a.o\n\nsource_a.o := a.S\n\ndeps_a.o := \\\n").expect("a file");
+    let mut client = project.client(json!({"kernel": "6.12"}));
+    open(&mut client, &uri, GOOD);
+    assert!(client.published_at(&uri, 1).is_empty());
+    let status = state(&mut client, &uri);
+    assert_eq!((&status["basis"], &status["flags"]), (&json!("object"), &json!(["--orc"])), "{status}");
+}
+
+#[test]
 fn on_save_means_when_it_is_saved() {
     let project = Project::new(&[("a.S", GOOD)], COMMAND);
     let uri = project.uri("a.S");

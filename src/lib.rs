@@ -11,6 +11,7 @@ pub mod image;
 pub mod cfi;
 pub mod finding;
 pub mod catalogue;
+pub mod baseline;
 pub mod symbols;
 pub mod decode;
 pub mod guess;

@@ -27,6 +27,7 @@ use crate::source_map::Lines;
 
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
+use super::known::KnownFindings;
 use super::names::Names;
 use super::pages::Pages;
 use super::verdict::{Anatomy, Basis, Engine, Stamp, Task, Timing, Trouble, Verdict, written};
@@ -35,13 +36,15 @@ use super::verdict::{Anatomy, Basis, Engine, Stamp, Task, Timing, Trouble, Verdi
 pub struct Toolchain {
     scratch: Scratch,
     pages: Pages,
+    known: KnownFindings,
     finder: Mutex<Option<(Search, Arc<Finder>)>>,
 }
 
 impl Toolchain {
     /// An engine with a private folder of its own.
     pub fn new() -> std::io::Result<Toolchain> {
-        Ok(Toolchain { scratch: Scratch::new()?, pages: Pages::in_cache(), finder: Mutex::new(None) })
+        let (scratch, pages) = (Scratch::new()?, Pages::in_cache());
+        Ok(Toolchain { scratch, pages, known: KnownFindings::default(), finder: Mutex::new(None) })
     }
 
     /// The finder for this search; it keeps what it has read for as long as the search stays the same.
@@ -95,6 +98,8 @@ impl Engine for Toolchain {
         let source = build.as_ref().and_then(|build| build.source.clone()).or(named);
         let source = source.unwrap_or_else(|| object.to_owned());
         let mut verdict = Verdict::new(source, Basis::Object(written(object)), report);
+        verdict.notes = notes;
+        self.known.leave_out(&mut verdict, config, search);
         verdict.files = files;
         verdict.pages = self.pages.addresses(verdict.codes());
         verdict.texts = names.texts(verdict.files.values());

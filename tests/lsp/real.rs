@@ -324,6 +324,23 @@ fn the_workspace_is_checked_with_progress() {
 }
 
 #[test]
+fn known_findings_are_not_shown() {
+    let bad = GOOD.replace("\tpop %rbx\n", "");
+    let project = Project::new(&[("a.S", &bad)], COMMAND);
+    let object = project.path("a.o");
+    let known = json!({"object": object, "findings": [{"code": "return-with-modified-frame", "function": "f"}]});
+    fs::write(project.path("known.json"), known.to_string()).expect("a file");
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({"baseline": "known.json"}));
+    open(&mut client, &uri, &bad);
+    assert!(client.published_at(&uri, 1).is_empty());
+    let notes = state(&mut client, &uri)["notes"].to_string();
+    assert!(notes.contains("known.json knows are not shown: 1"), "{notes}");
+    client.notify("workspace/didChangeConfiguration", json!({"settings": {"orcls": {"baseline": ""}}}));
+    assert_eq!(lines(&client.published_at(&uri, 1)), [6]);
+}
+
+#[test]
 fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
     let source =
         "#include \"a.h\"\nint f(int a) {\n\treturn leak(a) + 1;\n}\nint g(int a) {\n\treturn leak(a) + 2;\n}\n";

@@ -21,7 +21,7 @@ use crate::analysis::Policy;
 use crate::baseline::Baseline;
 use crate::finding::{Code, Finding, Level};
 use crate::report::findings::ReportedGap;
-use crate::report::{self, Report, ReportedFinding, macros};
+use crate::report::{self, Report, ReportedFinding, macros, statements};
 
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]

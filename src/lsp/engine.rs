@@ -87,10 +87,10 @@ impl Engine for Toolchain {
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let lines = Lines::new(store);
         let mut report = report::report(&object.display().to_string(), &analysis, &lines);
+        forget_the_build_s_own_run(&mut report);
         if matches!(flags.source, FlagSource::NotChecked(_)) {
             report.findings.clear();
         }
-        forget_the_build_s_own_run(&mut report);
         let names = Names::default();
         let files = names.of_report(&report, build.as_ref().map_or(Path::new("/"), |build| &build.directory));
         // Without a build, what is wrong with the object as a whole stands where something else is wrong with it.
@@ -105,7 +105,6 @@ impl Engine for Toolchain {
         verdict.texts = names.texts(verdict.files.values());
         verdict.build = build.map(Arc::new);
         verdict.anatomy = Some(Anatomy::new(analysis, lines));
-        verdict.notes = notes;
         verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };
         Ok(verdict)
     }
@@ -119,14 +118,14 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
 struct Judging<'a> {
     task: &'a Task,
     build: Arc<Build>,
+    /// Taken before anything was read: what changes meanwhile has changed since.
+    stamps: [Stamp; 2],
     names: Names,
     begin: Instant,
     cancel: &'a CancelToken,
 }
 
 impl Judging<'_> {
-    /// Taken before anything was read: what changes meanwhile has changed since.
-    stamps: [Stamp; 2],
     fn judge(self, scratch: &Scratch) -> Result<Verdict, Trouble> {
         let config = &self.task.config;
         if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
@@ -256,14 +255,14 @@ impl Judging<'_> {
         let lines = Lines::new(store);
         let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
         report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));
-        let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
-        if let FlagSource::NotChecked(file) = &flags.source {
-            notes.push(format!("the build does not run objtool on this file ({})", file.display()));
-            report.findings.clear();
         report::statements::name_asm_statements(&mut report, &analysis, &lines, &|name| self.text_of(name));
         if let Basis::Object(_) = basis {
             forget_the_build_s_own_run(&mut report);
         }
+        let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
+        if let FlagSource::NotChecked(file) = &flags.source {
+            notes.push(format!("the build does not run objtool on this file ({})", file.display()));
+            report.findings.clear();
         }
         self.cancel.check()?;
         let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
@@ -277,15 +276,15 @@ impl Judging<'_> {
     }
 }
 
-/// Analyses an object by the flags that its build uses, or that it shows.
-fn analyse(
-    store: &Arc<dyn Store>,
-    flags: &Flags,
 /// An object of a build has been through objtool already: that it would not be written again accuses nobody.
 fn forget_the_build_s_own_run(report: &mut report::Report) {
     report.findings.retain(|finding| finding.code != Code::AlreadyProcessed);
 }
 
+/// Analyses an object by the flags that its build uses, or that it shows.
+fn analyse(
+    store: &Arc<dyn Store>,
+    flags: &Flags,
     config: &Config,
     cancel: &CancelToken,
 ) -> Result<(analysis::Analysis, Vec<String>), Trouble> {

@@ -361,3 +361,35 @@ fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
     assert!(client.published_at(&source_uri, 2).is_empty());
     assert!(client.published(&header_uri).diagnostics.is_empty());
 }
+
+#[test]
+fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
+    let leak = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
+    let source =
+        format!("{leak}int f(int a) {{\n\treturn leak(a) + 1;\n}}\nint g(int a) {{\n\treturn leak(a) + 2;\n}}\n");
+    let project = Project::new(&[("a.c", &source)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let uri = project.uri("a.c");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &source);
+    let found = client.published_at(&uri, 1);
+    let returns = found.iter().filter(|d| d["code"] == json!("return-with-modified-frame"));
+    let told: Vec<(&Value, &str)> = returns
+        .filter_map(|d| Some((d.pointer("/range/start/line")?, d.pointer("/data/objtool")?.as_str()?)))
+        .collect();
+    assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [&json!(1), &json!(1)], "{found:#?}");
+    assert!(told[0].1.starts_with("f+") && told[1].1.starts_with("g+"), "{told:?}");
+}
+
+#[test]
+fn asm_statements_that_move_the_stack_pointer_are_named() {
+    let source =
+        "int f(int a) {\n\tasm volatile(\"push %rbx\");\n\tasm volatile(\"and $-16, %rsp\");\n\treturn a;\n}\n";
+    let project = Project::new(&[("a.c", source)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let uri = project.uri("a.c");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, source);
+    let found = client.published_at(&uri, 1);
+    let first = found.iter().find(|d| d["code"] == json!("unsupported-stack-realignment"));
+    let message = first.and_then(|d| d["message"].as_str()).unwrap_or_else(|| panic!("{found:#?}"));
+    assert!(message.ends_with("the asm statement at line 2 moves the stack pointer"), "{message}");
+}

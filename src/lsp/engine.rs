@@ -249,9 +249,21 @@ impl Judging<'_> {
         }
     }
 
+    /// Code of another word size has no objtool to contradict.
+    fn explained(&self, trouble: Trouble) -> Trouble {
+        match (&self.build.flags.source, trouble) {
+            (FlagSource::NotChecked(file), Trouble::Failed(why)) => {
+                let file = file.display();
+                Trouble::Failed(format!("the build does not run objtool on this file ({file}), nor can orcls: {why}"))
+            }
+            (_, trouble) => trouble,
+        }
+    }
+
     fn verdict(&self, store: Arc<dyn Store>, basis: Basis, notes: Vec<String>) -> Result<Verdict, Trouble> {
         let flags = &self.build.flags;
-        let (analysis, more) = analyse(&store, flags, &self.task.config, self.cancel)?;
+        let judged = analyse(&store, flags, &self.task.config, self.cancel);
+        let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
         let lines = Lines::new(store);
         let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
         report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));

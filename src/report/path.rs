@@ -249,9 +249,9 @@ impl Path<'_> {
             _ => return,
         };
         // Functions are padded.
-        let padding = |&insn: &InsnId| matches!(analysis.flow.kind(insn), Kind::Nop | Kind::Trap);
-        let backwards = std::iter::successors(last, |&insn| analysis.insns.prev_in_section(insn));
-        if let Some(last) = backwards.skip_while(padding).next() {
+        let is_code = |&insn: &InsnId| !matches!(analysis.flow.kind(insn), Kind::Nop | Kind::Trap);
+        let mut backwards = std::iter::successors(last, |&insn| analysis.insns.prev_in_section(insn));
+        if let Some(last) = backwards.find(is_code) {
             self.push(PathKind::Cause, last, text.to_owned());
         }
     }

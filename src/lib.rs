@@ -38,6 +38,7 @@ pub mod image;
 pub mod cfi;
 pub mod finding;
 pub mod catalogue;
+pub mod baseline;
 pub mod symbols;
 pub mod decode;
 pub mod guess;

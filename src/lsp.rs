@@ -21,6 +21,7 @@ pub mod session;
 pub mod verdict;
 pub mod names;
 pub mod pages;
+pub mod known;
 pub mod engine;
 pub mod units;
 pub mod snapshot;

@@ -13,6 +13,7 @@ pub mod path;
 mod message;
 pub mod findings;
 pub mod macros;
+pub mod statements;
 pub mod frame;
 pub mod cfi_rows;
 pub mod alternatives;

@@ -230,6 +230,27 @@ fn a_folder_is_searched_and_order_does_not_depend_on_threads() {
 }
 
 #[test]
+fn known_findings_are_left_out() {
+    let folder = Folder::with_both();
+    let known = folder.run_by_rules(&["check", "--format", "json", "broken.o"]).stdout;
+    folder.write("known.json", &known);
+    for format in ["text", "objtool", "json", "sarif"] {
+        let run = folder.run_by_rules(&["check", "--format", format, "--baseline", "known.json", "broken.o"]);
+        assert_eq!(run.status, Some(0), "{format}: {}{}", run.stdout, run.stderr);
+        assert!(!run.stdout.contains("return with modified stack frame"), "{}", run.stdout);
+    }
+    // An offset says nothing; another object is not known.
+    folder.assemble("broken.S", &BROKEN.replace("\tpush %rbx\n", "\tnop\n\tpush %rbx\n"));
+    folder.assemble("other.S", BROKEN);
+    let other =
+        folder.run_by_rules(&["check", "--format", "objtool", "--baseline", "known.json", "other.o", "broken.o"]);
+    assert_eq!((other.status, other.stdout), (Some(1), COMPLAINT.replace("broken.o", "other.o")));
+    folder.write("known.json", "no JSON");
+    let run = folder.run_by_rules(&["check", "--baseline", "known.json", "broken.o"]);
+    assert_eq!((run.status, run.stderr.contains("known.json: line 1")), (Some(2), true), "{}", run.stderr);
+}
+
+#[test]
 fn flags_come_from_the_build_and_unchecked_objects_are_skipped() {
     let folder = Folder::with_both();
     let cmd = |name: &str, rest: &str| {

@@ -136,6 +136,12 @@ fn an_area_is_given_back() {
 }
 
 #[test]
+fn all_that_is_left_is_given_back_at_once() {
+    let text = function("\tpushq $1\n\tpushq $2\n\tpushq $3\n\tnop\n\tret\n");
+    check(&text, "return-with-modified-frame", "Insert `addq $24, %rsp` before line 9");
+}
+
+#[test]
 fn the_direction_flag_is_cleared() {
     check(&function("\tstd\n\tnop\n\tret\n"), "return-with-direction-flag", "Insert `cld` before line 7");
 }

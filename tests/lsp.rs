@@ -2,6 +2,8 @@
 
 #[path = "lsp/client.rs"]
 mod client;
+#[path = "lsp/edits.rs"]
+mod edits;
 #[path = "lsp/kernel.rs"]
 mod kernel;
 #[path = "lsp/process.rs"]

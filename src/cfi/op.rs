@@ -46,3 +46,15 @@ pub struct StackOp {
     /// The right side.
     pub src: Source,
 }
+
+impl StackOp {
+    /// By how many bytes it lets the stack grow, as far as it says so itself.
+    pub fn growth(&self) -> i32 {
+        match (self.dest, self.src) {
+            (Dest::Push | Dest::Pushf, _) => 8,
+            (_, Source::Pop | Source::Popf) => -8,
+            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => n.wrapping_neg(),
+            _ => 0,
+        }
+    }
+}

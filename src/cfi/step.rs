@@ -77,13 +77,7 @@ fn apply_in_regs_frame(state: &mut CfiState, op: &StackOp) {
     if state.cfa.base != Base::SP && state.cfa.base != Base::SP_INDIRECT {
         return;
     }
-    let by = match (op.dest, op.src) {
-        (Dest::Push | Dest::Pushf, _) => 8,
-        (_, Source::Pop | Source::Popf) => -8,
-        (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => n.wrapping_neg(),
-        _ => return,
-    };
-    state.cfa.offset = state.cfa.offset.wrapping_add(by);
+    state.cfa.offset = state.cfa.offset.wrapping_add(op.growth());
 }
 
 fn case_1_move(state: &mut CfiState, d: Base, s: Base, rules: &Rules) {

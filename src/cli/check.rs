@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::detail::detail;
@@ -17,9 +18,10 @@ use super::output::BOLD;
 use super::sources::Sources;
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::Policy;
+use crate::baseline::Baseline;
 use crate::finding::{Code, Finding, Level};
 use crate::report::findings::ReportedGap;
-use crate::report::{self, Report, ReportedFinding, macros};
+use crate::report::{self, Report, ReportedFinding, macros, statements};
 
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -47,6 +49,9 @@ pub(crate) struct Arguments {
     /// Report every finding; objtool stops at a function's first
     #[arg(long)]
     all: bool,
+    /// Leave out the findings that an earlier `check --format json` has printed into FILE
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
     #[command(flatten)]
     rules: Rules,
 }
@@ -58,6 +63,20 @@ impl Arguments {
         // wants to hear that it would not write them again.
         let is_expected = finding.fault.code() == Code::AlreadyProcessed && !self.rules.options.any_action();
         self.all || (finding.objtool.is_some() && !is_expected)
+    }
+
+    /// Of each finding of the object, whether it is reported: nothing of the baseline is.
+    fn shown(&self, object: &Object, baseline: &Baseline) -> Vec<bool> {
+        let mut known = baseline.of(&object.path);
+        let name = |finding: &Finding| finding.function.map(|function| object.analysis.image.symbol_name(function));
+        let shows = |finding: &Finding| self.shows(finding) && !known.take(finding.fault.code(), name(finding));
+        object.analysis.findings.iter().map(shows).collect()
+    }
+
+    fn read_baseline(&self) -> anyhow::Result<Baseline> {
+        let Some(file) = &self.baseline else { return Ok(Baseline::default()) };
+        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        Baseline::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
     }
 }
 
@@ -79,6 +98,7 @@ struct Tally {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
+    let baseline = arguments.read_baseline()?;
     let (inputs, failed) = inputs::collect(&arguments.paths);
     queue::set_jobs(arguments.rules.jobs);
     // objtool's lines need no more than objtool looks at; all else shows the way to each finding. An object without
@@ -88,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let judge = Judge::new(&arguments.rules, policy);
     let tally = Mutex::new(Tally { failed: usize::from(failed), ..Tally::default() });
     queue::run(inputs.len(), |at| match inputs.get(at) {
-        Some(input) => one(arguments, &judge, input, at, &tally),
+        Some(input) => one(arguments, &baseline, &judge, (at, input), &tally),
         None => String::new(),
     })?;
     let tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -112,11 +132,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
 }
 
 /// Judges one input and prints it into a string.
-fn one(arguments: &Arguments, judge: &Judge<'_>, input: &Input, at: usize, tally: &Mutex<Tally>) -> String {
+fn one(
+    arguments: &Arguments,
+    baseline: &Baseline,
+    judge: &Judge<'_>,
+    (at, input): (usize, &Input),
+    tally: &Mutex<Tally>,
+) -> String {
     let judged = judge.object(input);
     let mut printed = Printed::default();
     if let Judged::Analysed(object) = &judged {
-        printed = print(object, arguments);
+        printed = print(object, arguments, &arguments.shown(object, baseline));
     }
     let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     match judged {
@@ -153,17 +179,20 @@ struct Printed {
     for_sarif: Option<Report>,
 }
 
-fn print(object: &Object, arguments: &Arguments) -> Printed {
+fn print(object: &Object, arguments: &Arguments, shown: &[bool]) -> Printed {
     if arguments.format == Format::Objtool {
-        return print_objtool(object, arguments);
+        return print_objtool(object, shown);
     }
     let mut report = report::report(&object.name, &object.analysis, &object.lines);
-    macros::name_macro_lines(&mut report, &|file| Sources::text(&object.path, file).map(Arc::from));
-    let (findings, shown): (Vec<&Finding>, Vec<ReportedFinding>) = (object.analysis.findings.iter())
+    let text_of = |file: &str| Sources::text(&object.path, file).map(Arc::from);
+    macros::name_macro_lines(&mut report, &text_of);
+    statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
+    let (findings, reported): (Vec<&Finding>, Vec<ReportedFinding>) = (object.analysis.findings.iter())
         .zip(std::mem::take(&mut report.findings))
-        .filter(|(finding, _)| arguments.shows(finding))
+        .zip(shown)
+        .filter_map(|(finding, shown)| shown.then_some(finding))
         .unzip();
-    report.findings = shown;
+    report.findings = reported;
     report.unjudged.extend(object.undecided.iter().map(|gap| {
         let (what, why) = gap.split_once(": ").unwrap_or((gap, ""));
         ReportedGap { what: what.to_owned(), why: why.to_owned() }
@@ -185,12 +214,12 @@ fn print(object: &Object, arguments: &Arguments) -> Printed {
 }
 
 /// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.
-fn print_objtool(object: &Object, arguments: &Arguments) -> Printed {
+fn print_objtool(object: &Object, shown: &[bool]) -> Printed {
     let mut printed = Printed::default();
     let mut unwanted = Vec::new();
-    for finding in &object.analysis.findings {
+    for (finding, shown) in object.analysis.findings.iter().zip(shown) {
         match &finding.objtool {
-            Some(_) if arguments.shows(finding) => printed.n_findings += 1,
+            Some(_) if *shown => printed.n_findings += 1,
             Some(line) => unwanted.push(&line.text),
             None => {}
         }

@@ -7,13 +7,14 @@
 //!
 //! | case | on the way | told |
 //! |---|---|---|
-//! | 1 | a slot is left at a return | who made it |
+//! | 1 | a slot is left at a return | who made it, and where what gives it back may stand |
 //! | 2 | more is taken than was put | who took it |
 //! | 3 | `pop` of a register whose slot lies deeper | who made the slots above, and the `pop` |
 //! | 4 | `pop` of a register that has no slot | the `pop`, who took its slot, or where the `push` is missing |
 //! | 5 | an area is released in parts that do not add up | who took the parts |
 //! | 6 | two ways meet | what only one of them has |
 //! | 7 | a flag is wrong | who set it last |
+//! | 8 | no register leads back to the frame | who moved the stack pointer |
 
 use crate::cfi::{Base, Dest, Source, StackOp};
 use crate::decode::Kind;
@@ -79,10 +80,10 @@ pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: 
         }
         Fault::StackStateMismatch(mismatch) => at_meeting(input, new, recorded.unwrap_or(&[]), Some(mismatch)),
         Fault::AlternativeStackConflict { .. } => at_meeting(input, new, recorded.unwrap_or(&[]), None),
-        Fault::CallWithoutFramePointer => Vec::new(),
+        // Case 8
+        Fault::UnsupportedStackRealignment | Fault::CallWithoutFramePointer => moves(input, new),
         Fault::UndefinedStackState
         | Fault::UnsupportedStackRegisterModification
-        | Fault::UnsupportedStackRealignment
         | Fault::UnexpectedEndOfSection { .. } => replay::base_changes(input, new),
         _ => Vec::new(),
     };
@@ -94,7 +95,10 @@ pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: 
 fn shorten(steps: &mut Vec<Step>) {
     let mut known = rustc_hash::FxHashSet::default();
     steps.retain(|step| known.insert((step.insn, step.kind == StepKind::Missing)));
+    // Where something is missing is one step, however many there are that it would undo.
+    let open = steps.iter().position(|step| step.kind == StepKind::Open).map(|at| steps.remove(at));
     steps.truncate(MOST);
+    steps.extend(open);
 }
 
 fn last_of(input: &Input<'_>, way: &[Passed], kinds: &[Kind]) -> Vec<Step> {
@@ -113,6 +117,11 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
     for slot in &left {
         stack.blame(slot, None, slot.bytes);
     }
+    if let Some(last) = left.last().filter(|_| stack.odd.iter().all(|odd| odd.kind == StepKind::Cause)) {
+        let behind = way.iter().rposition(|passed| passed.insn == last.by).and_then(|at| way.get(at + 1));
+        let bytes = left.iter().fold(0i32, |bytes, slot| bytes.saturating_add(slot.bytes));
+        stack.odd.extend(behind.map(|passed| step(StepKind::Open, passed.insn, None, bytes)));
+    }
     stack.odd.append(&mut stack.unusual);
     if stack.odd.is_empty() {
         stack.odd = replay::base_changes(input, way);
@@ -123,13 +132,28 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
     stack.odd
 }
 
-/// Other pushes of the register that an operation pushes: which of them is one too many can not be told.
+/// Other operations on the way that do what this one does: which of them is one too many can not be told.
 fn twins(input: &Input<'_>, way: &[Passed], odd: &Step) -> Vec<Step> {
-    let push = input.insns.ops(odd.insn).iter().find(|op| op.dest == Dest::Push && matches!(op.src, Source::Reg(_)));
-    let Some(push) = push.filter(|_| odd.kind == StepKind::Cause) else { return Vec::new() };
-    let again =
-        |passed: &&Passed| passed.acted && passed.insn != odd.insn && input.insns.ops(passed.insn).contains(push);
-    way.iter().filter(again).map(|passed| step(StepKind::Cause, passed.insn, None, odd.bytes)).collect()
+    let ops = input.insns.ops(odd.insn);
+    let counts = ops
+        .iter()
+        .any(|op| matches!(op.dest, Dest::Push | Dest::Pushf) || matches!(op.src, Source::Pop | Source::Popf));
+    let blamed = odd.kind == StepKind::Cause && odd.bytes != 0;
+    let again = |passed: &&Passed| passed.acted && passed.insn != odd.insn && input.insns.ops(passed.insn) == ops;
+    let others = way.iter().filter(|_| counts && blamed).filter(again);
+    others.map(|passed| step(StepKind::Cause, passed.insn, None, odd.bytes)).collect()
+}
+
+/// Case 8: what moves the stack pointer on the way, the last of it, and what should have made rbp remember it.
+fn moves(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
+    let before = way.split_last().map_or(way, |(_, before)| before);
+    let frame = |op: &StackOp| op.dest == Dest::Reg(Base::BP) && op.src == Source::Reg(Base::SP);
+    let counts = |insn| growth(input, insn) != 0 || input.insns.ops(insn).iter().any(frame);
+    let moving = before.iter().rev().filter(|passed| passed.acted && counts(passed.insn));
+    let mut steps: Vec<Step> =
+        moving.take(MOST).map(|passed| step(StepKind::Move, passed.insn, None, growth(input, passed.insn))).collect();
+    steps.reverse();
+    steps
 }
 
 /// Case 6: what one way has put on the stack and the other has not.
@@ -180,13 +204,7 @@ fn growth(input: &Input<'_>, insn: InsnId) -> i32 {
     if input.flow.has(insn, Flags::NO_OPS) {
         return 0;
     }
-    let of = |op: &StackOp| match (op.dest, op.src) {
-        (Dest::Push | Dest::Pushf, _) => 8,
-        (_, Source::Pop | Source::Popf) => -8,
-        (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => n.wrapping_neg(),
-        _ => 0,
-    };
-    input.insns.ops(insn).iter().map(of).fold(0, i32::wrapping_add)
+    input.insns.ops(insn).iter().map(StackOp::growth).fold(0, i32::wrapping_add)
 }
 
 fn run(input: &Input<'_>, way: &[Passed]) -> Stack {
@@ -334,6 +352,7 @@ impl Stack {
             if top.register.is_some() {
                 self.odd.extend(top.parts.iter().map(|&part| step(StepKind::Cause, part, Some(top.by), 0)));
                 self.odd.push(step(StepKind::Missing, top.by, Some(insn), bytes));
+                self.odd.push(step(StepKind::Cause, insn, Some(top.by), bytes.wrapping_neg()));
                 self.taken.push((top, insn));
             } else if left > 0 || !top.parts.is_empty() {
                 self.blame(&top, Some(insn), 0);

@@ -118,8 +118,9 @@ impl LanguageServer for Backend {
         self.events.post(Event::FoldersChanged(params));
     }
 
-    async fn did_change_watched_files(&self, _: DidChangeWatchedFilesParams) {
-        self.events.post(Event::FilesChanged);
+    async fn did_change_watched_files(&self, params: DidChangeWatchedFilesParams) {
+        let files = params.changes.iter().filter_map(|change| change.uri.to_file_path().ok());
+        self.events.post(Event::FilesChanged(files.collect()));
     }
 
     async fn execute_command(&self, params: ExecuteCommandParams) -> Result<Option<Value>> {

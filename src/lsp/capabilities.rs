@@ -65,7 +65,11 @@ pub fn dynamic(session: &Session) -> Vec<Registration> {
         list.push(Registration {
             id: "orcls-files".to_owned(),
             method: "workspace/didChangeWatchedFiles".to_owned(),
-            register_options: Some(json!({"watchers": [{"globPattern": "**/compile_commands.json"}]})),
+            // A database; and what a text includes, when it changes behind the editor's back.
+            register_options: Some(json!({"watchers": [
+                {"globPattern": "**/compile_commands.json"},
+                {"globPattern": "**/*.{h,S,c,inc}"},
+            ]})),
         });
     }
     list

@@ -75,6 +75,8 @@ pub struct Config {
     pub trace: Option<PathBuf>,
     /// `orcls.trusted`
     pub trust: Trust,
+    /// `orcls.baseline`: a file of known findings, which are not shown.
+    pub baseline: Option<PathBuf>,
     /// `orcls.noreturn`: functions that never return, besides those that the kernel lists.
     pub noreturn: Vec<String>,
     /// `orcls.compileTimeout`, in seconds.
@@ -92,6 +94,7 @@ impl Default for Config {
             inlay_hints: true,
             trace: None,
             trust: Trust::Trusted,
+            baseline: None,
             noreturn: Vec::new(),
             compile_timeout: Duration::from_secs(120),
         }
@@ -131,6 +134,7 @@ impl Reader {
             "trusted" => value.as_bool().map(|yes| {
                 self.config.trust = if yes { Trust::Trusted } else { Trust::Untrusted };
             }),
+            "baseline" => value.as_str().map(|file| self.config.baseline = non_empty(file)),
             "noreturn" => strings(value).map(|list| self.config.noreturn = list),
             "compileTimeout" => value
                 .as_u64()

@@ -12,12 +12,13 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
+use crate::finding::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
@@ -26,21 +27,24 @@ use crate::source_map::Lines;
 
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
+use super::known::KnownFindings;
 use super::names::Names;
 use super::pages::Pages;
-use super::verdict::{Anatomy, Basis, Engine, Task, Timing, Trouble, Verdict};
+use super::verdict::{Anatomy, Basis, Engine, Stamp, Task, Timing, Trouble, Verdict, written};
 
 /// Runs compilers and analyses.
 pub struct Toolchain {
     scratch: Scratch,
     pages: Pages,
+    known: KnownFindings,
     finder: Mutex<Option<(Search, Arc<Finder>)>>,
 }
 
 impl Toolchain {
     /// An engine with a private folder of its own.
     pub fn new() -> std::io::Result<Toolchain> {
-        Ok(Toolchain { scratch: Scratch::new()?, pages: Pages::in_cache(), finder: Mutex::new(None) })
+        let (scratch, pages) = (Scratch::new()?, Pages::in_cache());
+        Ok(Toolchain { scratch, pages, known: KnownFindings::default(), finder: Mutex::new(None) })
     }
 
     /// The finder for this search; it keeps what it has read for as long as the search stays the same.
@@ -62,7 +66,9 @@ impl Engine for Toolchain {
         let begin = Instant::now();
         let build = self.finder(&task.search).source(&task.source).map_err(Trouble::NoCommand)?;
         let (build, names) = (Arc::new(build), Names::new(task));
-        let mut verdict = Judging { task, build, names, begin, cancel }.judge(&self.scratch)?;
+        let stamps = [build.object.as_path(), build.origin.path()].map(Stamp::of);
+        let mut verdict = Judging { task, build, stamps, names, begin, cancel }.judge(&self.scratch)?;
+        self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         Ok(verdict)
     }
@@ -81,6 +87,7 @@ impl Engine for Toolchain {
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let lines = Lines::new(store);
         let mut report = report::report(&object.display().to_string(), &analysis, &lines);
+        forget_the_build_s_own_run(&mut report);
         if matches!(flags.source, FlagSource::NotChecked(_)) {
             report.findings.clear();
         }
@@ -91,12 +98,13 @@ impl Engine for Toolchain {
         let source = build.as_ref().and_then(|build| build.source.clone()).or(named);
         let source = source.unwrap_or_else(|| object.to_owned());
         let mut verdict = Verdict::new(source, Basis::Object(written(object)), report);
+        verdict.notes = notes;
+        self.known.leave_out(&mut verdict, config, search);
         verdict.files = files;
         verdict.pages = self.pages.addresses(verdict.codes());
         verdict.texts = names.texts(verdict.files.values());
         verdict.build = build.map(Arc::new);
         verdict.anatomy = Some(Anatomy::new(analysis, lines));
-        verdict.notes = notes;
         verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };
         Ok(verdict)
     }
@@ -106,15 +114,12 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
     Trouble::Failed(format!("{}: {error}", path.display()))
 }
 
-/// When a file was written last.
-fn written(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
-}
-
 /// One judgement of a source file.
 struct Judging<'a> {
     task: &'a Task,
     build: Arc<Build>,
+    /// Taken before anything was read: what changes meanwhile has changed since.
+    stamps: [Stamp; 2],
     names: Names,
     begin: Instant,
     cancel: &'a CancelToken,
@@ -244,12 +249,28 @@ impl Judging<'_> {
         }
     }
 
+    /// Code of another word size has no objtool to contradict.
+    fn explained(&self, trouble: Trouble) -> Trouble {
+        match (&self.build.flags.source, trouble) {
+            (FlagSource::NotChecked(file), Trouble::Failed(why)) => {
+                let file = file.display();
+                Trouble::Failed(format!("the build does not run objtool on this file ({file}), nor can orcls: {why}"))
+            }
+            (_, trouble) => trouble,
+        }
+    }
+
     fn verdict(&self, store: Arc<dyn Store>, basis: Basis, notes: Vec<String>) -> Result<Verdict, Trouble> {
         let flags = &self.build.flags;
-        let (analysis, more) = analyse(&store, flags, &self.task.config, self.cancel)?;
+        let judged = analyse(&store, flags, &self.task.config, self.cancel);
+        let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
         let lines = Lines::new(store);
         let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
         report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));
+        report::statements::name_asm_statements(&mut report, &analysis, &lines, &|name| self.text_of(name));
+        if let Basis::Object(_) = basis {
+            forget_the_build_s_own_run(&mut report);
+        }
         let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
         if let FlagSource::NotChecked(file) = &flags.source {
             notes.push(format!("the build does not run objtool on this file ({})", file.display()));
@@ -258,13 +279,18 @@ impl Judging<'_> {
         self.cancel.check()?;
         let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
         verdict.build = Some(Arc::clone(&self.build));
-        verdict.object_time = written(&self.build.object);
+        verdict.stamps = self.stamps.to_vec();
         verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
         verdict.texts = self.names.texts(verdict.files.values());
         verdict.anatomy = Some(Anatomy::new(analysis, lines));
         verdict.notes = notes;
         Ok(verdict)
     }
+}
+
+/// An object of a build has been through objtool already: that it would not be written again accuses nobody.
+fn forget_the_build_s_own_run(report: &mut report::Report) {
+    report.findings.retain(|finding| finding.code != Code::AlreadyProcessed);
 }
 
 /// Analyses an object by the flags that its build uses, or that it shows.

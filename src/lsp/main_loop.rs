@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tower_lsp::jsonrpc::Error;
@@ -31,7 +31,7 @@ use super::session::{Delivery, Session};
 use super::snapshot::Snapshot;
 use super::trace::Trace;
 use super::units::Units;
-use super::verdict::{Engine, Task, Trouble, Verdict};
+use super::verdict::{Engine, Stamp, Task, Trouble, Verdict};
 use super::workers::{Lost, Workers};
 
 /// A text is judged this long after its last edit: long enough that a paste or a formatter is one edit, short enough
@@ -39,7 +39,7 @@ use super::workers::{Lost, Workers};
 const DEBOUNCE: Duration = Duration::from_millis(4);
 /// How often a command or an object that was not there is looked for again.
 const RETRY: Duration = Duration::from_secs(10);
-/// How often objects on disk are looked at.
+/// How often what the build has left is looked at.
 const POLL: Duration = Duration::from_secs(1);
 
 /// The number of the check of the workspace among the slow jobs.
@@ -70,7 +70,7 @@ pub enum Event {
     /// Workspace folders changed.
     FoldersChanged(DidChangeWorkspaceFoldersParams),
     /// Files changed on disk.
-    FilesChanged,
+    FilesChanged(Vec<PathBuf>),
     /// A request that is answered from a snapshot.
     Query(Box<dyn Query>),
     /// A command.
@@ -81,8 +81,8 @@ pub enum Event {
     Checked(Vec<Verdict>),
     /// A judgement ended.
     Judged(PathBuf, u64, Result<Box<Verdict>, Trouble>),
-    /// Objects of open files, and when they were written.
-    Polled(Vec<(PathBuf, Option<SystemTime>)>),
+    /// Open files whose build has changed.
+    Rebuilt(Vec<PathBuf>),
 }
 
 /// Where events are posted. Clones lead to the same loop.
@@ -227,10 +227,14 @@ impl World {
                 session.roots.extend(params.event.added.iter().filter_map(|folder| folder.uri.to_file_path().ok()));
                 self.judge_all();
             }
-            Event::FilesChanged => {
+            Event::FilesChanged(files) => {
                 for unit in self.units.iter_mut().filter(|unit| unit.trouble.is_some()) {
                     unit.due = Some(Instant::now());
                 }
+                // Of an open document the client's text counts.
+                let closed = files.into_iter().filter(|file| self.documents.of_path(file).is_none());
+                let closed: Vec<PathBuf> = closed.collect();
+                closed.iter().for_each(|file| self.touch_users(file));
                 self.poll();
             }
             Event::Query(query) => {
@@ -252,7 +256,11 @@ impl World {
                 self.show(&files);
             }
             Event::Judged(path, number, result) => self.judged(&path, number, result),
-            Event::Polled(times) => self.polled(&times),
+            Event::Rebuilt(files) => {
+                for unit in self.units.iter_mut().filter(|unit| files.contains(&unit.path) && !unit.is_busy()) {
+                    unit.due = Some(Instant::now());
+                }
+            }
         }
     }
 
@@ -512,39 +520,24 @@ impl World {
         });
     }
 
-    /// Asks a worker for the times of the objects of open files.
+    /// Asks a worker which builds have changed.
     fn poll(&mut self) {
-        let objects: Vec<_> = self
-            .units
-            .iter()
-            .filter(|unit| !unit.is_busy())
-            .filter_map(|unit| {
-                let build = unit.last.as_ref()?.build.as_ref()?;
-                Some((unit.path.clone(), build.object.clone()))
-            })
-            .collect();
-        if objects.is_empty() {
+        let settled = self.units.iter().filter(|unit| !unit.is_busy());
+        let known: Vec<_> =
+            settled.filter_map(|unit| Some((unit.path.clone(), unit.last.as_ref()?.stamps.clone()))).collect();
+        if known.is_empty() {
             return;
         }
         self.count += 1;
         let events = self.events.clone();
         let look = move |_: &CancelToken| {
-            let time = |object: &Path| std::fs::metadata(object).and_then(|meta| meta.modified()).ok();
-            let times = objects.into_iter().map(|(path, object)| (path, time(&object))).collect();
-            events.post(Event::Polled(times));
+            let changed = known.into_iter().filter(|(_, stamps)| stamps.iter().any(Stamp::has_changed));
+            let changed: Vec<PathBuf> = changed.map(|(path, _)| path).collect();
+            if !changed.is_empty() {
+                events.post(Event::Rebuilt(changed));
+            }
         };
         self.workers.quick.submit(self.count, CancelToken::default(), look, drop);
-    }
-
-    fn polled(&mut self, times: &[(PathBuf, Option<SystemTime>)]) {
-        for (path, time) in times {
-            if let Some(unit) = self.units.get_mut(path)
-                && !unit.is_busy()
-                && unit.last.as_ref().is_some_and(|verdict| verdict.object_time != *time)
-            {
-                unit.due = Some(Instant::now());
-            }
-        }
     }
 }
 

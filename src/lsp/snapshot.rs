@@ -11,6 +11,7 @@ use crate::build::Search;
 
 use super::config::Config;
 use super::documents::{Document, Documents};
+use super::known::below_roots;
 use super::session::Session;
 use super::units::{Unit, Units};
 use super::verdict::{Engine, Verdict};
@@ -44,7 +45,7 @@ impl Snapshot {
     pub fn search(&self) -> Search {
         let roots = self.session.roots.clone();
         let build_dir = self.config.build_directory.clone();
-        let build_dir = build_dir.map(|dir| roots.first().map_or(dir.clone(), |root| root.join(&dir)));
+        let build_dir = build_dir.map(|dir| below_roots(&dir, &roots));
         Search { build_dir, roots }
     }
 

@@ -11,7 +11,7 @@ use tower_lsp::lsp_types::{
     Range, Url,
 };
 
-use crate::report::findings::{PathStep, ReportedFinding, Severity};
+use crate::report::findings::{PathKind, PathStep, ReportedFinding, Severity};
 
 use super::config::Show;
 use super::snapshot::Snapshot;
@@ -114,20 +114,26 @@ impl Placer<'_> {
             Some(Show::As(severity)) => *severity,
             None => severity(finding.severity),
         };
-        let mut message = match &place.call_of {
-            Some(function) => format!("in inlined {function}: {}", finding.message),
-            None => finding.message.clone(),
+        // Of several copies of an inlined function each says where it was put.
+        let copy_in =
+            finding.function.as_ref().filter(|_| place.file == self.verdict.source && !finding.inlined.is_empty());
+        let mut message = match (&place.call_of, copy_in) {
+            (Some(function), _) => format!("in inlined {function}: {}", finding.message),
+            (None, Some(function)) => format!("in {function}(): {}", finding.message),
+            (None, None) => finding.message.clone(),
         };
         if freshness != Freshness::Fresh {
             message.push_str(" (found in an older text)");
         }
-        let mut remarks: Vec<_> = finding.path.iter().filter_map(|step| self.related(step)).collect();
+        let mut remarks: Vec<_> = told(&finding.path).filter_map(|step| self.related(step)).collect();
         remarks.extend(finding.inlined.iter().filter_map(|frame| {
             self.remark(frame.file.as_deref()?, frame.line?, format!("{} is inlined here", frame.function))
         }));
         remarks.extend(same_cause.iter().filter_map(|other| {
             self.remark(other.file.as_deref()?, other.line?, format!("from the same cause: {}", other.message))
         }));
+        // A loop or a repetition says the same many times.
+        remarks.dedup();
         remarks.truncate(MAX_RELATED);
         let data = json!({
             "objtool": finding.objtool,
@@ -149,6 +155,19 @@ impl Placer<'_> {
             ..Diagnostic::default()
         })
     }
+}
+
+/// The steps that are shown: of a long way the last branches, and all else.
+fn told(path: &[PathStep]) -> impl Iterator<Item = &PathStep> {
+    let is_branch = |step: &&PathStep| step.kind == PathKind::Branch;
+    let n_branches = path.iter().filter(is_branch).count();
+    let n_shown = MAX_RELATED.saturating_sub(path.len() - n_branches);
+    let mut n_left_out = n_branches.saturating_sub(n_shown);
+    path.iter().filter(move |step| {
+        let leave_out = is_branch(step) && n_left_out > 0;
+        n_left_out -= usize::from(leave_out);
+        !leave_out
+    })
 }
 
 fn severity(severity: Severity) -> DiagnosticSeverity {

@@ -49,6 +49,30 @@ pub enum Basis {
     Object(Option<SystemTime>),
 }
 
+/// A file, and when it was written last; `None` when it is not there. Another time is a reason to judge again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Stamp {
+    file: PathBuf,
+    time: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// The file as it is.
+    pub fn of(file: &Path) -> Stamp {
+        Stamp { file: file.to_owned(), time: written(file) }
+    }
+
+    /// Whether the file is another one by now.
+    pub fn has_changed(&self) -> bool {
+        written(&self.file) != self.time
+    }
+}
+
+/// When a file was written last.
+pub fn written(path: &Path) -> Option<SystemTime> {
+    std::fs::metadata(path).and_then(|meta| meta.modified()).ok()
+}
+
 /// Whether what is shown belongs to what the user sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Freshness {
@@ -120,8 +144,8 @@ pub struct Verdict {
     pub build: Option<Arc<Build>>,
     /// What the verdict is about.
     pub basis: Basis,
-    /// When the build wrote its object; `None` when there is none. A later time is a reason to judge again.
-    pub object_time: Option<SystemTime>,
+    /// The files of the build, as they were: its object, and where its command stands.
+    pub stamps: Vec<Stamp>,
     /// The version of each open document that took part, by file.
     pub versions: FxHashMap<PathBuf, i32>,
     /// The file that each name in the report means.
@@ -175,7 +199,7 @@ impl Verdict {
             source,
             build: None,
             basis,
-            object_time: None,
+            stamps: Vec::new(),
             versions: FxHashMap::default(),
             files: FxHashMap::default(),
             pages: FxHashMap::default(),

@@ -5,14 +5,14 @@
 //! with its register.
 //! Reads like: "GNU as", `.macro`; "The C Preprocessor", function-like macros.
 
+use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::findings::{PathKind, PathStep, Report};
 
-/// Macros in macros are followed this far.
-const DEEPEST: usize = 8;
 /// More lines than these tell nothing.
 const MOST: usize = 4;
 
@@ -64,37 +64,49 @@ impl<'a> Macros<'a> {
         macros
     }
 
-    /// The lines that may have brought `instruction` to `line`, where a macro is used. The line counts from 1.
+    /// The lines that may have brought `instruction` to `line`, where a macro is used. The line counts from 1. Where some
+    /// have the very instruction, others that only resemble it are left out.
     pub fn origins(&self, line: u32, instruction: &str) -> Vec<BodyLine> {
-        let mut found = Vec::new();
-        if let Some(at) = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at)) {
-            self.search(at, instruction, 0, &mut found);
-        }
-        found
-    }
-
-    fn search(&self, line: &str, instruction: &str, depth: usize, found: &mut Vec<BodyLine>) {
-        if depth == DEEPEST {
-            return;
-        }
-        for (name, body) in words(line).filter_map(|word| self.bodies.get_key_value(word)) {
-            for &at in body {
+        let Some(line) = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at)) else {
+            return Vec::new();
+        };
+        let mut found: Vec<(Likeness, BodyLine)> = Vec::new();
+        let mut waiting: VecDeque<&str> = self.used_in(line).collect();
+        let mut seen: FxHashSet<&str> = FxHashSet::default();
+        while let Some(name) = waiting.pop_front() {
+            // Macros may use each other, and one another many times.
+            if !seen.insert(name) {
+                continue;
+            }
+            for &at in self.bodies.get(name).into_iter().flatten() {
                 let line = self.lines[at];
-                let origin = BodyLine { name: (*name).to_owned(), line: at as u32 + 1 };
-                if found.len() == MOST {
-                    return;
+                if let Some(likeness) = statements(line).filter_map(|text| likeness(text, instruction)).max() {
+                    found.push((likeness, BodyLine { name: name.to_owned(), line: at as u32 + 1 }));
                 }
-                if statements(line).any(|statement| writes(statement, instruction)) && !found.contains(&origin) {
-                    found.push(origin);
-                }
-                // The definition of a preprocessor macro names the macro itself.
-                let inner = words(line).any(|word| word != *name && self.bodies.contains_key(word));
-                if inner {
-                    self.search(&line.replacen(name, "", 1), instruction, depth + 1, found);
-                }
+                waiting.extend(self.used_in(line));
             }
         }
+        let best = found.iter().map(|(likeness, _)| *likeness).max();
+        found.retain(|(likeness, _)| Some(*likeness) == best || best != Some(Likeness::Same));
+        found.sort_by_key(|(likeness, _)| Reverse(*likeness));
+        found.into_iter().map(|(_, line)| line).take(MOST).collect()
     }
+
+    /// The macros that a line names.
+    fn used_in(&self, line: &'a str) -> impl Iterator<Item = &'a str> {
+        words(line).filter(|word| self.bodies.contains_key(word))
+    }
+}
+
+/// How much a statement is like an instruction.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Likeness {
+    /// It may become the instruction.
+    Possible,
+    /// Its operands are of the same kinds.
+    Shaped,
+    /// It is the instruction.
+    Same,
 }
 
 /// The name at the start of a text.
@@ -116,19 +128,41 @@ fn statements(line: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Whether a statement may assemble to the instruction. The assembler knows suffixes that a disassembly leaves out.
-fn writes(statement: &str, instruction: &str) -> bool {
-    let mnemonic = |text: &str| text.split_whitespace().next().map(str::to_lowercase).unwrap_or_default();
-    let (written, shown) = (mnemonic(statement), mnemonic(instruction));
+fn likeness(statement: &str, instruction: &str) -> Option<Likeness> {
+    let split = |text: &str| -> (String, String) {
+        let (mnemonic, operands) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
+        (mnemonic.to_lowercase(), operands.split('#').next().unwrap_or("").split_whitespace().collect())
+    };
+    let ((written, operands), (shown, shown_operands)) = (split(statement), split(instruction));
     let bare = |name: &str| name.strip_suffix(['q', 'l']).unwrap_or(name).to_owned();
+    // The kernel's macro for a return: include/linux/linkage.h and arch/x86/include/asm/linkage.h
+    if statement.split_whitespace().next() == Some("RET") {
+        let is_return = shown == "ret" || shown_operands.ends_with("__x86_return_thunk");
+        return is_return.then_some(Likeness::Same);
+    }
     if written.is_empty() || (written != shown && bare(&written) != bare(&shown)) {
-        return false;
+        return None;
+    }
+    if operands == shown_operands {
+        return Some(Likeness::Same);
     }
     let register =
         |text: &str| text.rsplit('%').next().filter(|_| text.contains('%')).map(|name| word(name).to_owned());
-    match (register(statement), register(instruction)) {
-        (Some(written), Some(shown)) => written == shown,
-        _ => true,
+    match (register(&operands), register(&shown_operands)) {
+        (Some(written), Some(shown)) if written != shown => None,
+        _ if shape(&operands) == shape(&shown_operands) => Some(Likeness::Shaped),
+        _ => Some(Likeness::Possible),
     }
+}
+
+/// Of each operand, whether it is a constant or in memory. Registers may have other names where a macro is written.
+fn shape(operands: &str) -> Vec<(bool, bool)> {
+    let mut depth = 0;
+    let is_end = |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
+    };
+    operands.split(is_end).map(|operand| (operand.starts_with('$'), operand.contains('('))).collect()
 }
 
 /// Adds to each finding where in a macro its instruction and its causes are written. `text_of` gives the text of a
@@ -204,7 +238,8 @@ mod tests {
 
     #[test]
     fn macros_in_macros_are_followed_and_registers_told_apart() {
-        check(NESTED, 9, "push %rbx", &[("inner", 2), ("inner", 3)]);
+        check(NESTED, 9, "push %rbx", &[("inner", 2)]);
+        check(NESTED, 9, "push %rdx", &[("inner", 3)]);
         check(NESTED, 9, "push %rcx", &[("inner", 3)]);
     }
 
@@ -218,6 +253,19 @@ mod tests {
         let text = "#define SAVE(r) \\\n\tpushq r; \\\n\tpushfq\n\n\tSAVE(%rax)\n";
         check(text, 5, "pushfq", &[("SAVE", 3)]);
         check(text, 5, "push %rax", &[("SAVE", 2)]);
+    }
+
+    #[test]
+    fn operands_of_the_same_kinds_come_first() {
+        let text = ".macro save\n\tmov (p), x\n\tmov x, y\n\tmov x, 8(p,q)\n.endm\n\tsave\n";
+        check(text, 6, "mov %rax,8(%rsi,%rdi)", &[("save", 4), ("save", 2), ("save", 3)]);
+    }
+
+    #[test]
+    fn the_kernel_s_return_is_known_whatever_it_becomes() {
+        for instruction in ["ret", "jmp __x86_return_thunk"] {
+            check(".macro leave\n\tjmp 1f\n1:\tRET\n.endm\n\tleave\n", 5, instruction, &[("leave", 3)]);
+        }
     }
 
     #[test]

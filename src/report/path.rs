@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::decode::Kind;
 use crate::finding::{Fault, Finding, StateAt, Step, StepKind};
-use crate::ids::InsnId;
+use crate::ids::{CodeLoc, InsnId};
 use crate::report::view::View;
 use crate::report::words;
 
@@ -70,6 +70,20 @@ pub fn ways(view: &View<'_>, state: &StateAt) -> Vec<Step> {
     ways
 }
 
+/// Every instruction on the way to a state, from branch to branch.
+pub fn passed(view: &View<'_>, state: &StateAt) -> Vec<InsnId> {
+    let analysis = view.analysis;
+    let mut passed = Vec::new();
+    for (index, step) in state.trail.iter().enumerate() {
+        let until = state.trail.get(index + 1).map_or(state.insn, |next| next.insn);
+        let start = step.to.unwrap_or(step.insn);
+        let straight = std::iter::successors(Some(start), |&at| analysis.flow.next(&analysis.insns, at));
+        let room = MAX_STRAIGHT.saturating_sub(passed.len());
+        passed.extend(straight.take_while(|&at| at != until).take(room));
+    }
+    passed
+}
+
 /// How many instructions are looked at between two branches.
 const MAX_STRAIGHT: usize = 1 << 16;
 
@@ -97,6 +111,7 @@ pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
         path.arms(finding, insn);
     }
     finding.cause.iter().for_each(|step| path.cause(step, finding.states.len() > 1));
+    path.end(finding);
     path.steps
 }
 
@@ -145,7 +160,7 @@ impl Path<'_> {
             },
             StepKind::Fixup => format!("the instruction faults and its fix-up runs{}", to_line()),
             StepKind::StaticBranch => format!("the static branch is in its other state{}", to_line()),
-            StepKind::Cause | StepKind::Missing | StepKind::Misplaced => return,
+            StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Open | StepKind::Move => return,
         };
         self.push(PathKind::Branch, step.insn, text);
     }
@@ -155,7 +170,7 @@ impl Path<'_> {
         self.push(PathKind::State, state.insn, text);
     }
 
-    /// The two arms that disagree, then the other arms that have a boundary at the same offset.
+    /// The two arms that disagree, then the other arms.
     fn arms(&mut self, finding: &Finding, insn: InsnId) {
         let kernel = self.view.analysis.kernel;
         let offset = self.view.offset_in_arm(insn).unwrap_or_default();
@@ -174,9 +189,17 @@ impl Path<'_> {
         let Some(group) = self.view.analysis.flow.group_of(insn) else { return };
         for arm in self.view.arms(group).into_iter().filter(|arm| !told.contains(arm)) {
             let boundaries = self.view.boundaries(self.view.analysis.flow.group(arm));
-            let Some(here) = boundaries.into_iter().find(|boundary| boundary.offset == offset) else { continue };
-            if let Some(state) = self.view.analysis.states.state(here.insn) {
-                self.arm(here.insn, offset, &words::state(state, kernel));
+            match boundaries.iter().find(|boundary| boundary.offset == offset) {
+                Some(here) => {
+                    if let Some(state) = self.view.analysis.states.state(here.insn) {
+                        self.arm(here.insn, offset, &words::state(state, kernel));
+                    }
+                }
+                // No interrupt finds this arm at the offset.
+                None => boundaries
+                    .iter()
+                    .take(1)
+                    .for_each(|first| self.arm(first.insn, offset, "no instruction begins here")),
             }
         }
     }
@@ -196,6 +219,9 @@ impl Path<'_> {
             }
             (StepKind::Missing, _, None) => format!("only {} has `{insn}`", self.owner(step.insn, "the first path")),
             (StepKind::Misplaced, ..) => format!("`{insn}` takes the slot of another register"),
+            (StepKind::Open, ..) => format!("from here to the end of the path, {bytes} bytes have to be given back"),
+            (StepKind::Move, 0, _) => format!("`{insn}` sets up no frame: rbp was not saved just before"),
+            (StepKind::Move, ..) => format!("`{insn}` moves the stack pointer"),
             (_, 0, Some(other)) => format!("`{insn}` and `{other}` do not add up"),
             (_, 0, None) => self.setting(step.insn, &insn),
             (_, _, None) if meeting => format!("only {} has `{insn}`", self.owner(step.insn, "the second path")),
@@ -204,6 +230,30 @@ impl Path<'_> {
             (_, ..0, None) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
         };
         self.push(PathKind::Cause, step.insn, text);
+    }
+
+    /// Where code ends that should not: a return is missing there, or it has gone from where a jump leads.
+    fn end(&mut self, finding: &Finding) {
+        let analysis = self.view.analysis;
+        let (last, text) = match &finding.fault {
+            Fault::FallsThrough { .. } | Fault::UnexpectedEndOfSection { .. } => {
+                (finding.insn, "behind this the code goes on, where it should have ended")
+            }
+            Fault::JumpWithoutDest { section, offset, .. } => {
+                let sections = analysis.image.sections();
+                let target = sections.filter(|(_, of)| of.name == *section).map(|(id, _)| id).next();
+                let before = target.zip(offset.checked_sub(1));
+                let last = before.and_then(|(section, at)| analysis.insns.containing(CodeLoc::new(section, at)));
+                (last, "the last instruction before the place that is jumped to, where there is none")
+            }
+            _ => return,
+        };
+        // Functions are padded.
+        let is_code = |&insn: &InsnId| !matches!(analysis.flow.kind(insn), Kind::Nop | Kind::Trap);
+        let mut backwards = std::iter::successors(last, |&insn| analysis.insns.prev_in_section(insn));
+        if let Some(last) = backwards.find(is_code) {
+            self.push(PathKind::Cause, last, text.to_owned());
+        }
     }
 
     /// The arm of an alternative that an instruction belongs to, else the path.

@@ -123,6 +123,19 @@ fn hover_shows_the_frame_in_the_text_as_edited() {
 }
 
 #[test]
+fn hover_tells_what_a_macro_became_and_where_that_is_written() {
+    let text = format!(".macro SAVE reg\n\tpush \\reg\n\tnop\n.endm\n{GOOD}").replace("\tpush %rbx\n", "\tSAVE %rbx\n");
+    let project = Project::new(&[("a.S", &text)], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &text);
+    assert!(client.published_at(&uri, 1).is_empty());
+    let shown = hover(&mut client, &uri, 8);
+    assert!(shown.contains("rsp+8     push %rbx") && shown.contains("SAVE, line 2"), "{shown}");
+    assert!(shown.contains("rsp+16    nop") && shown.contains("SAVE, line 3"), "{shown}");
+}
+
+#[test]
 fn what_does_not_compile_keeps_the_last_findings_where_they_have_moved_to() {
     let bad = GOOD.replace("\tpop %rbx\n", "");
     let project = Project::new(&[("a.S", &bad)], COMMAND);
@@ -155,6 +168,25 @@ fn an_unsaved_header_takes_part() {
     assert_eq!(lines(&client.published_at(&source, 1)), [8]);
     close(&mut client, &header);
     assert!(client.published_at(&source, 1).is_empty());
+}
+
+#[test]
+fn what_changes_on_the_disk_is_seen() {
+    let text = format!("#include \"a.h\"\n{}", GOOD.replace("\tpop %rbx\n", "\tRESTORE\n"));
+    let project = Project::new(&[("a.S", &text), ("a.h", "#define RESTORE pop %rbx\n")], COMMAND);
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &text);
+    assert!(client.published_at(&uri, 1).is_empty());
+    // A header that is not open: the client tells.
+    let header = "#ifndef HOW\n#define HOW nop\n#endif\n#define RESTORE HOW\n";
+    fs::write(project.path("a.h"), header).expect("a file");
+    let changes = json!({"changes": [{"uri": project.uri("a.h"), "type": 2}]});
+    client.notify("workspace/didChangeWatchedFiles", changes);
+    assert_eq!(lines(&client.published_at(&uri, 1)), [8]);
+    // The database: the server looks for itself.
+    project.command("a.S", "gcc '-DHOW=pop %rbx' -c -o a.o a.S");
+    assert!(client.published_at(&uri, 1).is_empty());
 }
 
 #[test]
@@ -213,6 +245,23 @@ fn an_object_that_is_built_again_is_judged_again() {
     project.build("gcc -g -c -o a.o a.S");
     change(&mut client, &uri, 2, json!([{"text": GOOD}]));
     assert!(client.published_at(&uri, 2).is_empty());
+}
+
+#[test]
+fn an_object_that_objtool_has_written_is_no_finding() {
+    let project = Project::new(&[("a.S", GOOD)], COMMAND);
+    let (uri, object) = (project.uri("a.S"), project.path("a.o"));
+    project.build("gcc -g -c -o a.o a.S");
+    let section = |name: &str| format!("{name}={}", project.path("a.S").display());
+    let mut copy = std::process::Command::new("objcopy");
+    copy.args(["--add-section", &section(".orc_unwind"), "--add-section", &section(".orc_unwind_ip")]).arg(&object);
+    assert!(copy.status().expect("objcopy runs").success());
+    fs::write(project.path(".a.o.cmd"), "savedcmd_a.o := gcc -c -o a.o a.S ; ./tools/objtool/objtool --orc a.o\n\nsource_a.o := a.S\n\ndeps_a.o := \\\n").expect("a file");
+    let mut client = project.client(json!({"kernel": "6.12"}));
+    open(&mut client, &uri, GOOD);
+    assert!(client.published_at(&uri, 1).is_empty());
+    let status = state(&mut client, &uri);
+    assert_eq!((&status["basis"], &status["flags"]), (&json!("object"), &json!(["--orc"])), "{status}");
 }
 
 #[test]
@@ -275,6 +324,23 @@ fn the_workspace_is_checked_with_progress() {
 }
 
 #[test]
+fn known_findings_are_not_shown() {
+    let bad = GOOD.replace("\tpop %rbx\n", "");
+    let project = Project::new(&[("a.S", &bad)], COMMAND);
+    let object = project.path("a.o");
+    let known = json!({"object": object, "findings": [{"code": "return-with-modified-frame", "function": "f"}]});
+    fs::write(project.path("known.json"), known.to_string()).expect("a file");
+    let uri = project.uri("a.S");
+    let mut client = project.client(json!({"baseline": "known.json"}));
+    open(&mut client, &uri, &bad);
+    assert!(client.published_at(&uri, 1).is_empty());
+    let notes = state(&mut client, &uri)["notes"].to_string();
+    assert!(notes.contains("known.json knows are not shown: 1"), "{notes}");
+    client.notify("workspace/didChangeConfiguration", json!({"settings": {"orcls": {"baseline": ""}}}));
+    assert_eq!(lines(&client.published_at(&uri, 1)), [6]);
+}
+
+#[test]
 fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
     let source =
         "#include \"a.h\"\nint f(int a) {\n\treturn leak(a) + 1;\n}\nint g(int a) {\n\treturn leak(a) + 2;\n}\n";
@@ -294,4 +360,36 @@ fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
     change(&mut client, &source_uri, 2, json!([{"text": "int f(int a) {\n\treturn a;\n}\n"}]));
     assert!(client.published_at(&source_uri, 2).is_empty());
     assert!(client.published(&header_uri).diagnostics.is_empty());
+}
+
+#[test]
+fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
+    let leak = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
+    let source =
+        format!("{leak}int f(int a) {{\n\treturn leak(a) + 1;\n}}\nint g(int a) {{\n\treturn leak(a) + 2;\n}}\n");
+    let project = Project::new(&[("a.c", &source)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let uri = project.uri("a.c");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, &source);
+    let found = client.published_at(&uri, 1);
+    let returns = found.iter().filter(|d| d["code"] == json!("return-with-modified-frame"));
+    let told: Vec<(&Value, &str)> = returns
+        .filter_map(|d| Some((d.pointer("/range/start/line")?, d.pointer("/data/objtool")?.as_str()?)))
+        .collect();
+    assert_eq!(told.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [&json!(1), &json!(1)], "{found:#?}");
+    assert!(told[0].1.starts_with("f+") && told[1].1.starts_with("g+"), "{told:?}");
+}
+
+#[test]
+fn asm_statements_that_move_the_stack_pointer_are_named() {
+    let source =
+        "int f(int a) {\n\tasm volatile(\"push %rbx\");\n\tasm volatile(\"and $-16, %rsp\");\n\treturn a;\n}\n";
+    let project = Project::new(&[("a.c", source)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let uri = project.uri("a.c");
+    let mut client = project.client(json!({}));
+    open(&mut client, &uri, source);
+    let found = client.published_at(&uri, 1);
+    let first = found.iter().find(|d| d["code"] == json!("unsupported-stack-realignment"));
+    let message = first.and_then(|d| d["message"].as_str()).unwrap_or_else(|| panic!("{found:#?}"));
+    assert!(message.ends_with("the asm statement at line 2 moves the stack pointer"), "{message}");
 }

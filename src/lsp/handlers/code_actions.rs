@@ -8,6 +8,7 @@ mod nops;
 mod patch;
 mod stack;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -23,13 +24,18 @@ use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
+use super::diagnostics::grouped;
 use patch::{Fix, Patch};
 
 /// More compiles than these are not spent on one finding: assembly compiles at once, C takes its time.
 const MOST_TRIES: usize = 64;
 const MOST_TRIES_OF_C: usize = 10;
+/// When there is an action, more are not looked for as long.
+const MOST_TRIES_FOR_MORE: usize = 12;
 /// More actions than these for one finding confuse.
 const MOST_ACTIONS: usize = 4;
+/// The same instruction helps at many places; where it belongs is for the user to say.
+const MOST_PLACES: usize = 2;
 
 /// A finding with what a fix is made from.
 struct Case<'a> {
@@ -139,17 +145,28 @@ impl Prover<'_> {
         };
         let diagnostics: Vec<Diagnostic> = params.context.diagnostics.iter().filter(on_line).cloned().collect();
         let mut offered = 0;
-        let tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
-        for fix in fixes(case).into_iter().take(tries) {
+        let mut tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
+        let mut done: Vec<String> = Vec::new();
+        for fix in fixes(case) {
             cancel.check()?;
             if offered == MOST_ACTIONS {
                 break;
             }
-            // Of many ways to do the same only the first one that works is of use.
-            if titles.contains(&fix.title) || !self.works(case, &fix, cancel)? {
+            let what = fix.title.split(" before ").next().unwrap_or_default();
+            let again = done.iter().filter(|title| title.split(" before ").next() == Some(what)).count();
+            let known = titles.iter().any(|title| title.eq_ignore_ascii_case(&fix.title));
+            // Of many ways to do the same only the first one that works is of use. What is always possible is tried
+            // although the search was long.
+            if known || again >= MOST_PLACES || (tries == 0 && !fix.last_resort) {
                 continue;
             }
+            tries = tries.saturating_sub(1);
+            if !self.works(case, &fix, cancel)? {
+                continue;
+            }
+            tries = tries.min(MOST_TRIES_FOR_MORE);
             titles.push(fix.title.clone());
+            done.push(fix.title.clone());
             let edits = fix.patches.iter().map(|patch| self.text_edit(patch)).collect();
             actions.push(CodeActionOrCommand::CodeAction(CodeAction {
                 title: fix.title,
@@ -191,17 +208,19 @@ impl Prover<'_> {
     }
 }
 
-/// Whether `after` lacks the finding and has nothing that `before` had not.
+/// Whether `after` shows the finding no more, with all that has its cause, and has nothing that `before` had not.
 fn improved(before: &Verdict, after: &Verdict, finding: &ReportedFinding) -> bool {
+    let key = |finding: &ReportedFinding| (finding.code, finding.function.clone());
+    let shown = |verdict: &Verdict| {
+        let leaders = grouped(&verdict.report.findings).into_iter().map(|(leader, _)| leader);
+        let places = leaders.filter(|leader| key(leader) == key(finding)).map(|leader| (&leader.file, leader.line));
+        places.collect::<BTreeSet<_>>().len()
+    };
     let count = |verdict: &Verdict| {
         let mut counts: FxHashMap<(Code, Option<String>), usize> = FxHashMap::default();
-        for finding in &verdict.report.findings {
-            *counts.entry((finding.code, finding.function.clone())).or_default() += 1;
-        }
+        verdict.report.findings.iter().for_each(|finding| *counts.entry(key(finding)).or_default() += 1);
         counts
     };
-    let (before, after) = (count(before), count(after));
-    let of = |counts: &FxHashMap<_, usize>, key: &(Code, Option<String>)| counts.get(key).copied().unwrap_or(0);
-    let key = (finding.code, finding.function.clone());
-    of(&after, &key) < of(&before, &key) && after.keys().all(|key| of(&after, key) <= of(&before, key))
+    let (earlier, later) = (count(before), count(after));
+    shown(after) < shown(before) && later.iter().all(|(key, n)| earlier.get(key).is_some_and(|before| n <= before))
 }

@@ -38,8 +38,15 @@ pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
         of_verdict(snapshot, verdict, Freshness::Fresh, path, &mut list);
     }
     list.sort_by(|a, b| (a.range.start, slug(a), &a.message).cmp(&(b.range.start, slug(b), &b.message)));
-    list.dedup_by(|b, a| a.range == b.range && a.code == b.code && a.message == b.message);
+    // Copies of an inlined function say the same in a header. Where they are called, objtool's line of each is of use.
+    let is_source = snapshot.units.get(path).is_some();
+    let same_line = |a: &Diagnostic, b: &Diagnostic| !is_source || objtool(b).is_none() || objtool(a) == objtool(b);
+    list.dedup_by(|b, a| a.range == b.range && a.code == b.code && a.message == b.message && same_line(a, b));
     list
+}
+
+fn objtool(diagnostic: &Diagnostic) -> Option<&str> {
+    diagnostic.data.as_ref()?.get("objtool")?.as_str()
 }
 
 fn slug(diagnostic: &Diagnostic) -> Option<&str> {
@@ -59,7 +66,7 @@ fn of_verdict(snapshot: &Snapshot, verdict: &Verdict, freshness: Freshness, path
 }
 
 /// Findings whose first cause is that of an earlier one of the function stand with it, unless objtool prints them too.
-fn grouped(findings: &[ReportedFinding]) -> Vec<(&ReportedFinding, Vec<&ReportedFinding>)> {
+pub fn grouped(findings: &[ReportedFinding]) -> Vec<(&ReportedFinding, Vec<&ReportedFinding>)> {
     let mut groups: Vec<(&ReportedFinding, Vec<&ReportedFinding>)> = Vec::new();
     let mut by_cause = FxHashMap::default();
     for finding in findings {

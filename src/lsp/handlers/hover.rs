@@ -10,6 +10,7 @@ use tower_lsp::lsp_types::{Hover, HoverContents, HoverParams, MarkupContent, Mar
 use crate::cfi::CfiState;
 use crate::ids::InsnId;
 use crate::report::cfi_rows::CfiRow;
+use crate::report::macros::Macros;
 use crate::report::{alternatives, cfi_rows, frame, words};
 
 use super::super::position::Text;
@@ -31,7 +32,9 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<Hover> {
     let (spot, insns) = spots.iter().map(|spot| (spot, spot.insns())).find(|(_, insns)| !insns.is_empty())?;
     let is_older = spot.verdict.versions.get(document.path.as_deref()?) != Some(&document.version);
     let mut out = Page::new(if snapshot.session.markdown { MarkupKind::Markdown } else { MarkupKind::PlainText });
-    describe(&mut out, spot, &insns);
+    // The lines of a macro's body are those of the text at hand only where that is the text that was compiled.
+    let macros = if is_older { Macros::default() } else { Macros::parse(document.text.as_str()) };
+    describe(&mut out, spot, &insns, &macros);
     if is_older {
         out.line("Of an older text: the one at hand has not been judged.");
     }
@@ -45,7 +48,7 @@ fn whole_line(text: &Text, line: u32, snapshot: &Snapshot) -> tower_lsp::lsp_typ
     text.visible(line + 1, None, snapshot.session.encoding)
 }
 
-fn describe(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId]) {
+fn describe(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId], macros: &Macros<'_>) {
     let (analysis, lines) = (&spot.anatomy.analysis, &spot.anatomy.lines);
     let shown = insns.get(..MAX_ROWS).unwrap_or(insns);
     let rows = cfi_rows(analysis, lines, shown);
@@ -57,8 +60,11 @@ fn describe(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId]) {
         Some(state) => frame_at(out, first, state, analysis.kernel),
         None => out.line("No path leads here: the frame is not known."),
     }
-    if rows.len() > 1 {
-        out.block(&table(&rows, insns.len() - shown.len()));
+    let line = spot.select.at.as_ref().map_or(0, |(_, line)| *line);
+    let origin = |row: &CfiRow| macros.origins(line, &row.text).first().map(|from| (from.name.clone(), from.line));
+    let origins: Vec<Option<(String, u32)>> = rows.iter().map(origin).collect();
+    if rows.len() > 1 || origins.iter().any(Option::is_some) {
+        out.block(&table(&rows, &origins, insns.len() - shown.len()));
     }
     let groups = alternatives("", analysis, lines, &spot.select).groups;
     for group in groups.iter().take(MAX_GROUPS) {
@@ -111,11 +117,17 @@ fn frame_at(out: &mut Page, row: &CfiRow, state: &CfiState, kernel: crate::kerne
     }
 }
 
-fn table(rows: &[CfiRow], n_more: usize) -> String {
+/// A row per instruction; behind those of a macro, where it is written.
+fn table(rows: &[CfiRow], origins: &[Option<(String, u32)>], n_more: usize) -> String {
     let mut text = String::new();
-    for row in rows {
+    for (row, origin) in rows.iter().zip(origins) {
         let cfa = row.cfa.as_ref().map_or("?".to_owned(), |cfa| format!("{}{:+}", cfa.base, cfa.offset));
-        let _ = writeln!(text, "{:>6x}  {:<9} {}", row.offset, cfa, row.text);
+        let _ = match origin {
+            Some((name, line)) => {
+                writeln!(text, "{:>6x}  {cfa:<9} {:<32} {name}, line {line}", row.offset, row.text)
+            }
+            None => writeln!(text, "{:>6x}  {cfa:<9} {}", row.offset, row.text),
+        };
     }
     if n_more > 0 {
         let _ = writeln!(text, "... {n_more} more");

@@ -101,7 +101,8 @@ impl Speaker<'_> {
     fn cause(&self) -> Option<String> {
         let (moving, other): (Vec<&Step>, Vec<&Step>) = self.finding.cause.iter().partition(|step| step.bytes != 0);
         let mut said: Vec<(Deed, Vec<String>)> = Vec::new();
-        for step in moving.into_iter().chain(other) {
+        let told = |step: &&Step| !matches!(step.kind, StepKind::Open | StepKind::Move);
+        for step in moving.into_iter().chain(other).filter(told) {
             let (deed, place) = (self.deed(step), self.at(step.insn));
             match said.iter_mut().find(|(other, _)| *other == deed) {
                 Some((_, places)) if places.contains(&place) => {}
@@ -124,7 +125,8 @@ impl Speaker<'_> {
             (_, 0) if step.to.is_some() => (act, ", which does not add up"),
             (_, 0) => (act, ""),
             _ if self.is_meeting() => (act, " on that path"),
-            (_, ..0) if step.to.is_some() => (act, " into another register"),
+            (_, ..0) if step.to.is_some() && act == "popped" => (act, " into another register"),
+            (_, ..0) if step.to.is_some() => (act, ", where a register was saved"),
             (_, 1..) if act == "pushed" => (act, ", never popped"),
             (_, 1..) => (act, ", never given back"),
             (_, ..0) if act == "popped" => (act, ", never pushed"),

@@ -40,7 +40,7 @@ fn include(case: &Case<'_>, header: &str) -> Option<Patch> {
 }
 
 /// Where the code of the finding's function begins and ends, from its start macro or label to its end macro.
-fn extent(case: &Case<'_>) -> Option<(usize, usize)> {
+pub fn extent(case: &Case<'_>) -> Option<(usize, usize)> {
     let name = case.finding.function.as_deref()?;
     let opens = |line: &str| {
         let text = line.trim_start();

@@ -5,6 +5,7 @@
 use crate::finding::Code;
 
 use super::Case;
+use super::annotate::extent;
 use super::patch::{Fix, Patch};
 
 /// What may mend the finding.
@@ -19,8 +20,8 @@ pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
         Code::ReturnWithDirectionFlag | Code::CallWithDirectionFlag => before(case, "cld"),
         Code::ReturnWithUaccess | Code::CallWithUaccess => before(case, "clac"),
         Code::ReturnWithoutUaccess => before(case, "stac"),
-        Code::MissingInt3 => after(case, "int3"),
-        Code::FallsThrough | Code::UnexpectedEndOfSection => after(case, "RET"),
+        Code::MissingInt3 => after(case, case.line, "int3").into_iter().collect(),
+        Code::FallsThrough | Code::UnexpectedEndOfSection | Code::BadBranchTarget => ending(case),
         Code::NakedReturn => naked(case),
         _ => Vec::new(),
     };
@@ -32,10 +33,15 @@ pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
             | Code::UaccessRedundant
             | Code::UaccessSafeDisables
     );
-    if removable {
+    if removable && case.lines.get(case.line).is_some_and(|text| is_stack_operation(text, case.assembly)) {
         fixes.push(remove(case, case.line));
     }
-    fixes.extend(removals(case));
+    // What is one too many is as likely as what is missing: neither hides the other. In C nothing is missing: the compiler
+    // balances what is its own.
+    let behind = if case.assembly { fixes.len().min(1) } else { 0 };
+    let removals = removals(case);
+    fixes.splice(behind..behind, removals);
+    fixes.extend(give_back(case));
     fixes
 }
 
@@ -55,17 +61,29 @@ fn before(case: &Case<'_>, instruction: &str) -> Vec<Fix> {
     vec![Fix::new(format!("Insert `{instruction}` before line {}", case.line + 1), vec![line])]
 }
 
-fn after(case: &Case<'_>, instruction: &str) -> Vec<Fix> {
-    if !case.assembly {
-        return Vec::new();
+fn after(case: &Case<'_>, line: usize, instruction: &str) -> Option<Fix> {
+    let patch = Patch::insert(line + 1, vec![written(case, line, instruction)]);
+    case.assembly.then(|| Fix::new(format!("Insert `{instruction}` after line {}", line + 1), vec![patch]))
+}
+
+/// A return where the code runs on, or at the end of its function: the kernel's macro, or what the text itself has.
+fn ending(case: &Case<'_>) -> Vec<Fix> {
+    let last = extent(case).and_then(|(_, end)| end.checked_sub(1));
+    let lines = [Some(case.line), last].into_iter().flatten();
+    let is_plain = case.lines.iter().any(|line| line.trim() == "ret");
+    let spellings = if is_plain { ["ret", "RET"] } else { ["RET", "ret"] };
+    lines.flat_map(|line| spellings.map(|instruction| after(case, line, instruction))).flatten().collect()
+}
+
+/// All that is left on the stack, given back at once where the path ends.
+fn give_back(case: &Case<'_>) -> Option<Fix> {
+    let ends = matches!(case.finding.code, Code::ReturnWithModifiedFrame | Code::SiblingCallWithModifiedFrame);
+    let cfa = case.finding.states.first()?.cfa.as_ref().filter(|cfa| ends && case.assembly && cfa.base == "rsp")?;
+    match cfa.offset.checked_sub(8)? {
+        0 => None,
+        left @ 1.. => Some(insert(case, case.line, &format!("addq ${left}, %rsp"))),
+        taken => Some(insert(case, case.line, &format!("subq ${}, %rsp", taken.checked_neg()?))),
     }
-    // Without the kernel's macro the plain instruction serves.
-    let spellings = if instruction == "RET" { &["RET", "ret"][..] } else { std::slice::from_ref(&instruction) };
-    let of = |instruction: &&str| {
-        let line = Patch::insert(case.line + 1, vec![written(case, case.line, instruction)]);
-        Fix::new(format!("Insert `{instruction}` after line {}", case.line + 1), vec![line])
-    };
-    spellings.iter().map(of).collect()
 }
 
 fn naked(case: &Case<'_>) -> Vec<Fix> {
@@ -119,7 +137,7 @@ fn counterpart(instruction: &str) -> Option<String> {
 fn balance(case: &Case<'_>) -> Vec<Fix> {
     // In C only what the text itself says can be answered in the text; the rest is the compiler's own.
     let own = |line: usize| case.assembly || case.lines.get(line).is_some_and(|text| text.contains("asm"));
-    let mut fixes = if case.assembly { Vec::new() } else { removals(case) };
+    let mut fixes = Vec::new();
     for cause in case.causes.iter().filter(|cause| own(cause.line)) {
         let Some(other) = counterpart(cause.instruction) else { continue };
         let puts = cause.instruction.starts_with("push") || cause.instruction.starts_with("sub");
@@ -145,6 +163,9 @@ fn balance(case: &Case<'_>) -> Vec<Fix> {
 }
 
 fn insert(case: &Case<'_>, line: usize, instruction: &str) -> Fix {
+    // An annotation belongs to the instruction behind it.
+    let is_annotation = |line: &usize| case.lines.get(*line).is_some_and(|text| text.trim().starts_with("ANNOTATE_"));
+    let line = line - (0..line).rev().take_while(is_annotation).count();
     let near = line.min(case.lines.len().saturating_sub(1));
     let patch = Patch::insert(line, vec![written(case, near, instruction)]);
     Fix::new(format!("Insert `{instruction}` before line {}", line + 1), vec![patch])

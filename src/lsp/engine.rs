@@ -18,10 +18,11 @@ use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
+use crate::finding::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
-use crate::report;
+use crate::report::{self, Report};
 use crate::source_map::Lines;
 
 use super::config::{CompileMode, Config, Trust};
@@ -80,7 +81,7 @@ impl Engine for Toolchain {
         let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let lines = Lines::new(store);
-        let mut report = report::report(&object.display().to_string(), &analysis, &lines);
+        let mut report = report_of_build(object, &analysis, &lines);
         if matches!(flags.source, FlagSource::NotChecked(_)) {
             report.findings.clear();
         }
@@ -100,6 +101,20 @@ impl Engine for Toolchain {
         verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };
         Ok(verdict)
     }
+}
+
+/// Tables of code that objtool adds to an object.
+const ADDED: [&str; 5] = [".call_sites", ".cfi_sites", ".retpoline_sites", ".return_sites", ".static_call_sites"];
+
+/// The report on an object as the build has it checked: of one that objtool has been at already, without what objtool would
+/// only say if it were run once more.
+fn report_of_build(object: &Path, analysis: &analysis::Analysis, lines: &Lines) -> Report {
+    let mut report = report::report(&object.display().to_string(), analysis, lines);
+    report.findings.retain(|finding| {
+        finding.code != Code::AlreadyProcessed
+            && !finding.section.as_deref().is_some_and(|section| ADDED.contains(&section))
+    });
+    report
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
@@ -222,14 +237,18 @@ impl Judging<'_> {
         let names = verdict.anatomy.as_ref().and_then(Anatomy::map).map(|map| map.files()).unwrap_or_default();
         verdict.includes = self.names.shown_all(names.iter().map(|name| self.build.directory.join(&**name)));
         verdict.includes.retain(|file| *file != self.task.source);
-        // A text belongs to the object when it is on disk and was there first.
+        // A text belongs to the object when it is on disk and was there first. What has been typed since leads back to it.
+        let before = self.task.previous.as_ref().filter(|previous| previous.basis == verdict.basis);
+        let version = |path: &Path, document: &Document| {
+            if is_saved(path, document) && written(path) <= built {
+                return Some(document.version);
+            }
+            before?.versions.get(path).copied().filter(|version| *version < document.version)
+        };
         let open = self.task.others.iter().chain([&self.task.document]);
-        let belongs = |path: &Path, document: &Document| is_saved(path, document) && written(path) <= built;
-        verdict.versions = open
-            .filter_map(|document| Some((document.path.clone()?, document)))
-            .filter(|(path, document)| belongs(path, document))
-            .map(|(path, document)| (path, document.version))
-            .collect();
+        let named = open.filter_map(|document| Some((document.path.clone()?, document)));
+        verdict.versions =
+            named.filter_map(|(path, document)| Some((path.clone(), version(&path, document)?))).collect();
         verdict.timing.own = self.begin.elapsed();
         Ok(verdict)
     }
@@ -248,7 +267,7 @@ impl Judging<'_> {
         let flags = &self.build.flags;
         let (analysis, more) = analyse(&store, flags, &self.task.config, self.cancel)?;
         let lines = Lines::new(store);
-        let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
+        let mut report = report_of_build(&self.build.object, &analysis, &lines);
         report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));
         let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
         if let FlagSource::NotChecked(file) = &flags.source {

@@ -174,10 +174,17 @@ fn nothing_is_run_in_a_workspace_that_is_not_trusted() {
     assert!(hover(&mut client, &uri, POP).contains("CFA = `rsp+16`"));
     change(&mut client, &uri, 2, delete_line(POP));
     assert_eq!(state(&mut client, &uri)["state"], json!("untrusted"));
+    // What the object says moves with its lines, also where the object has been read again since.
+    for version in 3..5 {
+        change(&mut client, &uri, version, insert(0, 0, "# above\n"));
+        client.until_status(&uri, "untrusted");
+    }
+    let at_push = hover(&mut client, &uri, 6);
+    assert!(at_push.contains("before `push"), "{at_push}");
     assert!(!marker.exists());
     // Trust can be given while the server runs.
     client.notify("workspace/didChangeConfiguration", json!({"settings": {"orcls": {"trusted": true}}}));
-    assert_eq!(lines(&client.published_at(&uri, 2)), [6]);
+    assert_eq!(lines(&client.published_at(&uri, 4)), [8]);
     assert!(marker.exists());
 }
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [small|untrusted|kernel|screen]...: the tests in Neovim. From the environment:
+# run.sh [small|untrusted|kernel|alone|screen]...: the tests in Neovim. From the environment:
 #   ORCLS         the server
 #   NVIM_PREFIX   where install-nvim.sh put Neovim
 #   ARTIFACTS     where pictures go
@@ -64,15 +64,23 @@ kernel() {
   ORCLS_KERNEL=1 ORCLS_BUILD=$build ORCLS_KERNEL_SOURCE=$KERNEL_TREE/src suite kernel
 }
 
+# Nothing but the one file, in the `lsp` folder of a configuration.
+alone() {
+  mkdir -p "$scratch/alone/lsp"
+  cp "$ORCLS_PLUGIN/lsp/orcls.lua" "$scratch/alone/lsp/"
+  ORCLS_PLUGIN=$scratch/alone suite alone
+}
+
 export ORCLS
 status=0
-[ $# -gt 0 ] || set -- small untrusted kernel screen
+[ $# -gt 0 ] || set -- small untrusted kernel alone screen
 for name; do
   echo "nvim $name"
   case $name in
     small) suite small ;;
     untrusted) ORCLS_UNTRUSTED=1 suite untrusted ;;
     kernel) kernel ;;
+    alone) alone ;;
     screen) screen ;;
     *) echo "there is no suite $name" >&2; false ;;
   esac || status=1

@@ -273,6 +273,17 @@ suites.small = {
     end,
   },
   {
+    ':help orcls, with a tag for each part and each setting',
+    function()
+      vim.cmd.helptags(vim.env.ORCLS_PLUGIN .. '/doc')
+      for _, tag in ipairs({ 'orcls', ':Orcls-alternatives', ':Orcls-eol', 'orcls.kernel', 'orcls-trust' }) do
+        vim.cmd.help(tag)
+        assert(vim.bo.filetype == 'help' and vim.fs.basename(vim.api.nvim_buf_get_name(0)) == 'orcls.txt', tag)
+        vim.cmd.close()
+      end
+    end,
+  },
+  {
     ':Orcls check fills the quickfix list from files that are not open',
     function()
       vim.cmd('%bwipeout!')
@@ -318,6 +329,31 @@ suites.untrusted = {
       vim.cmd('Orcls trust')
       until_findings({ LEAK, '20 return-with-modified-frame' })
       assert(compiled() > 0)
+    end,
+  },
+}
+
+suites.alone = {
+  {
+    'lsp/orcls.lua alone: findings, K, hints, a code action, what is typed',
+    function()
+      assert(vim.fn.exists(':Orcls') == 0, 'the plugin is there')
+      open('stack.S')
+      until_findings({ LEAK })
+      vim.api.nvim_win_set_cursor(0, { 7, 2 })
+      vim.lsp.buf.hover()
+      until_float('rsp%+16')
+      close_floats()
+      until_('hints', function()
+        return vim.lsp.inlay_hint.get({ bufnr = 0 })
+      end, function(seen)
+        return #seen > 0
+      end)
+      vim.api.nvim_win_set_cursor(0, { 10, 1 })
+      apply_first_fix()
+      until_findings({})
+      vim.cmd.undo()
+      until_findings({ LEAK })
     end,
   },
 }

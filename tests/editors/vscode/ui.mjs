@@ -1,12 +1,14 @@
 // What a person sees: squiggles, hovers, panels, drawn by the workbench with the packaged extension. Takes the pictures.
 import assert from 'node:assert';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { browse, serve } from './session.mjs';
 import { Workbench } from './workbench.mjs';
 
 export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
   // No machine settings: the server is the one inside the package.
   const code = await serve({ prefix, state, vsix, folder, settings });
-  const { page, close } = await browse({ state, viewport: { width: 1280, height: 680 } });
+  const { page, close } = await browse({ state, viewport: { width: 1400, height: 680 } });
   const bench = new Workbench(page, artifacts);
   const step = text => console.log(`  ok    ${text}`);
   try {
@@ -136,6 +138,20 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     await page.locator('.gettingStartedContainer .step-description-container, .gettingStartedContainer .getting-started-step').first().waitFor();
     await bench.picture('vscode-walkthrough');
     step('the walkthrough opens');
+
+    // A setting that only the machine's own settings file can make.
+    const machine = path.join(state, 'data/Machine/settings.json');
+    await bench.file('stack.S');
+    writeFileSync(machine, JSON.stringify({ 'orcls.server.path': '/nowhere/orcls' }));
+    const toast = page.locator('.notification-toast', { hasText: 'There is no program at /nowhere/orcls' });
+    await toast.waitFor();
+    await toast.locator('.monaco-button', { hasText: 'How to Install' }).waitFor();
+    await bench.until('the status bar', () => bench.status(), seen => /not running/.test(seen ?? ''));
+    await bench.untilSquiggles([]);
+    await bench.picture('vscode-no-server');
+    writeFileSync(machine, '{}');
+    await bench.untilSquiggles([10]);
+    step('a server that is not there is said, with how to install it; once it is there it runs');
   } catch (error) {
     await bench.picture('vscode-ui-failed');
     throw error;

@@ -42,7 +42,8 @@ export class Workbench {
         await this.page.keyboard.press(key);
         await input.waitFor({ timeout: 5000 });
         await input.fill(text, { timeout: 5000 });
-        await chosen.waitFor({ timeout: 5000 });
+        // Files of a large tree take a while to be found.
+        await chosen.waitFor({ timeout: 20000 });
         await input.press('Enter', { timeout: 5000 });
         return true;
       } catch (error) {

@@ -7,11 +7,19 @@ dir=$1 series=${KERNEL_SERIES:-6.12} file=arch/x86/lib/copy_user_64.S
 if [ -e "$dir/src/${file%.S}.o" ]; then echo "Linux $series, $file"; exit 0; fi
 rm -rf "$dir"; mkdir -p "$dir/packages" "$dir/src/${file%/*}"; dir=$(cd "$dir" && pwd)
 
-depends() { apt-cache depends "$1" | sed -n "s/^ *Depends: \($2\)$/\1/p" | head -n 1; }
-headers=$(depends "linux-headers-$series-amd64" 'linux-headers-[^ ]*')
-[ -n "$headers" ] || { echo "this system's archive has no linux-headers-$series-amd64" >&2; exit 1; }
+depends() { apt-cache depends "$1" 2>/dev/null | sed -n "s/^ *Depends: \($2\)$/\1/p" | head -n 1; }
+packages() {
+  headers=$(depends "linux-headers-$series-amd64" 'linux-headers-[^ ]*')
+  [ -n "$headers" ] && apt-get -qq -o APT::Sandbox::User= download "$headers" "$(depends "$headers" 'linux-headers-[^ ]*-common')" \
+    "$(depends "$headers" 'linux-kbuild-[^ ]*')" "linux-source-$series"
+}
 cd "$dir/packages"
-apt-get -qq -o APT::Sandbox::User= download "$headers" "$(depends "$headers" 'linux-headers-[^ ]*-common')" "$(depends "$headers" 'linux-kbuild-[^ ]*')" "linux-source-$series"
+# The system's lists of packages may be missing, or older than its archive.
+if ! packages 2>/dev/null; then
+  as_root=(); [ "$(id -u)" = 0 ] || as_root=(sudo -n)
+  "${as_root[@]}" apt-get -qq update
+  packages || { echo "this system's archive has no linux-headers-$series-amd64 with linux-source-$series" >&2; exit 1; }
+fi
 for package in linux-headers-*.deb linux-kbuild-*.deb; do dpkg-deb -x "$package" "$dir"; done
 # All of the sources are 1.5 GB. The file is an early one: tar stops behind it, and who feeds it complains.
 dpkg-deb --fsys-tarfile linux-source-*.deb 2>/dev/null | tar -xO --wildcards '*.tar.xz' 2>/dev/null |

@@ -189,6 +189,20 @@ fn nothing_is_run_in_a_workspace_that_is_not_trusted() {
 }
 
 #[test]
+fn that_the_build_ran_objtool_is_no_finding() {
+    // Tables as objtool leaves them, by which the object shows that it was there.
+    let text = format!("{GOOD}\t.section .orc_unwind, \"a\"\n\t.byte 0\n");
+    let project = Project::new(&[("a.S", &text)], "gcc -g -c -o a.o a.S");
+    let uri = project.uri("a.S");
+    project.build("gcc -g -c -o a.o a.S");
+    let mut client = project.client(json!({"kernel": "6.12"}));
+    open(&mut client, &uri, &text);
+    let found = client.published_at(&uri, 1);
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(state(&mut client, &uri)["basis"], json!("object"));
+}
+
+#[test]
 fn a_missing_command_is_said_once() {
     let project = Project::new(&[("a.S", GOOD), ("b.S", GOOD)], COMMAND);
     fs::remove_file(project.path("compile_commands.json")).expect("it was there");

@@ -141,6 +141,7 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
 
     // A setting that only the machine's own settings file can make.
     const machine = path.join(state, 'data/Machine/settings.json');
+    await bench.command('View: Close All Editors');
     await bench.file('stack.S');
     writeFileSync(machine, JSON.stringify({ 'orcls.server.path': '/nowhere/orcls' }));
     const toast = page.locator('.notification-toast', { hasText: 'There is no program at /nowhere/orcls' });

@@ -143,6 +143,7 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     const machine = path.join(state, 'data/Machine/settings.json');
     await bench.command('View: Close All Editors');
     await bench.file('stack.S');
+    await page.locator('.statusbar-item', { hasText: 'GNU Assembly (x86)' }).waitFor();
     writeFileSync(machine, JSON.stringify({ 'orcls.server.path': '/nowhere/orcls' }));
     const toast = page.locator('.notification-toast', { hasText: 'There is no program at /nowhere/orcls' });
     await toast.waitFor();

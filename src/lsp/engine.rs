@@ -22,7 +22,7 @@ use crate::finding::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
-use crate::report;
+use crate::report::{self, Report};
 use crate::source_map::Lines;
 
 use super::config::{CompileMode, Config, Trust};
@@ -86,8 +86,7 @@ impl Engine for Toolchain {
         let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let lines = Lines::new(store);
-        let mut report = report::report(&object.display().to_string(), &analysis, &lines);
-        forget_the_build_s_own_run(&mut report);
+        let mut report = report_of_build(object, &analysis, &lines);
         if matches!(flags.source, FlagSource::NotChecked(_)) {
             report.findings.clear();
         }
@@ -108,6 +107,20 @@ impl Engine for Toolchain {
         verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };
         Ok(verdict)
     }
+}
+
+/// Tables of code that objtool adds to an object.
+const ADDED: [&str; 5] = [".call_sites", ".cfi_sites", ".retpoline_sites", ".return_sites", ".static_call_sites"];
+
+/// The report on an object as the build has it checked: of one that objtool has been at already, without what objtool would
+/// only say if it were run once more.
+fn report_of_build(object: &Path, analysis: &analysis::Analysis, lines: &Lines) -> Report {
+    let mut report = report::report(&object.display().to_string(), analysis, lines);
+    report.findings.retain(|finding| {
+        finding.code != Code::AlreadyProcessed
+            && !finding.section.as_deref().is_some_and(|section| ADDED.contains(&section))
+    });
+    report
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
@@ -227,14 +240,18 @@ impl Judging<'_> {
         let names = verdict.anatomy.as_ref().and_then(Anatomy::map).map(|map| map.files()).unwrap_or_default();
         verdict.includes = self.names.shown_all(names.iter().map(|name| self.build.directory.join(&**name)));
         verdict.includes.retain(|file| *file != self.task.source);
-        // A text belongs to the object when it is on disk and was there first.
+        // A text belongs to the object when it is on disk and was there first. What has been typed since leads back to it.
+        let before = self.task.previous.as_ref().filter(|previous| previous.basis == verdict.basis);
+        let version = |path: &Path, document: &Document| {
+            if is_saved(path, document) && written(path) <= built {
+                return Some(document.version);
+            }
+            before?.versions.get(path).copied().filter(|version| *version < document.version)
+        };
         let open = self.task.others.iter().chain([&self.task.document]);
-        let belongs = |path: &Path, document: &Document| is_saved(path, document) && written(path) <= built;
-        verdict.versions = open
-            .filter_map(|document| Some((document.path.clone()?, document)))
-            .filter(|(path, document)| belongs(path, document))
-            .map(|(path, document)| (path, document.version))
-            .collect();
+        let named = open.filter_map(|document| Some((document.path.clone()?, document)));
+        verdict.versions =
+            named.filter_map(|(path, document)| Some((path.clone(), version(&path, document)?))).collect();
         verdict.timing.own = self.begin.elapsed();
         Ok(verdict)
     }
@@ -265,12 +282,9 @@ impl Judging<'_> {
         let judged = analyse(&store, flags, &self.task.config, self.cancel);
         let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
         let lines = Lines::new(store);
-        let mut report = report::report(&self.build.object.display().to_string(), &analysis, &lines);
+        let mut report = report_of_build(&self.build.object, &analysis, &lines);
         report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));
         report::statements::name_asm_statements(&mut report, &analysis, &lines, &|name| self.text_of(name));
-        if let Basis::Object(_) = basis {
-            forget_the_build_s_own_run(&mut report);
-        }
         let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
         if let FlagSource::NotChecked(file) = &flags.source {
             notes.push(format!("the build does not run objtool on this file ({})", file.display()));
@@ -286,11 +300,6 @@ impl Judging<'_> {
         verdict.notes = notes;
         Ok(verdict)
     }
-}
-
-/// An object of a build has been through objtool already: that it would not be written again accuses nobody.
-fn forget_the_build_s_own_run(report: &mut report::Report) {
-    report.findings.retain(|finding| finding.code != Code::AlreadyProcessed);
 }
 
 /// Analyses an object by the flags that its build uses, or that it shows.

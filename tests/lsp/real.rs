@@ -206,11 +206,32 @@ fn nothing_is_run_in_a_workspace_that_is_not_trusted() {
     assert!(hover(&mut client, &uri, POP).contains("CFA = `rsp+16`"));
     change(&mut client, &uri, 2, delete_line(POP));
     assert_eq!(state(&mut client, &uri)["state"], json!("untrusted"));
+    // What the object says moves with its lines, also where the object has been read again since.
+    for version in 3..5 {
+        change(&mut client, &uri, version, insert(0, 0, "# above\n"));
+        client.until_status(&uri, "untrusted");
+    }
+    let at_push = hover(&mut client, &uri, 6);
+    assert!(at_push.contains("before `push"), "{at_push}");
     assert!(!marker.exists());
     // Trust can be given while the server runs.
     client.notify("workspace/didChangeConfiguration", json!({"settings": {"orcls": {"trusted": true}}}));
-    assert_eq!(lines(&client.published_at(&uri, 2)), [6]);
+    assert_eq!(lines(&client.published_at(&uri, 4)), [8]);
     assert!(marker.exists());
+}
+
+#[test]
+fn that_the_build_ran_objtool_is_no_finding() {
+    // Tables as objtool leaves them, by which the object shows that it was there.
+    let text = format!("{GOOD}\t.section .orc_unwind, \"a\"\n\t.byte 0\n");
+    let project = Project::new(&[("a.S", &text)], "gcc -g -c -o a.o a.S");
+    let uri = project.uri("a.S");
+    project.build("gcc -g -c -o a.o a.S");
+    let mut client = project.client(json!({"kernel": "6.12"}));
+    open(&mut client, &uri, &text);
+    let found = client.published_at(&uri, 1);
+    assert!(found.is_empty(), "{found:#?}");
+    assert_eq!(state(&mut client, &uri)["basis"], json!("object"));
 }
 
 #[test]

@@ -29,8 +29,13 @@ export function claimOrphans(): vscode.Disposable {
     const chosen = Object.keys(vscode.workspace.getConfiguration('files').get<object>('associations') ?? {});
     if (!chosen.some(glob => /\.[sS]$/.test(glob))) void vscode.languages.setTextDocumentLanguage(document, OWN);
   };
+  // Another language closes and opens a file at once; one that stays closed is claimed anew.
+  const forget = (document: vscode.TextDocument) => void setTimeout(() => {
+    const key = document.uri.toString();
+    if (!vscode.workspace.textDocuments.some(open => open.uri.toString() === key)) claimed.delete(key);
+  }, 0);
   vscode.workspace.textDocuments.forEach(claim);
-  return vscode.workspace.onDidOpenTextDocument(claim);
+  return vscode.Disposable.from(vscode.workspace.onDidOpenTextDocument(claim), vscode.workspace.onDidCloseTextDocument(forget));
 }
 
 /** Keeps the context key that our menus and the stack view hang on. A panel in front leaves it as it is. */

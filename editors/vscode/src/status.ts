@@ -67,11 +67,15 @@ export class StatusBar implements vscode.Disposable {
     const state = this.server.running ? status?.state ?? 'no-command' : 'down';
     const looks = LOOKS[state] ?? LOOKS.fresh;
     this.item.text = `${looks.icon} orcls`;
-    this.item.tooltip = [status?.message || looks.say, ...status?.notes ?? []].join('\n');
+    this.item.tooltip = [status?.message || looks.say, ...status?.notes ?? []].map(sentence).join('\n');
     this.item.accessibilityInformation = { label: `orcls: ${this.item.tooltip}` };
     this.item.backgroundColor = looks.warn ? new vscode.ThemeColor('statusBarItem.warningBackground') : undefined;
     this.item.show();
   }
+}
+
+function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 export async function showMenu(server: Server): Promise<void> {
@@ -79,6 +83,6 @@ export async function showMenu(server: Server): Promise<void> {
   const status = document && isOurs(document) ? await server.ask(StatusRequest, document.uri).catch(() => undefined) : undefined;
   const picked = await vscode.window.showQuickPick(
     MENU.map(([label, command]) => ({ label, command })),
-    { title: 'orcls', placeHolder: status?.message ?? (server.running ? 'What to show?' : LOOKS.down.say) });
+    { title: 'orcls', placeHolder: status ? sentence(status.message) : (server.running ? 'What to show?' : LOOKS.down.say) });
   if (picked) await vscode.commands.executeCommand(picked.command);
 }

@@ -22,12 +22,12 @@ function draw(group: AlternativeGroup, leads: Go): HTMLElement {
     h('h2', {},
       h('span', { class: 'function' }, group.function ?? group.section),
       h('a', { click: place, class: place && 'link' }, name && group.line ? `${name}:${group.line}` : `${group.section}+${hex(group.offset)}`)),
-    h('table', { class: 'arms' },
+    h('div', { class: 'scroll' }, h('table', { class: 'arms' },
       h('thead', {}, h('tr', {},
         h('th', { class: 'offset' }, 'offset'),
         ...group.arms.map(arm => h('th', {}, arm.name)),
         h('th', { class: 'state' }, 'state before'))),
-      h('tbody', {}, ...group.rows.map((_, at) => row(group, at, leads)))));
+      h('tbody', {}, ...group.rows.map((_, at) => row(group, at, leads))))));
 }
 
 function row(group: AlternativeGroup, at: number, leads: Go): HTMLElement {
@@ -43,7 +43,7 @@ function row(group: AlternativeGroup, at: number, leads: Go): HTMLElement {
   });
   return h('tr', { class: row.conflict ? 'conflict' : '' },
     h('th', { class: 'offset' }, hex(row.offset)), ...cells,
-    h('td', { class: 'state' }, row.conflict ? '✗ the arms disagree' : row.state ?? ''));
+    h('td', { class: 'state' }, row.conflict ? '✗ conflict' : row.state ?? ''));
 }
 
 /** How many rows the instruction at this row lasts: up to the next one of its arm. */

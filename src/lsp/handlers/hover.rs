@@ -161,7 +161,8 @@ impl Page {
     }
 
     fn block(&mut self, text: &str) {
-        let fence = if self.is_markdown() { "```" } else { "" };
-        let _ = write!(self.text, "\n{fence}\n{text}\n{fence}\n");
+        // With a language, lest an editor colours a drawing as if it were the file's.
+        let (begin, end) = if self.is_markdown() { ("```text\n", "```\n") } else { ("", "") };
+        let _ = write!(self.text, "\n{begin}{text}\n{end}");
     }
 }

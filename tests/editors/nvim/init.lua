@@ -9,9 +9,9 @@ vim.lsp.config('orcls', {
   cmd = { vim.env.ORCLS, 'lsp' },
   settings = {
     orcls = {
-      kernel = '6.12',
+      kernel = vim.env.ORCLS_KERNEL and 'auto' or '6.12',
       buildDirectory = vim.env.ORCLS_BUILD,
-      compilers = vim.env.ORCLS_BUILD == nil and { vim.env.ORCLS_COMPILER } or nil,
+      compilers = not vim.env.ORCLS_KERNEL and { vim.env.ORCLS_COMPILER } or nil,
       trusted = vim.env.ORCLS_UNTRUSTED == nil,
     },
   },

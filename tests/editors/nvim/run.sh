@@ -1,12 +1,12 @@
 #!/bin/bash
-# run.sh [small|untrusted|kernel|screen]...: the tests in Neovim. From the environment:
+# run.sh [small|untrusted|kernel|alone|screen]...: the tests in Neovim. From the environment:
 #   ORCLS         the server
 #   NVIM_PREFIX   where install-nvim.sh put Neovim
 #   ARTIFACTS     where pictures go
-#   KERNEL_TREE   a folder with a kernel's src/ and build/ (make O=); the kernel test is left out without it
+#   KERNEL_TREE   a folder with a kernel's src/, and build/ if it was built there (make O=); or make-kernel.sh's
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-: "${ORCLS:?}" "${NVIM_PREFIX:?}" "${ARTIFACTS:?}"
+: "${ORCLS:?}" "${NVIM_PREFIX:?}" "${ARTIFACTS:?}" "${KERNEL_TREE:?}"
 export ORCLS_PLUGIN=$(cd "$here/../../../editors/nvim" && pwd)
 scratch=$(mktemp -d)
 terminal() { tmux -L "orcls-$$" -f /dev/null "$@"; }
@@ -23,13 +23,14 @@ workspace() {
 
 suite() {
   workspace
-  ORCLS_SUITE=$1 timeout 300 "$NVIM_PREFIX/bin/nvim" --clean --headless -u "$here/init.lua" -c "luafile $here/test.lua" 2>"$scratch/stderr" ||
+  ORCLS_SUITE=$1 timeout 900 "$NVIM_PREFIX/bin/nvim" --clean --headless -u "$here/init.lua" -c "luafile $here/test.lua" 2>"$scratch/stderr" ||
     { cat "$scratch/stderr" "$scratch/state/nvim/"*.log 2>/dev/null | tail -n 20; return 1; }
 }
 
 # What a terminal shows, typed into it by hand. Each picture waits for the text that it is about.
 shows() {
-  for _ in $(seq 300); do
+  local _
+  for _ in $(seq 1200); do
     if terminal capture-pane -p -t e | grep -qF -- "$1"; then return 0; fi
     sleep 0.1
   done
@@ -39,12 +40,12 @@ shows() {
 picture() {
   shows "$2" || return 1
   sleep 0.4
-  terminal capture-pane -e -p -t e | node "$here/screen.mjs" 130 32 "$ARTIFACTS/$1.png"
+  terminal capture-pane -e -p -t e | node "$here/screen.mjs" 130 36 "$ARTIFACTS/$1.png"
   echo "  ok    $1.png"
 }
 screen() {
   workspace
-  terminal new-session -d -s e -x 130 -y 32 "env TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua stack.S" \; \
+  terminal new-session -d -s e -x 130 -y 36 "env TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua stack.S" \; \
     set -ga terminal-features ',*:RGB' \; set -g status off
   shows 'rsp+16' || return 1
   terminal send-keys -t e '10G'
@@ -57,20 +58,31 @@ screen() {
   terminal send-keys -t e ':qall!' Enter
 }
 
+kernel() {
+  local build=
+  [ ! -d "$KERNEL_TREE/build" ] || build=$KERNEL_TREE/build
+  ORCLS_KERNEL=1 ORCLS_BUILD=$build ORCLS_KERNEL_SOURCE=$KERNEL_TREE/src suite kernel
+}
+
+# Nothing but the one file, in the `lsp` folder of a configuration.
+alone() {
+  mkdir -p "$scratch/alone/lsp"
+  cp "$ORCLS_PLUGIN/lsp/orcls.lua" "$scratch/alone/lsp/"
+  ORCLS_PLUGIN=$scratch/alone suite alone
+}
+
 export ORCLS
 status=0
-for test in "${@:-small untrusted kernel screen}"; do
-  for name in $test; do
-    if [ "$name" = kernel ] && [ ! -e "${KERNEL_TREE:-}/build/compile_commands.json" ]; then
-      echo "nvim kernel: left out, KERNEL_TREE names no kernel tree"; continue
-    fi
-    echo "nvim $name"
-    case $name in
-      small) suite small ;;
-      untrusted) ORCLS_UNTRUSTED=1 suite untrusted ;;
-      kernel) ORCLS_BUILD=$KERNEL_TREE/build ORCLS_KERNEL_SOURCE=$KERNEL_TREE/src suite kernel ;;
-      screen) screen ;;
-    esac || status=1
-  done
+[ $# -gt 0 ] || set -- small untrusted kernel alone screen
+for name; do
+  echo "nvim $name"
+  case $name in
+    small) suite small ;;
+    untrusted) ORCLS_UNTRUSTED=1 suite untrusted ;;
+    kernel) kernel ;;
+    alone) alone ;;
+    screen) screen ;;
+    *) echo "there is no suite $name" >&2; false ;;
+  esac || status=1
 done
 exit $status

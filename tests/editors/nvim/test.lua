@@ -4,7 +4,7 @@ local LEAK = '10 return-with-modified-frame'
 
 local function until_(what, get, good, milliseconds)
   local seen
-  local fine = vim.wait(milliseconds or 30000, function()
+  local fine = vim.wait(milliseconds or 120000, function()
     seen = get()
     return good(seen)
   end, 50)
@@ -92,6 +92,23 @@ local function compiled()
   return #vim.fn.readfile(vim.env.ORCLS_COMPILER_LOG)
 end
 
+--- The first one, as if it had been picked from the list.
+local function apply_first_fix()
+  local select, tick = vim.ui.select, vim.b.changedtick
+  -- Nobody types here, who would begin another undo block.
+  vim.bo.undolevels = vim.bo.undolevels
+  vim.ui.select = function(items, _, picked)
+    picked(items[1], 1)
+  end
+  vim.lsp.buf.code_action({ context = { only = { 'quickfix' } } })
+  until_('the fix', function()
+    return vim.b.changedtick
+  end, function(seen)
+    return seen ~= tick
+  end)
+  vim.ui.select = select
+end
+
 suites.small = {
   {
     'a finding stands on its line, with the way there',
@@ -138,14 +155,8 @@ suites.small = {
       open('stack.S')
       until_findings({ LEAK })
       vim.api.nvim_win_set_cursor(0, { 10, 1 })
-      -- The first one, as if it had been picked from the list.
-      local select = vim.ui.select
-      vim.ui.select = function(items, _, picked)
-        picked(items[1], 1)
-      end
-      vim.lsp.buf.code_action({ context = { only = { 'quickfix' } } })
+      apply_first_fix()
       until_findings({})
-      vim.ui.select = select
       vim.cmd.undo()
       until_findings({ LEAK })
     end,
@@ -262,6 +273,17 @@ suites.small = {
     end,
   },
   {
+    ':help orcls, with a tag for each part and each setting',
+    function()
+      vim.cmd.helptags(vim.env.ORCLS_PLUGIN .. '/doc')
+      for _, tag in ipairs({ 'orcls', ':Orcls-alternatives', ':Orcls-eol', 'orcls.kernel', 'orcls-trust' }) do
+        vim.cmd.help(tag)
+        assert(vim.bo.filetype == 'help' and vim.fs.basename(vim.api.nvim_buf_get_name(0)) == 'orcls.txt', tag)
+        vim.cmd.close()
+      end
+    end,
+  },
+  {
     ':Orcls check fills the quickfix list from files that are not open',
     function()
       vim.cmd('%bwipeout!')
@@ -311,36 +333,92 @@ suites.untrusted = {
   },
 }
 
+suites.alone = {
+  {
+    'lsp/orcls.lua alone: findings, K, hints, a code action, what is typed',
+    function()
+      assert(vim.fn.exists(':Orcls') == 0, 'the plugin is there')
+      open('stack.S')
+      until_findings({ LEAK })
+      vim.api.nvim_win_set_cursor(0, { 7, 2 })
+      vim.lsp.buf.hover()
+      until_float('rsp%+16')
+      close_floats()
+      until_('hints', function()
+        return vim.lsp.inlay_hint.get({ bufnr = 0 })
+      end, function(seen)
+        return #seen > 0
+      end)
+      vim.api.nvim_win_set_cursor(0, { 10, 1 })
+      apply_first_fix()
+      until_findings({})
+      vim.cmd.undo()
+      until_findings({ LEAK })
+    end,
+  },
+}
+
+-- A file of the kernel, by the flags and the command that Kbuild left. It is never saved.
 suites.kernel = {
   {
-    'an assembly file of the kernel: silent as it is, and a push that is typed is found on its line',
+    'as it is, it is silent; K has the state; its alternatives lead to their line',
+    function()
+      open(vim.env.ORCLS_KERNEL_SOURCE .. '/arch/x86/lib/copy_user_64.S')
+      vim.cmd('Orcls status')
+      until_('the status', function()
+        vim.cmd('Orcls status')
+        vim.wait(200)
+        return messages()
+      end, function(seen)
+        return seen:match('orcls: fresh')
+      end)
+      vim.api.nvim_win_set_cursor(0, { vim.fn.search('^SYM_FUNC_START(rep_movs_alternative)') + 1, 1 })
+      vim.lsp.buf.hover()
+      until_float('CFA = `?rsp%+8')
+      close_floats()
+      assert(#findings() == 0, vim.inspect(brief()))
+      vim.cmd('Orcls alternatives')
+      until_text('^%d+ alternatives?, no conflict')
+      vim.fn.search('rep movs')
+      vim.api.nvim_feedkeys(vim.keycode('<CR>'), 'x', false)
+      assert(vim.api.nvim_get_current_line():match('ALTERNATIVE'), vim.api.nvim_get_current_line())
+    end,
+  },
+  {
+    'a push that is typed is found where the function returns, a code action clears it, and undo too',
     function()
       open(vim.env.ORCLS_KERNEL_SOURCE .. '/arch/x86/lib/copy_user_64.S')
       local line = vim.fn.search('^SYM_FUNC_START(rep_movs_alternative)') + 1
       vim.api.nvim_win_set_cursor(0, { line, 0 })
-      until_('a hover', function()
-        vim.lsp.buf.hover({ silent = true })
-        vim.wait(300)
-        return floating()
-      end, function(seen)
-        return seen ~= nil
-      end)
-      close_floats()
-      assert(#findings() == 0, vim.inspect(brief()))
       vim.api.nvim_feedkeys(vim.keycode('Opush %rbx<Esc>'), 'x', false)
       local said = until_('a finding', findings, function(seen)
         return #seen > 0
       end)
-      local lines = {}
       for _, each in ipairs(said) do
-        table.insert(lines, each.lnum + 1)
-        for _, step in ipairs(each.user_data.lsp.relatedInformation or {}) do
-          table.insert(lines, step.location.range.start.line + 1)
-        end
+        assert(each.code == 'return-with-modified-frame', each.code)
+        assert(each.message:match(('pushed at line %d, never popped'):format(line)), each.message)
+        local text = vim.fn.getline(each.lnum + 1)
+        assert(text:match('^[%d:]*%s*RET'), text)
       end
-      assert(vim.list_contains(lines, line), ('line %d is not named, only %s'):format(line, vim.inspect(lines)))
+      until_('the hint', function()
+        return vim.tbl_map(function(each)
+          return { each.inlay_hint.position.line + 1, each.inlay_hint.label }
+        end, vim.lsp.inlay_hint.get({ bufnr = 0 }))
+      end, function(seen)
+        return vim.iter(seen):any(function(hint)
+          return vim.deep_equal(hint, { line, 'cfa = rsp+16' })
+        end)
+      end)
+      vim.api.nvim_win_set_cursor(0, { said[1].lnum + 1, 1 })
+      apply_first_fix()
+      until_findings({})
+      vim.cmd.undo()
+      until_('the findings again', findings, function(seen)
+        return #seen == #said
+      end)
       vim.cmd.undo()
       until_findings({})
+      assert(not vim.bo.modified)
     end,
   },
 }

@@ -6,10 +6,10 @@ import { fileURLToPath } from 'node:url';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const development = path.resolve(here, '../../../editors/vscode');
 
-export async function exthost({ suite, prefix, state, folder, settings, machine, log, artifacts }) {
-  // The extension host inherits them.
-  process.env.ORCLS_SUITE = suite;
-  process.env.ORCLS_COMPILER_LOG = log ?? '';
+export async function exthost({ prefix, state, folder, settings, server, log, artifacts }) {
+  // The extension host inherits it.
+  process.env.ORCLS_COMPILER_LOG = log;
+  const machine = { 'orcls.server.path': server };
   const code = await serve({ prefix, state, folder, settings, machine });
   const { page, close } = await browse({ state });
   try {
@@ -35,10 +35,10 @@ export async function exthost({ suite, prefix, state, folder, settings, machine,
     const remote = file => `vscode-remote://${new URL(code.url).host}${file}`;
     const payload = [['extensionDevelopmentPath', remote(development)], ['extensionTestsPath', remote(path.join(here, 'suite.cjs'))]];
     await page.goto(`${code.url}/?folder=${encodeURIComponent(folder)}&payload=${encodeURIComponent(JSON.stringify(payload))}`);
-    const status = await Promise.race([ended, new Promise(done => setTimeout(done, 240000, 'no end after 4 minutes'))]);
+    const status = await Promise.race([ended, new Promise(done => setTimeout(done, 600000, 'no end after 10 minutes'))]);
     if (status !== 0) {
-      await page.screenshot({ path: path.join(artifacts, `vscode-${suite}-failed.png`) });
-      throw new Error(`the suite "${suite}" ended with ${status}`);
+      await page.screenshot({ path: path.join(artifacts, 'vscode-api-failed.png') });
+      throw new Error(`the suite ended with ${status}`);
     }
   } finally {
     await close();

@@ -5,13 +5,17 @@ import { mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 
+/** How long anything may take, in milliseconds: long enough for a machine that is busy with other things. */
+export const PATIENCE = 120000;
+
 const SETTINGS = {
   'telemetry.telemetryLevel': 'off', 'workbench.startupEditor': 'none', 'workbench.tips.enabled': false, 'workbench.enableExperiments': false,
   'extensions.ignoreRecommendations': true, 'extensions.autoUpdate': false, 'update.mode': 'none', 'chat.disableAIFeatures': true,
   'json.schemaDownload.enable': false, 'git.enabled': false, 'files.autoSave': 'off', 'files.hotExit': 'off',
   'editor.inlayHints.enabled': 'on', 'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' }, 'editor.wordBasedSuggestions': 'off', 'editor.minimap.enabled': false, 'editor.hover.delay': 100, 'editor.fontSize': 14,
   'workbench.editor.enablePreview': false, 'workbench.secondarySideBar.defaultVisibility': 'hidden', 'problems.defaultViewMode': 'tree',
-  'workbench.colorTheme': 'Default Dark Modern',
+  'workbench.colorTheme': 'Default Dark Modern', 'workbench.reduceMotion': 'on', 'breadcrumbs.enabled': false,
+  'files.exclude': { '**/*.o': true, '**/*.cmd': true },
 };
 
 /**
@@ -41,7 +45,7 @@ export async function serve({ prefix, state, vsix, folder, settings = {}, machin
   for (let tries = 0; ; tries++) {
     const up = await fetch(`${url}/healthz`).then(answer => answer.ok, () => false);
     if (up) return { url, stop, log: () => readFileSync(at('serve.log'), 'utf8') };
-    if (process_.exitCode !== null || tries > 300) throw new Error(`code-server did not start:\n${readFileSync(at('serve.log'), 'utf8')}`);
+    if (process_.exitCode !== null || tries > PATIENCE / 100) throw new Error(`code-server did not start:\n${readFileSync(at('serve.log'), 'utf8')}`);
     await new Promise(done => setTimeout(done, 100));
   }
 }
@@ -49,10 +53,12 @@ export async function serve({ prefix, state, vsix, folder, settings = {}, machin
 /** A browser window. */
 export async function browse({ state, viewport = { width: 1280, height: 800 } }) {
   const context = await chromium.launchPersistentContext(path.join(state, 'chromium'), {
-    executablePath: process.env.CHROMIUM || '/usr/bin/chromium', headless: true, viewport,
+    executablePath: process.env.CHROMIUM || '/usr/bin/chromium', headless: true, viewport, reducedMotion: 'reduce',
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
   });
-  return { page: context.pages()[0] ?? await context.newPage(), close: () => context.close() };
+  const page = context.pages()[0] ?? await context.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  return { page, close: () => context.close() };
 }
 
 function freePort() {

@@ -1,12 +1,14 @@
 // What a person sees: squiggles, hovers, panels, drawn by the workbench with the packaged extension. Takes the pictures.
 import assert from 'node:assert';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { browse, serve } from './session.mjs';
 import { Workbench } from './workbench.mjs';
 
 export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
   // No machine settings: the server is the one inside the package.
   const code = await serve({ prefix, state, vsix, folder, settings });
-  const { page, close } = await browse({ state, viewport: { width: 1440, height: 810 } });
+  const { page, close } = await browse({ state, viewport: { width: 1400, height: 680 } });
   const bench = new Workbench(page, artifacts);
   const step = text => console.log(`  ok    ${text}`);
   try {
@@ -19,22 +21,17 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     assert(!/rsp\+/.test(lines.find(line => line.number === 7).text), 'a hint where nothing changes');
     step('the inlay hints are at the end of the lines where the CFA changes');
 
-    assert.match(await bench.hover(10, 'ret'), /return-with-modified-frame/);
+    await bench.hover(10, 'ret', /return-with-modified-frame[^]*rsp\+16/);
     await bench.picture('vscode-finding');
     step('the hover over the squiggle has the finding');
-    assert.match(await bench.hover(7, 'mov'), /rsp\+16/);
+    await bench.hover(7, 'mov', /^sum_leaks[^]*rsp\+16[^]*saved rbx/);
     await bench.picture('vscode-hover');
     step('the hover over an instruction has the state');
     await bench.until('the status bar', () => bench.status(), seen => /belongs to the text/.test(seen ?? ''));
     step('the status bar says that the findings are fresh');
 
     await bench.line(10);
-    // On the word itself, not on the white space before it.
-    await page.keyboard.press('Home');
-    await page.keyboard.press('Control+.');
-    await page.locator('.action-widget .monaco-list-row').first().waitFor();
-    await bench.picture('vscode-quick-fix');
-    await page.keyboard.press('Enter');
+    await bench.quickFix(() => bench.picture('vscode-quick-fix'));
     await bench.untilSquiggles([]);
     step('the quick fix clears the squiggle');
     await page.keyboard.press('Control+Z');
@@ -61,6 +58,7 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     await page.mouse.down();
     await page.mouse.move(outline.x + 60, outline.y - 150, { steps: 5 });
     await page.mouse.up();
+    await page.mouse.move(700, 600);
     await bench.line(8);
     const frame = await bench.view('table.frame');
     await bench.until('the drawing', () => frame.locator('table.frame').innerText(), seen => /saved rbx/.test(seen) && /return address/.test(seen));
@@ -69,6 +67,8 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     await bench.until('the drawing before the push', () => frame.locator('table.frame').innerText(), seen => !/saved rbx/.test(seen));
     step('the stack frame is drawn and follows the cursor');
 
+    // Room for the panel beside the text.
+    await page.keyboard.press('Control+B');
     await bench.file('save_fl.S');
     await bench.untilSquiggles([8]);
     await bench.line(8);
@@ -84,7 +84,7 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
 
     // The other group's line, by a click.
     await view.locator('.group').nth(1).locator('td.insn .link').first().click();
-    await bench.until('the cursor', () => page.locator('.statusbar-item', { hasText: /Ln \d+/ }).innerText(), seen => /Ln 14\b/.test(seen));
+    await bench.until('the cursor', () => bench.cursor(), line => line === 14);
     step('a click leads to the line');
 
     // The POP in time, as the second figure's remedy has it: the panel follows.
@@ -106,12 +106,26 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     step('the ORC table is shown');
 
     await bench.file('stack.S');
+    await bench.line(8);
+    await bench.item().click();
+    const choices = page.locator('.quick-input-list .monaco-list-row');
+    await choices.filter({ hasText: 'Restart Server' }).waitFor();
+    await bench.picture('vscode-menu');
+    await choices.filter({ hasText: 'Show CFI of Function' }).click();
+    const cfi = await bench.view('td.changed');
+    const states = await cfi.locator('table.listing').innerText();
+    assert(/sum_leaks[^]*push[^]*rsp\+8[^]*ret[^]*rsp\+16/.test(states) && !/^sum$/m.test(states), states);
+    await bench.picture('vscode-cfi');
+    step('the menu of the status bar leads to the states of the function at the cursor');
+
     await bench.line(10);
     await bench.command('orcls: Explain Finding');
     const page_ = await bench.until('the explanation', async () => {
       for (const frame of page.frames()) {
         const text = await frame.locator('body').innerText().catch(() => '');
-        if (/stack frame/i.test(text) && /return-with-modified-frame/.test(text)) return frame;
+        if (!/stack frame/i.test(text) || !/return-with-modified-frame/.test(text)) continue;
+        // A preview is drawn behind what was there before, and then shown.
+        if (await frame.frameElement().then(element => element.isVisible(), () => false)) return frame;
       }
       return null;
     }, Boolean);
@@ -121,7 +135,25 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
 
     await bench.command('orcls: Get Started');
     await page.locator('.gettingStartedContainer', { hasText: 'Get started with orcls' }).first().waitFor();
+    await page.locator('.gettingStartedContainer .step-description-container, .gettingStartedContainer .getting-started-step').first().waitFor();
+    await bench.picture('vscode-walkthrough');
     step('the walkthrough opens');
+
+    // A setting that only the machine's own settings file can make.
+    const machine = path.join(state, 'data/Machine/settings.json');
+    await bench.command('View: Close All Editors');
+    await bench.file('stack.S');
+    await page.locator('.statusbar-item', { hasText: 'GNU Assembly (x86)' }).waitFor();
+    writeFileSync(machine, JSON.stringify({ 'orcls.server.path': '/nowhere/orcls' }));
+    const toast = page.locator('.notification-toast', { hasText: 'There is no program at /nowhere/orcls' });
+    await toast.waitFor();
+    await toast.locator('.monaco-button', { hasText: 'How to Install' }).waitFor();
+    await bench.until('the status bar', () => bench.status(), seen => /not running/.test(seen ?? ''));
+    await bench.untilSquiggles([]);
+    await bench.picture('vscode-no-server');
+    writeFileSync(machine, '{}');
+    await bench.untilSquiggles([10]);
+    step('a server that is not there is said, with how to install it; once it is there it runs');
   } catch (error) {
     await bench.picture('vscode-ui-failed');
     throw error;

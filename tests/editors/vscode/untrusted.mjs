@@ -17,17 +17,19 @@ export async function untrusted({ prefix, state, vsix, folder, settings, log, ar
     await bench.untilSquiggles([10]);
     step('the finding of the built object is shown');
 
-    await bench.line(16);
-    await page.keyboard.press('Home');
-    await page.keyboard.type('\tpush %rax\n');
+    await bench.line(15);
+    await page.keyboard.press('End');
+    await page.keyboard.type('\npush %rax');
     await bench.until('the status bar', () => bench.status(), seen => /not trusted/.test(seen ?? ''));
     // Longer than any debounce.
     await page.waitForTimeout(3000);
     assert.strictEqual(compiled(), before, 'a compiler ran');
+    const hinted = async () => (await bench.lines()).filter(line => /bytes deep/.test(line.text)).map(line => line.number);
+    await bench.until('the hints, moved with their lines', hinted, seen => String(seen) === '8,17');
     await bench.picture('vscode-untrusted');
     step('the status bar says so, and no compiler runs for what is typed');
 
-    await bench.command('Workspaces: Manage Workspace Trust');
+    await page.locator('.statusbar-item', { hasText: 'Restricted Mode' }).click();
     await page.locator('.workspace-trust-buttons-row .monaco-button', { hasText: /^Trust/ }).first().click();
     await bench.file('stack.S');
     await bench.untilSquiggles([10, 20]);

@@ -13,6 +13,7 @@ Canvas.__index = Canvas
 ---@class orcls.Piece
 ---@field [1] string
 ---@field hl? string
+---@field fill? boolean the highlight goes on to the end of the cell
 ---@field place? orcls.Place
 
 ---@return orcls.Canvas
@@ -30,7 +31,7 @@ function Canvas:line(...)
     end
     local from = #text
     text = text .. piece[1]
-    local to = #(text:gsub('%s+$', ''))
+    local to = piece.fill and #text or #(text:gsub('%s+$', ''))
     if piece.hl and to > from then
       table.insert(self.marks, { row, from, to, piece.hl })
     end

@@ -51,7 +51,7 @@ local function draw_group(canvas, group)
     local cells, states = { { hex(row.offset), hl = row.conflict and 'OrclsConflictState' or 'OrclsOffset' } }, { '' }
     for i = 1, #group.arms do
       local text = item(row.cells, i)
-      table.insert(cells, text and { text, hl = row.conflict and 'OrclsConflict' or nil, place = item(row.places, i) } or '')
+      table.insert(cells, text and { text, hl = row.conflict and 'OrclsConflict' or nil, fill = row.conflict, place = item(row.places, i) } or '')
       table.insert(states, { item(row.states, i) or '', hl = 'OrclsConflictState' })
     end
     table.insert(cells, row.conflict and { 'the arms disagree', hl = 'OrclsConflictState' } or { row.state or '', hl = 'OrclsState' })

@@ -32,8 +32,10 @@ export class TablePanel {
     fill(this.panel.webview, extension);
     this.subscriptions = [
       this.panel.webview.onDidReceiveMessage((said: Said) => {
-        if (said.kind === 'ready') this.soon(0);
-        else void go(said.file, said.line, vscode.ViewColumn.One);
+        if (said.kind === 'go') return void go(said.file, said.line, vscode.ViewColumn.One);
+        // What was sent before the page listened is lost.
+        this.last = '';
+        this.soon(0);
       }),
       server.onDidChange(uri => {
         if (!uri || uri.toString() === this.uri?.toString()) this.soon(150);

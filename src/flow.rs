@@ -25,7 +25,6 @@ use crate::decode::{InsnTable, Kind};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::symbols::Symbols;
 
-pub use recover::is_finished_module;
 pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
 

@@ -208,6 +208,7 @@ fn judge(
     if options.static_call && checked {
         audit::static_calls(&input, &mut ledger);
     }
+    audit::existing_lists(&input, &mut ledger);
     clock.lap("checks");
     let prefixes = prefixes(&input, &mut states, &mut ledger);
     if options.ibt && options.module && !ledger.stopped() {

@@ -138,6 +138,10 @@ fn one(arguments: &Arguments, judge: &Judge<'_>, input: &Input, at: usize, tally
             tally.failed += 1;
             output::complain(&why);
         }
+        Judged::Refused(line) => {
+            tally.failed += 1;
+            output::remark(&line);
+        }
     }
     if let Some(report) = printed.for_sarif {
         tally.sarif.insert(at, report);

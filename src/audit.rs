@@ -4,12 +4,14 @@
 //! Holds afterwards: each check ran only if its flag asks for it, in objtool's order.
 //! Reads like: `check` in `tools/objtool/check.c`.
 
+mod existing;
 mod ibt;
 mod retpoline;
 mod static_calls;
 mod unreachable;
 mod unret;
 
+pub use existing::existing_lists;
 pub use ibt::{absolute_relocations, ibt, module_entries};
 pub use retpoline::{retpoline, sls};
 pub use static_calls::static_calls;

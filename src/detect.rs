@@ -41,13 +41,16 @@ pub fn detect(store: &dyn Store, image: &ElfImage) -> (Kernel, String) {
     if let Some(found) = by_hints(store, image) {
         return found;
     }
+    if let Some(found) = by_orc_header(store, image) {
+        return found;
+    }
+    if image.is_finished_module() && has(".orc_unwind") && !has(".orc_header") {
+        return told(Kernel::V6_1, "an ORC table without .orc_header");
+    }
     for name in [".discard.reachable", ".discard.retpoline_safe", ".discard.instr_begin", ".smp_locks"] {
         if has(name) {
             return told(Kernel::V6_12, &format!("{name} (6.1 is possible too)"));
         }
-    }
-    if let Some(found) = by_orc_header(store, image) {
-        return found;
     }
     (Kernel::V6_12, "assumed: the object has nothing that tells releases apart".to_owned())
 }

@@ -27,7 +27,6 @@ use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::symbols::Symbols;
 use branches::Branches;
 
-pub use recover::is_finished_module;
 pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
 

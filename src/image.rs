@@ -303,6 +303,18 @@ impl ElfImage {
         self.sections().rev().find(|(_, s)| s.name == name).map(|(id, _)| id)
     }
 
+    /// Whether the object was linked from several ones, as objtool sees it: it names several source files.
+    pub fn is_linked(&self) -> bool {
+        self.symbols().filter(|(_, symbol)| symbol.kind == STT_FILE).nth(1).is_some()
+    }
+
+    /// Whether the object is a module as it is installed: linked, its annotations discarded (`scripts/module.lds.S`).
+    pub fn is_finished_module(&self) -> bool {
+        self.section_by_name(".gnu.linkonce.this_module").is_some()
+            && self.section_by_name(".modinfo").is_some()
+            && !self.sections().any(|(_, section)| section.name.starts_with(".discard."))
+    }
+
     /// The symbol with this id; the null symbol for an id of another object.
     pub fn symbol(&self, id: SymbolId) -> &Symbol {
         static NULL: Symbol =

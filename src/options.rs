@@ -6,6 +6,8 @@ use std::fmt;
 
 use clap::Args;
 
+use crate::kernel::rules::{Addition, FatalStyle, Rules};
+
 /// What `--hacks` may name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Hacks {
@@ -126,6 +128,44 @@ impl Options {
         hacks
     }
 
+    /// Whether the flags ask for the addition.
+    pub fn adds(&self, addition: Addition, rules: &Rules) -> bool {
+        match addition {
+            Addition::StaticCalls => self.static_call,
+            Addition::Retpolines => self.retpoline,
+            Addition::CfiSites => self.cfi && (self.fineibt || !rules.cfi_sites_for_fineibt),
+            Addition::Returns => self.rethunk,
+            Addition::Calls => self.rethunk && self.hacks().skylake,
+            Addition::Mcount => self.mcount,
+            Addition::Prefixes => true,
+            Addition::EndbrSeal => self.ibt,
+            Addition::Orc => self.orc,
+        }
+    }
+
+    /// Why objtool would not look at an object with these flags, in its words. `linked`: the object was linked from
+    /// several ones.
+    pub fn refused(&self, rules: &Rules, linked: bool) -> Option<&'static str> {
+        let Hacks { jump_label, noinstr, skylake: _ } = self.hacks();
+        let checks =
+            self.ibt || self.noinstr || self.retpoline || self.rethunk || self.sls || self.stackval || self.uaccess;
+        let outputs = self.orc || self.mcount || self.static_call || (self.noabs && rules.noabs_is_action);
+        let no_action = !(checks || outputs || jump_label || noinstr);
+        let forced = linked && rules.fatal == FatalStyle::Warning;
+        let apart = !self.link && !forced;
+        let cases = [
+            (rules.unret_alone_needs_rethunk && no_action && self.unret, "--unret requires --rethunk"),
+            (self.mnop && !self.mcount, "--mnop requires --mcount"),
+            (self.noinstr && apart, "--noinstr requires --link"),
+            (self.ibt && apart, "--ibt requires --link"),
+            (self.unret && apart, "--unret requires --link"),
+            (rules.cfi_needs_prefix && self.cfi && self.prefix.unwrap_or(0) == 0, "--cfi requires --prefix"),
+            (rules.cfi_needs_prefix && self.fineibt && !self.cfi, "--fineibt requires --cfi"),
+            (no_action, rules.no_action),
+        ];
+        cases.iter().find(|(is_so, _)| *is_so).map(|&(_, words)| words)
+    }
+
     /// Whether any flag was given that asks for a check or an output.
     pub fn any_action(&self) -> bool {
         self.stackval
@@ -188,6 +228,7 @@ mod tests {
     use clap::Parser;
 
     use super::Options;
+    use crate::kernel::Kernel;
 
     #[derive(Parser)]
     #[command(no_binary_name = true, disable_help_flag = true)]
@@ -202,5 +243,37 @@ mod tests {
                      --static-call --uaccess --no-unreachable --noabs --link --module --werror --prefix=16 --trace=foo";
         let options = Line::try_parse_from(words.split_whitespace()).unwrap().options;
         assert_eq!(options.to_string(), words.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+
+    #[track_caller]
+    fn refused(kernel: Kernel, words: &str, linked: bool) -> Option<&'static str> {
+        let options = Line::try_parse_from(words.split_whitespace()).unwrap().options;
+        options.refused(kernel.rules(), linked)
+    }
+
+    #[test]
+    fn what_objtool_refuses_is_refused_in_its_words() {
+        let all = [Kernel::V6_1, Kernel::V6_12, Kernel::V7_3];
+        for kernel in all {
+            assert_eq!(refused(kernel, "--orc --ibt", false), Some("--ibt requires --link"));
+            assert_eq!(refused(kernel, "--noinstr", false), Some("--noinstr requires --link"));
+            assert_eq!(refused(kernel, "--noinstr --ibt --unret --rethunk --link", false), None);
+            assert_eq!(refused(kernel, "--orc", true), None);
+        }
+        for (kernel, needs_prefix) in [(Kernel::V6_12, false), (Kernel::V7_3, true)] {
+            let needs = |words| needs_prefix.then_some(words);
+            assert_eq!(refused(kernel, "--orc --mnop", false), Some("--mnop requires --mcount"));
+            assert_eq!(refused(kernel, "--orc --cfi", false), needs("--cfi requires --prefix"));
+            assert_eq!(refused(kernel, "--orc --fineibt", false), needs("--fineibt requires --cfi"));
+            assert_eq!(refused(kernel, "--orc --cfi --prefix=16", false), None);
+        }
+        assert_eq!(refused(Kernel::V6_1, "--unret", false), Some("--unret requires --rethunk"));
+        assert_eq!(refused(Kernel::V7_3, "--unret", false), Some("--unret requires --link"));
+        assert_eq!(refused(Kernel::V6_1, "--cfi", false), Some("At least one command required"));
+        assert_eq!(refused(Kernel::V6_12, "--noabs", false), Some("At least one action required"));
+        assert_eq!(refused(Kernel::V7_3, "--noabs", false), None);
+        // Several source files in one object imply --link, up to 6.12.
+        assert_eq!(refused(Kernel::V6_12, "--ibt", true), None);
+        assert_eq!(refused(Kernel::V7_3, "--ibt", true), Some("--ibt requires --link"));
     }
 }

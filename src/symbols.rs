@@ -282,8 +282,11 @@ impl Symbols {
         let file_of = |id: SymbolId| files.partition_point(|&file| file < id);
         let is_local = |id: &SymbolId| image.symbol(*id).binding == STB_LOCAL;
         let candidates = || self.names.all(image, name).rev();
-        candidates()
-            .find(|id| is_local(id) && file_of(*id) == file_of(cold))
+        let near = candidates().find(|id| is_local(id) && file_of(*id) == file_of(cold) && *id < cold);
+        // A stripped module has no file symbols left, but its symbols still stand file by file, parents first.
+        let same_file = if files.is_empty() && image.is_finished_module() { near } else { None };
+        same_file
+            .or_else(|| candidates().find(|id| is_local(id) && file_of(*id) == file_of(cold)))
             .or_else(|| candidates().find(|id| !is_local(id)))
     }
 

@@ -123,6 +123,10 @@ impl Naming<'_> {
         let name = |id: &SymbolId| self.symbol(*id);
         let at = |section: &SectionId, offset: &u64| format!("{}:0x{offset:x}", self.section(*section));
         Some(match fault {
+            // The words of these three leave one out.
+            Fault::SectionExists { section: section @ (".retpoline_sites" | ".return_sites" | ".ibt_endbr_seal") } => {
+                format!("file already has {section}, skipping")
+            }
             Fault::SectionExists { section } => format!("file already has {section} section, skipping"),
             Fault::StaticCallTrampolineName { name } => format!("static_call: trampoline name malformed: {name}"),
             Fault::StaticCallKeyMissing { name } => {

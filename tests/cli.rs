@@ -618,6 +618,16 @@ fn orc_show_prints_objtools_table() {
 }
 
 #[test]
+fn flags_that_objtool_refuses_are_refused() {
+    let folder = Folder::with_both();
+    let run = folder.run(&["check", "--format", "objtool", "--kernel", "6.12", "--noinstr", "clean.o"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+    assert_eq!(run.stderr, "clean.o: error: objtool: --noinstr requires --link\n");
+    let linked = folder.run(&["check", "--format", "objtool", "--kernel", "6.12", "--noinstr", "--link", "clean.o"]);
+    assert_eq!((linked.status, linked.stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
 fn orc_write_stores_what_show_prints() {
     let folder = Folder::with_both();
     let written = folder.run(&["orc", "write", "--kernel", "6.12", "clean.o", "-o", "out.o"]);

@@ -14,7 +14,7 @@ use crate::finding::{Fault, Finding, Unjudged};
 use crate::flow;
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
 use crate::ids::InsnId;
-use crate::image::{ElfImage, STT_FILE, Store};
+use crate::image::{ElfImage, Store};
 use crate::kernel::KernelChoice;
 use crate::kernel::rules::FatalStyle;
 use crate::ledger::{Ledger, Weight};
@@ -54,7 +54,7 @@ pub(super) fn run(
         KernelChoice::Auto => crate::detect::detect(store, &image),
     };
     let rules = kernel.rules();
-    let linked = image.symbols().filter(|(_, symbol)| symbol.kind == STT_FILE).count() > 1;
+    let linked = image.is_linked();
     let forced = Options { link: true, ..config.options.clone() };
     let options = if linked { &forced } else { &config.options };
     let mut ledger = Ledger::default();
@@ -85,7 +85,7 @@ pub(super) fn run(
         }
     }
     let readable = !ledger.stopped();
-    let finished_module = flow::is_finished_module(&image);
+    let finished_module = image.is_finished_module();
     let flow_input = flow::Input { image: &image, store, rules, options, noreturn: &config.noreturn, finished_module };
     let (symbols, insns, mut flow) = flow::resolve(&flow_input, symbols, insns, &notes, &mut ledger, cancel)?;
     clock.lap("flow");
@@ -248,6 +248,7 @@ fn judge(
     if options.static_call && checked {
         audit::static_calls(&input, &mut ledger);
     }
+    audit::existing_lists(&input, &mut ledger);
     clock.lap("checks");
     let prefixes = prefixes(&input, &mut states, &mut ledger);
     if options.ibt && options.module && !ledger.stopped() {
@@ -265,7 +266,7 @@ fn judge(
                 ledger.at_insn(&input.naming(), Weight::Fatal, fault, id, owner, None);
             }
         }
-        if !flow::is_finished_module(input.image)
+        if !input.image.is_finished_module()
             && orc.as_ref().is_some_and(|table| !table.rows.is_empty())
             && input.image.section_by_name(".orc_unwind").is_some()
         {

@@ -15,9 +15,6 @@ const KEY: &str = "__SCK__";
 /// `--static-call`.
 pub fn static_calls(input: &Input<'_>, ledger: &mut Ledger) {
     let sites = &input.flow.sites.static_call;
-    if sites.is_empty() {
-        return;
-    }
     let existing = ".static_call_sites";
     if input.image.section_by_name(existing).is_some() {
         let fault = Fault::SectionExists { section: existing };

@@ -164,6 +164,10 @@ fn one(
             tally.failed += 1;
             output::complain(&why);
         }
+        Judged::Refused(line) => {
+            tally.failed += 1;
+            output::remark(&line);
+        }
     }
     if let Some(report) = printed.for_sarif {
         tally.sarif.insert(at, report);

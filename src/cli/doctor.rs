@@ -140,7 +140,7 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
         if missing && source.is_source() { source.clone() } else { Input { path: path.to_owned(), named: true } };
     let object = match judge.object(&input) {
         Judged::Analysed(object) => object,
-        Judged::Failed(why) => return Err(why),
+        Judged::Failed(why) | Judged::Refused(why) => return Err(why),
         Judged::Skipped => return Err(format!("{}: skipped", input.name())),
     };
     let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();

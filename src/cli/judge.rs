@@ -55,6 +55,8 @@ pub(crate) enum Judged {
     Skipped,
     /// Why it could not be analysed.
     Failed(String),
+    /// Why objtool would not look at it, in its own line.
+    Refused(String),
 }
 
 /// An object that can be read.
@@ -154,10 +156,24 @@ impl<'a> Judge<'a> {
         if !input.named && (is_unchecked || inputs::is_foreign(&input.path)) {
             return Judged::Skipped;
         }
-        match self.open(input).and_then(|opened| self.analyse(opened, input, build)) {
+        let opened = match self.open(input) {
+            Ok(opened) => opened,
+            Err(why) => return Judged::Failed(why),
+        };
+        if let Some(words) = self.refused(input, &opened) {
+            return Judged::Refused(format!("{}: error: objtool: {words}", input.name()));
+        }
+        match self.analyse(opened, input, build) {
             Ok(object) => Judged::Analysed(Box::new(object)),
             Err(why) => Judged::Failed(why),
         }
+    }
+
+    /// What objtool has against the flags of the command line. Those of a build it has taken.
+    fn refused(&self, input: &Input, opened: &Opened) -> Option<&'static str> {
+        let given = &self.rules.options;
+        let linked = opened.image.is_linked();
+        given.any_action().then(|| given.refused(self.kernel(input, opened).rules(), linked))?
     }
 
     /// Compiles the source as the build does, and analyses the result.

@@ -100,7 +100,7 @@ fn load(part: &Part) -> anyhow::Result<Box<Object>> {
     let judge = Judge::new(&part.rules, Policy::Everything);
     match judge.object(&Input { path: part.object.clone(), named: true }) {
         Judged::Analysed(object) => Ok(object),
-        Judged::Failed(why) => Err(anyhow::anyhow!(why)),
+        Judged::Failed(why) | Judged::Refused(why) => Err(anyhow::anyhow!(why)),
         Judged::Skipped => None.context("nothing to analyse"),
     }
 }

@@ -16,7 +16,6 @@ use super::judge::{Judge, Judged, Object, Opened, Rules};
 use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
-use crate::flow;
 use crate::kernel::Kernel;
 use crate::orc::{self, StoredRow, StoredTable};
 use crate::report::{self, OrcListing, OrcRow, Select};
@@ -147,7 +146,7 @@ fn judged(judge: &Judge<'_>, input: &Input) -> Result<Option<Box<Object>>, Strin
     match judge.object(input) {
         Judged::Analysed(object) => Ok(Some(object)),
         Judged::Skipped => Ok(None),
-        Judged::Failed(why) => Err(why),
+        Judged::Failed(why) | Judged::Refused(why) => Err(why),
     }
 }
 
@@ -185,7 +184,7 @@ fn headed(object: &str, several: bool, table: String) -> String {
 fn compared_with(object: &Object, stored: StoredTable) -> (String, Verdict) {
     let Analysis { image, kernel, options, orc, .. } = &object.analysis;
     let computed = orc.clone().unwrap_or_default();
-    let linked = options.link || flow::is_finished_module(image);
+    let linked = options.link || image.is_finished_module();
     let (stored, computed) = if linked { (stored.seamless(), computed.seamless()) } else { (stored, computed) };
     diff(&object.name, &stored.text(kernel.rules()), &computed.text(image, kernel.rules()))
 }

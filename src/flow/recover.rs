@@ -7,22 +7,16 @@
 
 use crate::decode::Kind;
 use crate::ids::{CodeLoc, InsnId};
-use crate::image::ElfImage;
 
 use super::Flags;
 use super::resolve::Builder;
 
 /// `BUGFLAG_WARNING`: execution goes on behind the `ud2`.
 const WARNING: u8 = 1;
-/// Sizes of an entry with and without file and line, and where its flags are.
-const LAYOUTS: [(usize, usize); 2] = [(12, 10), (8, 4)];
-
-/// Whether the object is a module as it is installed: linked, its annotations discarded.
-pub fn is_finished_module(image: &ElfImage) -> bool {
-    image.section_by_name(".gnu.linkonce.this_module").is_some()
-        && image.section_by_name(".modinfo").is_some()
-        && !image.sections().any(|(_, section)| section.name.starts_with(".discard."))
-}
+/// Size of a place in an entry: of the bug, of its format, of its file.
+const PLACE: usize = 4;
+/// Size of the line, and of the flags.
+const NUMBER: usize = 2;
 
 impl Builder<'_> {
     /// A `ud2` of a warning is no dead end, whatever said so is gone.
@@ -30,10 +24,13 @@ impl Builder<'_> {
         let Some(id) = self.image.section_by_name("__bug_table") else { return };
         let Ok(bytes) = self.image.read_section(self.store, id) else { return };
         let relocs = &self.image.section(id).relocs;
-        let fits = |size: usize| {
-            bytes.len() % size == 0 && (0..bytes.len()).step_by(size).all(|at| relocs.at(at as u64).is_some())
-        };
-        let Some(&(size, flags_at)) = LAYOUTS.iter().find(|(size, _)| fits(*size)) else { return };
+        let placed = |at: usize| relocs.at(at as u64).is_some();
+        // Each place of an entry has a relocation, and the last one is followed by numbers; only the file has a line.
+        let places = (0..bytes.len()).step_by(PLACE).take_while(|&at| placed(at)).count();
+        let without_file = if self.rules.bug_has_format { 2 } else { 1 };
+        let line = if places > without_file { NUMBER } else { 0 };
+        let flags_at = places * PLACE + line;
+        let size = (flags_at + NUMBER).next_multiple_of(PLACE);
         for reloc in relocs.as_slice().iter().filter(|reloc| (reloc.offset as usize).is_multiple_of(size)) {
             let flags = bytes.get(reloc.offset as usize + flags_at).copied().unwrap_or(0);
             let symbol = self.image.symbol(reloc.symbol);

@@ -200,6 +200,7 @@ pub struct Rules {
     pub table_symbols_in_symtab_order: bool,
     pub relro_is_rodata: bool,
     pub c_jump_table: &'static str,
+    pub bug_has_format: bool,
     // Jumps and calls.
     pub jumps: JumpRules,
     pub adjusted_addend: bool,
@@ -263,6 +264,11 @@ pub struct Rules {
     pub mcount_loc_align: u64,
     pub group_follows_its_symbol: bool,
     pub relocs_reserved: bool,
+    // Flags.
+    pub unret_alone_needs_rethunk: bool,
+    pub cfi_needs_prefix: bool,
+    pub noabs_is_action: bool,
+    pub no_action: &'static str,
 }
 
 use Addition::*;
@@ -307,6 +313,7 @@ const V6_12: Rules = Rules {
     table_symbols_in_symtab_order: false,
     relro_is_rodata: true,
     c_jump_table: ".data.rel.ro.c_jump_table",
+    bug_has_format: false,
     jumps: JumpRules::SymbolIsSibling,
     adjusted_addend: false,
     embedded_not_listed: false,
@@ -371,6 +378,10 @@ const V6_12: Rules = Rules {
     mcount_loc_align: 8,
     group_follows_its_symbol: false,
     relocs_reserved: true,
+    unret_alone_needs_rethunk: true,
+    cfi_needs_prefix: false,
+    noabs_is_action: false,
+    no_action: "At least one action required",
 };
 
 const V6_1: Rules = Rules {
@@ -431,6 +442,7 @@ const V6_1: Rules = Rules {
     additions: &[StaticCalls, Retpolines, Returns, Mcount, EndbrSeal, Orc],
     mcount_loc_align: 1,
     relocs_reserved: false,
+    no_action: "At least one command required",
     ..V6_12
 };
 
@@ -459,6 +471,7 @@ const V7_3: Rules = Rules {
     table_quirk_reported: true,
     table_skips_aliases: true,
     table_symbols_in_symtab_order: true,
+    bug_has_format: true,
     jumps: JumpRules::StartIsSibling,
     adjusted_addend: true,
     embedded_not_listed: true,
@@ -507,6 +520,9 @@ const V7_3: Rules = Rules {
     cfi_sites_for_fineibt: true,
     cfi_symbols_grow: true,
     group_follows_its_symbol: true,
+    unret_alone_needs_rethunk: false,
+    cfi_needs_prefix: true,
+    noabs_is_action: true,
     ..V6_12
 };
 

@@ -44,18 +44,20 @@ pub(super) fn add(draft: &mut Draft<'_>) -> Result<(), WriteError> {
 
 fn add_one(draft: &mut Draft<'_>, addition: Addition) -> Step {
     let analysis = draft.analysis;
-    let (options, sites, rules) = (&analysis.options, &analysis.flow.sites, analysis.kernel.rules());
+    let sites = &analysis.flow.sites;
+    if !analysis.options.adds(addition, analysis.kernel.rules()) {
+        return ON;
+    }
     match addition {
-        Addition::StaticCalls if options.static_call => static_calls(draft),
-        Addition::Retpolines if options.retpoline => listed(draft, ".retpoline_sites", &sites.retpoline),
-        Addition::CfiSites if options.cfi && (options.fineibt || !rules.cfi_sites_for_fineibt) => cfi_sites(draft),
-        Addition::Returns if options.rethunk => listed(draft, ".return_sites", &sites.ret),
-        Addition::Calls if options.rethunk && options.hacks().skylake => listed(draft, ".call_sites", &sites.call),
-        Addition::Mcount if options.mcount => mcount(draft),
+        Addition::StaticCalls => static_calls(draft),
+        Addition::Retpolines => listed(draft, ".retpoline_sites", &sites.retpoline),
+        Addition::CfiSites => cfi_sites(draft),
+        Addition::Returns => listed(draft, ".return_sites", &sites.ret),
+        Addition::Calls => listed(draft, ".call_sites", &sites.call),
+        Addition::Mcount => mcount(draft),
         Addition::Prefixes => prefixes(draft),
-        Addition::EndbrSeal if options.ibt => listed(draft, ".ibt_endbr_seal", &sites.endbr),
-        Addition::Orc if options.orc => orc_table(draft),
-        _ => ON,
+        Addition::EndbrSeal => listed(draft, ".ibt_endbr_seal", &sites.endbr),
+        Addition::Orc => orc_table(draft),
     }
 }
 

@@ -239,11 +239,11 @@ impl Stack {
             (Dest::Push | Dest::Pushf, _) => self.put(insn, 8, None),
             (Dest::Reg(register), Source::Pop) => self.pop(insn, Some(register)),
             (_, Source::Pop | Source::Popf) => self.pop(insn, None),
-            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => self.put(insn, n.wrapping_neg(), None),
+            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => self.put(insn, n.saturating_neg(), None),
             (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => self.release(insn, n),
             (Dest::Reg(Base::BP), Source::Reg(Base::SP)) => self.frame = Some(self.slots.len()),
             (Dest::Reg(Base::SP), Source::Reg(Base::BP)) => self.back_to_frame(0),
-            (Dest::Reg(Base::SP), Source::Add(Base::BP, n)) => self.back_to_frame(n.wrapping_neg()),
+            (Dest::Reg(Base::SP), Source::Add(Base::BP, n)) => self.back_to_frame(n.saturating_neg()),
             (Dest::Reg(Base::SP), Source::And(_)) => {}
             (Dest::Reg(Base::SP), _) => self.lost = true,
             _ => {}

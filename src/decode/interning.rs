@@ -12,11 +12,17 @@ use crate::cfi::{Base, Dest, Source, StackOp};
 pub(super) struct Interner {
     pub(super) lists: Vec<Box<[StackOp]>>,
     positions: FxHashMap<u64, u32>,
+    /// Lists met lately, each in the one place where it may stand: most instructions do what one shortly before did.
+    recent: Vec<(u64, u32)>,
 }
+
+/// How many lists are kept at hand.
+const RECENT: usize = 1 << 10;
 
 impl Interner {
     pub(super) fn new() -> Self {
-        Interner { lists: vec![Box::default()], positions: FxHashMap::default() }
+        // No list has key 0.
+        Interner { lists: vec![Box::default()], positions: FxHashMap::default(), recent: vec![(0, 0); RECENT] }
     }
 
     /// The position of a list that another one of its kind made.
@@ -29,13 +35,15 @@ impl Interner {
         let [Some(first), second] = ops else { return 0 };
         let offset = u64::from(offset(first) as u32);
         let key = offset << 32 | u64::from(registers(first)) << 16 | u64::from(second.map_or(0, registers));
-        if let Some(&position) = self.positions.get(&key) {
-            return position;
+        let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % RECENT;
+        if self.recent[slot].0 != key {
+            let position = *self.positions.entry(key).or_insert_with(|| {
+                self.lists.push(ops.into_iter().flatten().collect());
+                self.lists.len() as u32 - 1
+            });
+            self.recent[slot] = (key, position);
         }
-        let position = self.lists.len() as u32;
-        self.lists.push(ops.into_iter().flatten().collect());
-        self.positions.insert(key, position);
-        position
+        self.recent[slot].1
     }
 }
 

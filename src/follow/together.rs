@@ -88,13 +88,13 @@ fn tasks(input: &Input<'_>) -> Vec<Task> {
     let code = input.image.sections().filter(|(_, header)| header.is_code());
     let listed =
         code.flat_map(|(section, _)| input.symbols.of_section(section).iter().map(move |&symbol| (section, symbol)));
-    let functions = listed.filter(|&(_, symbol)| input.symbols.is_function(symbol));
-    let task = |(rank, (section, symbol))| {
+    let functions: Vec<_> = listed.filter(|&(_, symbol)| input.symbols.is_function(symbol)).collect();
+    let task = |(rank, &(section, symbol))| {
         let first = input.insns.at(CodeLoc::new(section, input.image.symbol(symbol).value));
         let owner = first.and_then(|first| input.flow.function(input.symbols, first));
         Task { rank, section, symbol, owner, weight: input.symbols.size(symbol) }
     };
-    functions.enumerate().map(task).collect()
+    functions.par_iter().with_min_len(1 << 12).enumerate().map(task).collect()
 }
 
 /// Blocks of about the same weight, each owner in one of them.

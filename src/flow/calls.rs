@@ -209,32 +209,37 @@ impl Builder<'_> {
     fn judge_noreturn(&self, function: SymbolId) -> bool {
         let symbol = self.image.symbol(function);
         let weak = symbol.binding == STB_WEAK;
-        if self.noreturn.lists(self.image.symbol_name(function), symbol.binding) {
+        if self.noreturn.knows(symbol.binding) && self.noreturn.lists(self.image.symbol_name(function), symbol.binding)
+        {
             return true;
         }
         if weak || self.symbols.size(function) == 0 {
             return false;
         }
-        let first = self.find(symbol.section, symbol.value);
-        if first.is_none_or(|first| self.function(first).is_none()) {
-            return false;
-        }
-        // While no jump table is known, an indirect jump counts as leaving the function.
-        let mut next = first;
-        let mut moved = false;
+        let Some(first) = self.find(symbol.section, symbol.value) else { return false };
+        let Some(owner) = self.function(first) else { return false };
+        let child = self.symbols.child(owner).filter(|&child| child != owner);
+        let cold = child.and_then(|child| self.find(self.image.symbol(child).section, self.image.symbol(child).value));
+        !self.leaves(first) && cold.is_none_or(|cold| !self.leaves(cold))
+    }
+
+    /// Whether an instruction leaves the function, from `start` to the last one of the same owner. While no jump table is
+    /// known, an indirect jump counts as leaving.
+    fn leaves(&self, start: InsnId) -> bool {
+        let owner = self.function(start);
+        let mut next = Some(start);
         while let Some(id) = next {
-            if self.graph.kind(id) == Kind::Return || self.is_sibling_call(id) {
-                return false;
+            let leaves = match self.graph.kind(id) {
+                Kind::Return => true,
+                Kind::JumpDynamic | Kind::JumpConditional | Kind::JumpUnconditional => self.is_sibling_call(id),
+                _ => false,
+            };
+            if leaves {
+                return true;
             }
-            let Some(owner) = self.function(id) else { break };
-            next = self.insns.next_in_section(id).filter(|&n| self.function(n) == Some(owner));
-            if next.is_none() {
-                let child = self.symbols.child(owner).filter(|&c| c != owner && !moved);
-                next = child.and_then(|c| self.find(self.image.symbol(c).section, self.image.symbol(c).value));
-                moved = true;
-            }
+            next = self.insns.next_in_section(id).filter(|&next| owner.is_some() && self.graph.owner(next) == owner);
         }
-        true
+        false
     }
 
     fn is_sibling_call(&self, id: InsnId) -> bool {

@@ -48,6 +48,11 @@ impl<'a> Noreturn<'a> {
         Noreturn { names: NORETURN[rules.kernel as usize].iter().copied().collect(), project, rules }
     }
 
+    /// Whether a symbol of this binding can be on a list.
+    pub fn knows(&self, binding: u8) -> bool {
+        binding != STB_LOCAL || !self.project.is_empty()
+    }
+
     /// Whether a symbol of this name and binding is on a list.
     pub fn lists(&self, name: &str, binding: u8) -> bool {
         let bound = match binding {

@@ -225,6 +225,54 @@ fn nothing_of_the_workspace_is_run() {
     assert!(matches!(project.compile("", &[]), Err(CompileError::Refused(Refusal::RunsOther(_)))));
 }
 
+/// `Project::compile` compares the folder before and after.
+#[test]
+fn nothing_is_written_whatever_the_options_say() {
+    let options = [
+        "-Wp,-MMD,.a.o.d",
+        "-Wp,-MD,.a.o.d,-MT,x",
+        "-MD -MF elsewhere.d -MT x",
+        "-MMD -MP",
+        "-save-temps",
+        "-save-temps=cwd",
+        "--save-temps",
+        "-dumpdir ./ -fdump-tree-all -fdump-rtl-all",
+        "-dumpbase b -dumpbase-ext .c -da",
+        "-fstack-usage -fcallgraph-info",
+        "-ftest-coverage -fprofile-arcs",
+        "--coverage",
+        "-gsplit-dwarf",
+        "-aux-info prototypes",
+        "-time=times",
+        "-fopt-info-all=remarks",
+        "-fsave-optimization-record",
+        "-fdiagnostics-format=sarif-file",
+        "-Wa,-a=listing",
+        "-Wa,--al=listing",
+        "-Wa,-La=listing",
+        "-Wa,-MD,dependencies",
+        "-Wa,--MD=dependencies",
+        "-Wa,-Kob.o",
+        "-Xassembler -MD -Xassembler dependencies",
+        "-Xassembler -aln=listing",
+        "-Xpreprocessor -MD -Xpreprocessor x.d",
+        "--output=b.o",
+        "--write-dependencies",
+        "-flto",
+        "-freport-bug",
+    ];
+    for compiler in compilers() {
+        for option in options {
+            let project = Project::new(&FILES, &format!("{compiler} -O2 {option} -Iinclude -c -o src/a.o src/a.c"));
+            match project.compile(SOURCE, &[]) {
+                Ok(compiled) => assert!(!code(&compiled.object).is_empty(), "{compiler} {option}"),
+                Err(CompileError::Refused(_) | CompileError::Rejected { .. }) => {}
+                Err(other) => panic!("{compiler} {option}: {other}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn a_cancelled_compile_leaves_nothing() {
     if !has("gcc") {
@@ -256,48 +304,49 @@ fn a_cancelled_compile_leaves_nothing() {
     assert_eq!(own.len(), 1, "only the lock is left: {own:?}");
 }
 
-/// The build's objects as they were before objtool, and the files that they were compiled from.
+/// The build's objects as they were before objtool, and the files that they were compiled from: of assembly
+/// `ORCLS_KERNEL_FILES`, of C half as many again, as far as the tree has them.
 #[test]
 fn kernel_files_give_the_build_s_code() {
     let Some(tree) = std::env::var_os("ORCLS_KERNEL_TREE").map(PathBuf::from) else {
         println!("skipped: ORCLS_KERNEL_TREE is not set");
         return;
     };
-    let n_files = std::env::var("ORCLS_KERNEL_FILES").ok().and_then(|n| n.parse().ok()).unwrap_or(40);
+    let n_files = std::env::var("ORCLS_KERNEL_FILES").ok().and_then(|n| n.parse().ok()).unwrap_or(16);
     let build = tree.join("build");
     let finder = Finder::new(Search { build_dir: Some(build.clone()), roots: Vec::new() });
     let scratch = Scratch::new().expect("a private folder");
-    let mut objects: Vec<PathBuf> = snapshot_names(&tree.join("pre"))
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|e| e == "o"))
-        .collect();
-    objects.sort();
-    let step = (objects.len() / n_files).max(1);
-    let mut checked = 0;
-    for object in objects.iter().step_by(step) {
-        let name = object.strip_prefix(tree.join("pre")).expect("below it");
-        let Ok(found) = finder.object(&build.join(name)) else {
-            continue;
-        };
-        let Some(source) = found.source.filter(|source| source.exists()) else {
-            continue;
-        };
-        let text = fs::read_to_string(&source).expect("the source is text");
-        let request = Request {
-            argv: &found.argv,
-            directory: &found.directory,
-            source: Unsaved { path: &source, text: &text },
-            others: &[],
-            compilers: &[],
-            time: Duration::from_secs(120),
-        };
-        let compiled = compile(&request, &scratch, &CancelToken::default());
-        let compiled = compiled.unwrap_or_else(|error| panic!("{}: {error}", source.display()));
-        assert!(code(&compiled.object) == code(&fs::read(object).expect("an object")), "{}", source.display());
-        checked += 1;
+    let mut built = Vec::new();
+    for before in snapshot_names(&tree.join("pre")).into_iter().filter(|path| path.extension() == Some("o".as_ref())) {
+        let name = before.strip_prefix(tree.join("pre")).expect("below it");
+        if let Ok(found) = finder.object(&build.join(name))
+            && let Some(source) = found.source.clone().filter(|source| source.exists())
+        {
+            built.push((source, found, before));
+        }
     }
-    println!("{checked} files");
-    assert!(checked > 0);
+    built.sort_by(|a, b| a.0.cmp(&b.0));
+    for (ending, wanted) in [("S", n_files), ("c", n_files * 3 / 2)] {
+        let of_kind: Vec<_> = built.iter().filter(|(path, ..)| path.extension() == Some(ending.as_ref())).collect();
+        let step = (of_kind.len() / wanted).max(1);
+        let chosen: Vec<_> = of_kind.into_iter().step_by(step).take(wanted).collect();
+        for (source, found, before) in &chosen {
+            let text = fs::read_to_string(source).expect("the source is text");
+            let request = Request {
+                argv: &found.argv,
+                directory: &found.directory,
+                source: Unsaved { path: source, text: &text },
+                others: &[],
+                compilers: &[],
+                time: Duration::from_secs(120),
+            };
+            let compiled = compile(&request, &scratch, &CancelToken::default());
+            let compiled = compiled.unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+            assert!(code(&compiled.object) == code(&fs::read(before).expect("an object")), "{}", source.display());
+        }
+        println!("{} files .{ending}", chosen.len());
+        assert!(!chosen.is_empty());
+    }
 }
 
 fn snapshot_names(folder: &Path) -> Vec<PathBuf> {

@@ -12,7 +12,8 @@
 //! | 3 | link time optimisation | left out |
 //! | 4 | does not compile to an object: `-E`, `-S`, `-fsyntax-only` | the command is refused |
 //! | 5 | where headers are: `-I` and its like | kept, and remembered |
-//! | 6 | everything else | kept |
+//! | 6 | passed on to other programs in a way that may name a file to write | the command is refused |
+//! | 7 | everything else | kept |
 
 use std::path::Path;
 
@@ -34,6 +35,9 @@ pub enum Refusal {
     /// An option would run another program.
     #[error("`{0}` would run a program or code that is not the compiler's")]
     RunsOther(String),
+    /// An option may name a file to write, in a way that is not told apart from harmless ones.
+    #[error("`{0}` may write a file")]
+    MayWrite(String),
     /// An option takes a value and none follows.
     #[error("`{0}` has no value")]
     NoValue(String),
@@ -99,6 +103,7 @@ enum Fate {
     Keep(usize),
     Drop(usize),
     Refuse,
+    MayWrite,
     NoObject,
     Search(SearchKind),
 }
@@ -150,6 +155,8 @@ const DROPPED_WITH_VALUE: &[&str] = &[
     "-serialize-diagnostics",
     "--serialize-diagnostics",
     "-index-store-path",
+    "-gen-cdb-fragment-path",
+    "-dependency-dot",
 ];
 /// Options that name an output or matter to the linker only, by how they begin.
 const DROPPED: &[&str] = &[
@@ -164,6 +171,13 @@ const DROPPED: &[&str] = &[
     "-MJ",
     "-save-temps",
     "--save-temps",
+    "-save-stats",
+    "--save-stats",
+    "--output=",
+    "--write-",
+    "-time",
+    "-fproc-stat-report",
+    "-fmodule-output",
     "-gsplit-dwarf",
     "-fdump-",
     "-fstack-usage",
@@ -219,7 +233,13 @@ const RUNS_OTHER: &[&str] = &[
     "--gcc-triple",
     "--offload",
     "-cc1",
+    "-fmodule-mapper",
 ];
+/// Options that hand others on, or name files to write, by how they begin.
+const MAY_WRITE: &[&str] = &["--for-assembler", "--for-linker", "--dump", "-header-include-file", "-split-dwarf-"];
+/// What an option of a compiler's inner parts has in its name when it names a file to write.
+const NAMES_A_FILE: &[&str] =
+    &["file", "output", "directory", "path", "dump", "dot-", "view-", "log", "trace", "stats"];
 
 fn begins(word: &str, with: &[&str]) -> bool {
     with.iter().any(|start| word.starts_with(start))
@@ -228,6 +248,9 @@ fn begins(word: &str, with: &[&str]) -> bool {
 fn fate(word: &str) -> Fate {
     if word.starts_with('@') || begins(word, RUNS_OTHER) {
         return Fate::Refuse;
+    }
+    if begins(word, MAY_WRITE) {
+        return Fate::MayWrite;
     }
     for kind in [SearchKind::Quote, SearchKind::System, SearchKind::After, SearchKind::Plain] {
         if word.starts_with(kind.flag()) {
@@ -268,6 +291,10 @@ pub fn sort(words: &[String], directory: &Path, source: &Path) -> Result<Argumen
             "-Xclang" | "-mllvm" | "-Xpreprocessor" | "-Xassembler" => {
                 let passed = value()?;
                 let list = std::slice::from_ref(passed);
+                let inner = matches!(word.as_str(), "-Xclang" | "-mllvm") && passed.starts_with('-');
+                if inner && NAMES_A_FILE.iter().any(|part| passed.contains(part)) {
+                    return Err(Refusal::MayWrite(passed.clone()));
+                }
                 let kept = if word == "-Xassembler" { assembler(list)? } else { preprocessor(list)? };
                 sorted.keep(kept.into_iter().flat_map(|passed| [word.clone(), passed]));
             }
@@ -275,6 +302,7 @@ pub fn sort(words: &[String], directory: &Path, source: &Path) -> Result<Argumen
             _ if word.starts_with("-Wa,") => sorted.keep(joined("-Wa", &assembler(&pieces(word))?)),
             _ => match fate(word) {
                 Fate::Refuse => return Err(Refusal::RunsOther(word.clone())),
+                Fate::MayWrite => return Err(Refusal::MayWrite(word.clone())),
                 Fate::NoObject => return Err(Refusal::NoObject(word.clone())),
                 Fate::Search(kind) => {
                     let joined = word.get(kind.flag().len()..).unwrap_or_default();
@@ -301,6 +329,9 @@ pub fn sort(words: &[String], directory: &Path, source: &Path) -> Result<Argumen
     if sorted.source.is_empty() {
         return Err(Refusal::NoSource);
     }
+    if let Some(root) = sorted.foreign_assembler() {
+        return Err(Refusal::RunsOther(root));
+    }
     if !compiles {
         return Err(Refusal::NoObject("no -c".to_owned()));
     }
@@ -310,6 +341,18 @@ pub fn sort(words: &[String], directory: &Path, source: &Path) -> Result<Argumen
 impl Arguments {
     fn keep(&mut self, words: impl IntoIterator<Item = String>) {
         self.list.extend(words.into_iter().map(Argument::Word));
+    }
+
+    /// A folder in which clang looks for a toolchain of which it would run the assembler.
+    fn foreign_assembler(&self) -> Option<String> {
+        let words = || {
+            self.list.iter().filter_map(|argument| match argument {
+                Argument::Word(word) => Some(word),
+                Argument::Search(..) | Argument::Source(_) => None,
+            })
+        };
+        let outside = words().any(|word| matches!(word.as_str(), "-no-integrated-as" | "-fno-integrated-as"));
+        words().find(|word| outside && word.starts_with("--sysroot")).cloned()
     }
 
     fn remember_prefix(&mut self, word: &str) {
@@ -350,6 +393,7 @@ fn preprocessor(pieces: &[String]) -> Result<Vec<String>, Refusal> {
             }
             _ => match fate(piece) {
                 Fate::Refuse => return Err(Refusal::RunsOther(piece.clone())),
+                Fate::MayWrite => return Err(Refusal::MayWrite(piece.clone())),
                 Fate::Drop(_) => {}
                 _ => kept.push(piece.clone()),
             },
@@ -358,17 +402,28 @@ fn preprocessor(pieces: &[String]) -> Result<Vec<String>, Refusal> {
     Ok(kept)
 }
 
-/// What may be passed to the assembler: no listings (`-a...`), no dependencies, no other output.
+/// What may be passed to the assembler: no listings (`-a...`), no dependencies, no other output. It takes one dash for
+/// two, unambiguous beginnings for names, and several letters behind one dash.
 fn assembler(pieces: &[String]) -> Result<Vec<String>, Refusal> {
+    const WITH_REST: [char; 6] = ['m', 'I', 'g', 'O', 'D', 'Q'];
+    const NAMES: [&str; 2] = ["nocpp", "no-pad-sections"];
     let mut kept = Vec::new();
     let mut rest = pieces.iter();
     while let Some(piece) = rest.next() {
-        match piece.as_str() {
-            "-o" | "--MD" => {
+        let name = piece.strip_prefix("--").or_else(|| piece.strip_prefix('-')).unwrap_or_default();
+        let letters = !piece.starts_with("--") && !name.starts_with(WITH_REST) && !NAMES.contains(&name);
+        match name {
+            _ if piece.starts_with('@') => return Err(Refusal::RunsOther(piece.clone())),
+            "o" | "MD" => {
                 rest.next();
             }
-            _ if piece.starts_with('@') => return Err(Refusal::RunsOther(piece.clone())),
-            _ if piece.starts_with("-a") || piece.starts_with("-o") || piece.starts_with("--MD") => {}
+            "M" if piece == "--M" => {
+                rest.next();
+            }
+            "alternate" => kept.push(piece.clone()),
+            _ if ["a", "MD=", "M="].iter().any(|start| name.starts_with(start)) => {}
+            _ if letters && name.starts_with('o') => {}
+            _ if letters && name.contains(['a', 'o', '=']) => return Err(Refusal::MayWrite(piece.clone())),
             _ => kept.push(piece.clone()),
         }
     }
@@ -416,6 +471,8 @@ mod tests {
             "--gcc-toolchain=/evil",
             "--prefix=/evil",
             "-cc1",
+            "-fmodule-mapper=|sh",
+            "-no-integrated-as --sysroot=/evil",
         ];
         for option in options {
             let refused = sorted(&format!("{option} -c a.c"));
@@ -430,6 +487,8 @@ mod tests {
         check("-MD -MF x.d -MT x -MQ y -MP -c a.c", "<a.c>");
         check("-save-temps=obj -fdump-tree-all -dumpdir x -gsplit-dwarf -fstack-usage -dA -c a.c", "<a.c>");
         check("-Wa,-aln=list,--noexecstack -Wa,-o,x -Wl,-z,now -c a.c", "-Wa,--noexecstack <a.c>");
+        check("-Wa,--al=list -Wa,-MD,x -Wa,--MD=x,-L -Wa,--M,x -Wa,-ox -c a.c", "-Wa,-L <a.c>");
+        check("--output=x --write-dependencies -time=x -save-stats=obj -c a.c", "<a.c>");
         check(
             "-Xclang -target-feature -Xassembler --noexecstack -c a.c",
             "-Xclang -target-feature -Xassembler --noexecstack <a.c>",
@@ -458,7 +517,28 @@ mod tests {
     }
 
     #[test]
-    fn case_6_values_stay_with_their_options() {
+    fn case_6_what_may_write_is_refused() {
+        let options = [
+            "-Wa,-La=list",
+            "-Wa,-Kox",
+            "--for-assembler=-a=list",
+            "-Xclang -header-include-file -Xclang x",
+            "-Xclang -stats-file=x",
+            "-mllvm -info-output-file=x",
+            "--dump=a",
+        ];
+        for option in options {
+            let refused = sorted(&format!("{option} -c a.c"));
+            assert!(matches!(refused, Err(Refusal::MayWrite(_))), "{option}: {refused:?}");
+        }
+        check(
+            "-mllvm -asan-stack=1 -Wa,-mtune=generic,-gdwarf-5 -c a.c",
+            "-mllvm -asan-stack=1 -Wa,-mtune=generic,-gdwarf-5 <a.c>",
+        );
+    }
+
+    #[test]
+    fn case_7_values_stay_with_their_options() {
         check("-include x.h -D -c -x c -c /build/a.c", "-include x.h -D -c -x c </build/a.c>");
     }
 

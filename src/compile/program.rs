@@ -61,7 +61,7 @@ fn file_name(word: &str) -> Option<&str> {
 }
 
 /// The absolute folders of `PATH`: a relative one would mean a folder of the workspace.
-fn search_path() -> Vec<PathBuf> {
+pub fn search_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).filter(|folder| folder.is_absolute()).collect()
 }

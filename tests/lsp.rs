@@ -153,6 +153,24 @@ fn a_cancelled_request_stops_its_work_while_all_workers_are_busy() {
 
 /// L10
 #[test]
+fn a_search_for_fixes_can_be_stopped() {
+    let engine = Script::new(|task, cancel| match task.document.text.as_str().contains("NON_STANDARD") {
+        true => stuck(cancel),
+        false => Ok(bad_lines(task)),
+    });
+    let begun = engine.begun.clone();
+    let mut client = Client::start(engine, json!({}));
+    open(&mut client, URI, "BAD\n");
+    assert_eq!(lines(&client.published_at(URI, 1)), [0]);
+    let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 3}});
+    let params = json!({"textDocument": {"uri": URI}, "range": range, "context": {"diagnostics": []}});
+    let id = client.ask("textDocument/codeAction", params);
+    client.until("a fix is tried", || begun.load(Ordering::SeqCst) == 2);
+    client.notify("$/cancelRequest", json!({"id": id}));
+    assert_eq!(client.answer(id).expect_err("it is cancelled")["code"], json!(-32800));
+}
+
+#[test]
 fn a_panic_in_a_worker_is_an_error_and_the_session_goes_on() {
     let engine = Script::new(|task, _| match task.document.text.as_str() {
         "panic\n" => panic!("the engine is broken"),

@@ -10,6 +10,7 @@ mod stack;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 use tower_lsp::lsp_types::*;
@@ -32,6 +33,8 @@ const MOST_TRIES: usize = 64;
 const MOST_TRIES_OF_C: usize = 10;
 /// When there is an action, more are not looked for as long.
 const MOST_TRIES_FOR_MORE: usize = 12;
+/// Nor is more time than this spent on one request, but for the compile that runs by then and the last resort.
+const MOST_TIME: Duration = Duration::from_secs(10);
 /// More actions than these for one finding confuse.
 const MOST_ACTIONS: usize = 4;
 /// The same instruction helps at many places; where it belongs is for the user to say.
@@ -75,7 +78,7 @@ pub fn code_actions(
     let Some(verdict) = unit.last.as_ref().filter(|_| unit.freshness(document.version) == Freshness::Fresh) else {
         return Ok(None);
     };
-    let prover = Prover { snapshot, document, unit, verdict };
+    let prover = Prover { snapshot, document, unit, verdict, deadline: Instant::now() + MOST_TIME };
     let mut actions = Vec::new();
     let mut titles = Vec::new();
     for finding in &verdict.report.findings {
@@ -127,6 +130,7 @@ struct Prover<'a> {
     document: &'a Arc<Document>,
     unit: &'a Unit,
     verdict: &'a Verdict,
+    deadline: Instant,
 }
 
 impl Prover<'_> {
@@ -149,7 +153,8 @@ impl Prover<'_> {
         let mut done: Vec<String> = Vec::new();
         for fix in fixes(case) {
             cancel.check()?;
-            if offered == MOST_ACTIONS {
+            let late = Instant::now() >= self.deadline;
+            if offered == MOST_ACTIONS || (late && offered > 0) {
                 break;
             }
             let what = fix.title.split(" before ").next().unwrap_or_default();
@@ -157,7 +162,7 @@ impl Prover<'_> {
             let known = titles.iter().any(|title| title.eq_ignore_ascii_case(&fix.title));
             // Of many ways to do the same only the first one that works is of use. What is always possible is tried
             // although the search was long.
-            if known || again >= MOST_PLACES || (tries == 0 && !fix.last_resort) {
+            if known || again >= MOST_PLACES || ((tries == 0 || late) && !fix.last_resort) {
                 continue;
             }
             tries = tries.saturating_sub(1);

@@ -120,7 +120,7 @@ impl Speaker<'_> {
         let act = self.act(step);
         match (step.kind, step.bytes) {
             (StepKind::Missing, _) if step.to.is_some() => ("something may be missing", ""),
-            (StepKind::Missing, _) => (act, " on the other"),
+            (StepKind::Missing, _) => (act, " on this path"),
             (StepKind::Misplaced, _) => (act, " from the slot of another register"),
             (_, 0) if step.to.is_some() => (act, ", which does not add up"),
             (_, 0) => (act, ""),

@@ -104,7 +104,7 @@ pub struct Options {
     /// Print the way to each finding
     #[arg(long)]
     pub backtrace: bool,
-    /// Print statistics
+    /// Print statistics (how much orcls has read; objtool counts its own tables)
     #[arg(long)]
     pub stats: bool,
     /// Print section addresses beside symbols

@@ -6,6 +6,9 @@
 use crate::image::{ElfImage, Store};
 use crate::kernel::Kernel;
 
+/// The release of an object that has nothing that tells releases apart.
+pub const ASSUMED: Kernel = Kernel::V6_12;
+
 /// The release, and the evidence in words.
 pub fn detect(store: &dyn Store, image: &ElfImage) -> (Kernel, String) {
     let has = |name: &str| image.section_by_name(name).is_some();
@@ -52,7 +55,7 @@ pub fn detect(store: &dyn Store, image: &ElfImage) -> (Kernel, String) {
             return told(Kernel::V6_12, &format!("{name} (6.1 is possible too)"));
         }
     }
-    (Kernel::V6_12, "assumed: the object has nothing that tells releases apart".to_owned())
+    (ASSUMED, "assumed: the object has nothing that tells releases apart".to_owned())
 }
 
 /// A function hint's type and register are different in each release.

@@ -445,6 +445,16 @@ pub struct ObjtoolLine {
     pub text: String,
 }
 
+impl fmt::Display for ObjtoolLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        write!(f, "{level}: objtool: {}", self.text)
+    }
+}
+
 /// Why a step stands on the way to a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum StepKind {

@@ -46,6 +46,7 @@ pub const EM_X86_64: u16 = 62;
 pub(crate) const SHT_SYMTAB: u32 = 2;
 pub(crate) const SHT_RELA: u32 = 4;
 pub(crate) const SHT_NOBITS: u32 = 8;
+pub(crate) const SHT_GROUP: u32 = 17;
 pub(crate) const SHT_SYMTAB_SHNDX: u32 = 18;
 pub(crate) const SHN_LORESERVE: u16 = 0xff00;
 pub(crate) const SHN_XINDEX: u16 = 0xffff;
@@ -69,6 +70,12 @@ pub enum LoadError {
     Machine(u16),
     #[error("{0} is larger than 4 GiB")]
     TooLarge(String),
+    #[error("broken ELF tables: symbol `{name}` is in section {section}, which does not exist")]
+    SymbolWithoutSection { name: String, section: u32 },
+    #[error("broken ELF tables: {relocs} belongs to section {section}, which does not exist")]
+    RelocsWithoutSection { relocs: String, section: u32 },
+    #[error("broken ELF tables: a relocation in {relocs} names symbol {symbol}, which does not exist")]
+    RelocWithoutSymbol { relocs: String, symbol: u32 },
     #[error("broken ELF tables: {0}")]
     Broken(String),
 }
@@ -315,6 +322,13 @@ impl ElfImage {
             && !self.sections().any(|(_, section)| section.name.starts_with(".discard."))
     }
 
+    /// The first section group whose signature is a symbol that does not exist.
+    pub fn group_without_symbol(&self) -> Option<&Section> {
+        let is_group = |section: &Section| section.kind == SHT_GROUP && Some(SectionId(section.link)) == self.symtab;
+        let found = self.sections().find(|(_, s)| is_group(s) && s.info as usize >= self.symbols.len());
+        found.map(|(_, section)| section)
+    }
+
     /// The symbol with this id; the null symbol for an id of another object.
     pub fn symbol(&self, id: SymbolId) -> &Symbol {
         static NULL: Symbol =
@@ -428,10 +442,11 @@ impl ElfImage {
                 SHN_LORESERVE.. => 0,
                 index => u32::from(index),
             };
-            if section as usize >= n_sections {
-                return Err(LoadError::Broken(format!("symbol {i} is in section {section}, which does not exist")));
-            }
             let name = entry.st_name.get(LE);
+            if section as usize >= n_sections {
+                let name = string_at(&self.names, name).to_owned();
+                return Err(LoadError::SymbolWithoutSection { name, section });
+            }
             names_left.take(string_at(&self.names, name).len() as u64)?;
             self.symbols.push(Symbol {
                 name,
@@ -452,20 +467,21 @@ impl ElfImage {
         Ok(())
     }
 
-    /// Relocations of debug sections stay in the file: the source map reads them when a line is asked for.
+    /// Relocations of debug sections stay in the file: the source map reads them when a line is asked for. Of several
+    /// errors the first one in the file is returned.
     fn read_relocs(&mut self, store: &dyn Store) -> Result<(), LoadError> {
         let mut left = Allowance::of("the relocation sections", store);
         let mut wanted = Vec::new();
+        let mut missing = None;
         for i in 1..self.sections.len() {
             let (kind, base) = (self.sections[i].kind, self.sections[i].info as usize);
             if kind != SHT_RELA || base == 0 {
                 continue;
             }
             let Some(name) = self.sections.get(base).map(|s| s.name.clone()) else {
-                return Err(LoadError::Broken(format!(
-                    "can't find base section for reloc section {}",
-                    self.sections[i].name
-                )));
+                let Section { name, info, .. } = &self.sections[i];
+                missing = Some(LoadError::RelocsWithoutSection { relocs: name.clone(), section: *info });
+                break;
             };
             self.sections[base].rela = Some(SectionId::from_index(i));
             if !name.starts_with(".debug_") {
@@ -485,7 +501,7 @@ impl ElfImage {
             let (base, relocs) = relocs?;
             self.sections[base].relocs = relocs;
         }
-        Ok(())
+        missing.map_or(Ok(()), Err)
     }
 
     /// Reads the relocation section `id`, in file order.
@@ -523,10 +539,7 @@ impl ElfImage {
                 let info = entry.r_info.get(LE);
                 let symbol = (info >> 32) as u32;
                 if symbol as usize >= self.symbols.len().max(1) {
-                    return Err(LoadError::Broken(format!(
-                        "can't find reloc entry symbol {symbol} for {}",
-                        section.name
-                    )));
+                    return Err(LoadError::RelocWithoutSymbol { relocs: section.name.clone(), symbol });
                 }
                 let reloc = Reloc {
                     offset: entry.r_offset.get(LE),

@@ -78,7 +78,7 @@ pub struct Options {
     #[arg(long)]
     pub fineibt: bool,
     /// Apply hacks: jump_label, noinstr, skylake (all without a value)
-    #[arg(long, short = 'h', value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "jump_label,noinstr,skylake")]
+    #[arg(long, short = 'h', value_name = "LIST", num_args = 0..=1, require_equals = true, default_missing_value = "jump_label,noinstr,skylake", value_parser = hacks)]
     pub hacks: Vec<String>,
     /// Annotate static calls
     #[arg(long, short = 't')]
@@ -104,7 +104,7 @@ pub struct Options {
     /// Print the way to each finding
     #[arg(long)]
     pub backtrace: bool,
-    /// Print statistics
+    /// Print statistics (how much orcls has read; objtool counts its own tables)
     #[arg(long)]
     pub stats: bool,
     /// Print section addresses beside symbols
@@ -116,6 +116,16 @@ pub struct Options {
     /// Print how the state changes along a function
     #[arg(long, value_name = "FUNC")]
     pub trace: Option<String>,
+}
+
+/// objtool refuses a value of `--hacks` that has no word it knows.
+fn hacks(value: &str) -> Result<String, String> {
+    let mut hacks = Hacks::default();
+    hacks.add(value);
+    match hacks == Hacks::default() {
+        true => Err("no hack that objtool knows: jump_label, noinstr, skylake".to_owned()),
+        false => Ok(value.to_owned()),
+    }
 }
 
 impl Options {
@@ -243,6 +253,15 @@ mod tests {
                      --static-call --uaccess --no-unreachable --noabs --link --module --werror --prefix=16 --trace=foo";
         let options = Line::try_parse_from(words.split_whitespace()).unwrap().options;
         assert_eq!(options.to_string(), words.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+
+    #[test]
+    fn hacks_that_objtool_does_not_know_are_refused() {
+        let hacks = |words: &str| Line::try_parse_from(words.split_whitespace()).map(|line| line.options.hacks).ok();
+        assert_eq!(hacks("--hacks=bogus"), None);
+        assert_eq!(hacks("--hacks="), None);
+        assert_eq!(hacks("--hacks=bogus,noinstr"), Some(vec!["bogus,noinstr".to_owned()]));
+        assert_eq!(hacks("--hacks"), Some(vec!["jump_label,noinstr,skylake".to_owned()]));
     }
 
     #[track_caller]

@@ -4,10 +4,10 @@
 //! Reads like: the message catalogue of the releases; the words are objtool's interface, which scripts match.
 
 use crate::decode::InsnTable;
-use crate::finding::{Fault, Mismatch};
+use crate::finding::{Fault, Level, Mismatch, ObjtoolLine};
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
-use crate::image::ElfImage;
-use crate::kernel::rules::Rules;
+use crate::image::{ElfImage, LoadError};
+use crate::kernel::rules::{FatalStyle, Rules};
 use crate::options::Options;
 use crate::symbols::Symbols;
 
@@ -193,6 +193,26 @@ impl Naming<'_> {
             _ => return None,
         })
     }
+}
+
+/// What objtool says of an object that it can not read; `None` where it leaves the words to its ELF library.
+pub fn unreadable(error: &LoadError, rules: &Rules) -> Option<ObjtoolLine> {
+    let text = match error {
+        LoadError::SymbolWithoutSection { name, .. } => format!("couldn't find section for symbol {name}"),
+        LoadError::RelocsWithoutSection { relocs, .. } => {
+            format!("can't find base section for reloc section {relocs}")
+        }
+        // objtool prints the number as a signed one.
+        LoadError::RelocWithoutSymbol { relocs, symbol } => {
+            format!("can't find reloc entry symbol {} for {relocs}", *symbol as i32)
+        }
+        _ => return None,
+    };
+    let level = match rules.fatal {
+        FatalStyle::Warning => Level::Warning,
+        FatalStyle::Error => Level::Error,
+    };
+    Some(ObjtoolLine { level, text })
 }
 
 fn mismatch_text(mismatch: &Mismatch) -> String {

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use orcls::image::ElfImage;
 use serde_json::Value;
 
 /// Pushes and returns: line 5 is wrong.
@@ -367,6 +368,7 @@ fn objtools_own_flags_are_accepted() {
     assert_ne!(run.status, Some(2), "{}", run.stderr);
     let unknown = folder.run(&["check", "--no-such-flag", "clean.o"]);
     assert_eq!(unknown.status, Some(2));
+    assert_eq!(folder.run(&["check", "--hacks=bogus", "clean.o"]).status, Some(2));
     let help = folder.run(&["check", "--help"]);
     assert_eq!(help.status, Some(0));
     assert!(help.stdout.contains("--retpoline") && help.stdout.contains("--build-dir"));
@@ -615,6 +617,40 @@ fn orc_show_prints_objtools_table() {
     assert_eq!((none.status, none.stdout.as_str()), (Some(0), ""));
     let diff = folder.run(&["orc", "diff", "--kernel", "6.12", "clean.o"]);
     assert_eq!(diff.status, Some(2));
+}
+
+#[test]
+fn tables_that_objtool_cannot_read_are_refused_in_its_words() {
+    let folder = Folder::new();
+    let source = "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\tcall g\n\tret\n\t.size f, . - f\n";
+    let whole = fs::read(folder.assemble("whole.S", source)).unwrap();
+    let image = ElfImage::read(&whole).unwrap();
+    let (f, _) = image.symbols().find(|&(id, _)| image.symbol_name(id) == "f").unwrap();
+    let symbol = image.section(image.symtab.unwrap()).file_offset as usize + 24 * f.index();
+    let text = image.section(image.section_by_name(".text").unwrap());
+    let entry = image.section(text.rela.unwrap()).file_offset as usize;
+    let headers = u64::from_le_bytes(whole[40..48].try_into().unwrap()) as usize;
+    let header = headers + 64 * text.rela.unwrap().index();
+    let relocs = (entry + 12, 0xffff_fff0_u32, "can't find reloc entry symbol -16 for .rela.text");
+    let section = (symbol + 6, 0x7777, "couldn't find section for symbol f");
+    let base = (header + 44, 0x7777, "can't find base section for reloc section .rela.text");
+    let mut torn = Vec::new();
+    // Symbols are read before relocations: of two errors this one is told.
+    for (cases, words) in
+        [(&[relocs][..], relocs.2), (&[section], section.2), (&[base], base.2), (&[relocs, section], section.2)]
+    {
+        torn.clone_from(&whole);
+        for &(at, value, _) in cases {
+            let size = if value > 0xffff { 4 } else { 2 };
+            torn[at..at + size].copy_from_slice(&value.to_le_bytes()[..size]);
+        }
+        folder.write("torn.o", &torn);
+        for (kernel, level) in [("6.1", "warning"), ("6.12", "warning"), ("7.3", "error")] {
+            let run = folder.run(&["check", "--format", "objtool", "--kernel", kernel, "--stackval", "torn.o"]);
+            assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+            assert_eq!(run.stderr, format!("torn.o: {level}: objtool: {words}\n"));
+        }
+    }
 }
 
 #[test]

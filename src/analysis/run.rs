@@ -73,6 +73,10 @@ pub(super) fn run(
             let fault = Fault::BadObject { text: "no .symtab".to_owned() };
             ledger.plain(&naming, Weight::Fatal, fault, None, None);
         }
+        if let Some(group) = image.group_without_symbol().filter(|_| rules.symtab_required) {
+            let fault = Fault::BadObject { text: format!("{}: can't find SHT_GROUP signature symbol", group.name) };
+            ledger.plain(&naming, Weight::Fatal, fault, None, None);
+        }
         if linked && !config.options.link {
             let (weight, text) = match rules.fatal {
                 FatalStyle::Warning => (Weight::Error, "Linked object detected, forcing --link"),

@@ -3,13 +3,15 @@
 //! In: what the walk visited.  Out: unreachable instructions, and callees that seem never to return.
 //! Reads like: `validate_reachable_instructions` and `ignore_unreachable_insn` in `tools/objtool/check.c`.
 
+use std::ops::Range;
+
 use rustc_hash::FxHashSet;
 
 use crate::decode::Kind;
 use crate::finding::Fault;
 use crate::flow::Flags;
 use crate::follow::{CfiMap, Input};
-use crate::ids::{InsnId, SymbolId};
+use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::kernel::rules::UnreachableReport;
 use crate::ledger::{Ledger, Weight};
 
@@ -18,6 +20,8 @@ struct Search<'a> {
     reached: &'a CfiMap,
     /// Cold parts that only dropped code jumps to.
     ignored: FxHashSet<SymbolId>,
+    /// What was found of code between symbols, and for which code it holds.
+    settled: Option<(SectionId, Range<u64>, bool)>,
 }
 
 /// Reports code that no path reached. How many findings objtool counts.
@@ -25,7 +29,7 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
     if input.flow.unreachables_ignored {
         return 0;
     }
-    let mut search = Search { input, reached, ignored: FxHashSet::default() };
+    let mut search = Search { input, reached, ignored: FxHashSet::default(), settled: None };
     let mut counted = 0;
     for index in 0..input.insns.n_real() {
         let id = InsnId::from_index(index);
@@ -102,23 +106,38 @@ impl Search<'_> {
         false
     }
 
-    /// Whether the code lies between symbols, up to code that a path reaches.
+    /// Whether the code lies between symbols, up to code that a path reaches. All code up to where the search ends has
+    /// the same answer, so none is searched twice.
     fn in_hole(&mut self, id: InsnId) -> bool {
-        let Input { flow, insns, symbols, image, rules, .. } = *self.input;
+        let Input { insns, symbols, rules, .. } = *self.input;
         let at = insns.loc(id);
+        if let Some((section, range, leads_on)) = &self.settled
+            && *section == at.section
+            && range.contains(&at.offset)
+        {
+            return *leads_on;
+        }
         let size = match symbols.hole(at.section, at.offset, rules) {
             Some(0) => return false,
             None => return true,
             Some(size) => size,
         };
-        let end = at.offset.saturating_add(size);
+        let (until, leads_on) = self.search_hole(id, at.offset.saturating_add(size));
+        self.settled = Some((at.section, at.offset..until, leads_on));
+        leads_on
+    }
+
+    /// Where the search from `id` to the hole's end stops, and whether at code that a path reaches.
+    fn search_hole(&mut self, id: InsnId, end: u64) -> (u64, bool) {
+        let Input { flow, insns, symbols, image, .. } = *self.input;
         let mut next = insns.next_in_section(id);
         while let Some(insn) = next {
+            let offset = u64::from(insns.get(insn).offset);
             if self.reached.id(insn).is_some() {
-                return true;
+                return (offset.min(end), true);
             }
-            if u64::from(insns.get(insn).offset) >= end {
-                break;
+            if offset >= end {
+                return (end, false);
             }
             let target = flow.jump_target(insn).and_then(|target| flow.function(symbols, target));
             if let Some(function) = target
@@ -128,6 +147,6 @@ impl Search<'_> {
             }
             next = insns.next_in_section(insn);
         }
-        false
+        (end, false)
     }
 }

@@ -19,7 +19,7 @@ use super::sources::Sources;
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::Policy;
 use crate::baseline::Baseline;
-use crate::finding::{Code, Finding, Level};
+use crate::finding::{Code, Finding};
 use crate::report::findings::ReportedGap;
 use crate::report::{self, Report, ReportedFinding, macros, statements};
 
@@ -229,11 +229,7 @@ fn print_objtool(object: &Object, shown: &[bool]) -> Printed {
         }
     }
     for line in object.analysis.lines.iter().filter(|line| !unwanted.contains(&&line.text)) {
-        let level = match line.level {
-            Level::Warning => "warning",
-            Level::Error => "error",
-        };
-        printed.text.push_str(&format!("{}: {level}: objtool: {}\n", object.name, line.text));
+        printed.text.push_str(&format!("{}: {line}\n", object.name));
     }
     printed.text.push_str(&detail(object, &object.analysis.options));
     printed

@@ -15,11 +15,11 @@ use crate::analysis::{self, Analysis, Config, Policy};
 use crate::build::{Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile};
-use crate::image::{ElfImage, FileStore, Store};
+use crate::image::{ElfImage, FileStore, LoadError, Store};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::source_map::Lines;
-use crate::{detect, guess};
+use crate::{detect, guess, wording};
 
 /// Options that all analysing commands share.
 #[derive(Args)]
@@ -70,9 +70,9 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    fn read(name: String, store: Arc<dyn Store>) -> Result<Opened, String> {
+    fn read(name: String, store: Arc<dyn Store>) -> Result<Opened, LoadError> {
         let start = Instant::now();
-        let image = ElfImage::read(store.as_ref()).map_err(|error| format!("{name}: {error}"))?;
+        let image = ElfImage::read(store.as_ref())?;
         Ok(Opened { name, store, image, read: start.elapsed() })
     }
 }
@@ -89,6 +89,11 @@ pub(crate) struct Object {
     pub flags_from: String,
     /// What the build checks and the object alone cannot decide.
     pub undecided: Vec<String>,
+}
+
+fn stored(input: &Input) -> Result<Arc<dyn Store>, String> {
+    let store = FileStore::open(&input.path).map_err(|error| format!("{}: cannot open: {error}", input.name()))?;
+    Ok(Arc::new(store))
 }
 
 /// Judges objects one by one; shared by all threads.
@@ -129,17 +134,20 @@ impl<'a> Judge<'a> {
 
     /// The release that the user chose, that the build is of, or that the object shows.
     pub fn kernel(&self, input: &Input, object: &Opened) -> Kernel {
-        match (self.rules.kernel, self.finder.flags(&input.path).kernel) {
-            (KernelChoice::Fixed(kernel), _) | (KernelChoice::Auto, Some((kernel, _))) => kernel,
-            (KernelChoice::Auto, None) => detect::detect(object.store.as_ref(), &object.image).0,
+        self.named_kernel(input).unwrap_or_else(|| detect::detect(object.store.as_ref(), &object.image).0)
+    }
+
+    /// The release that the user chose or that the build is of.
+    fn named_kernel(&self, input: &Input) -> Option<Kernel> {
+        match self.rules.kernel {
+            KernelChoice::Fixed(kernel) => Some(kernel),
+            KernelChoice::Auto => self.finder.flags(&input.path).kernel.map(|(kernel, _)| kernel),
         }
     }
 
     /// Reads the object without judging it.
     pub fn open(&self, input: &Input) -> Result<Opened, String> {
-        let name = input.name();
-        let store = FileStore::open(&input.path).map_err(|error| format!("{name}: cannot open: {error}"))?;
-        Opened::read(name, Arc::new(store))
+        Opened::read(input.name(), stored(input)?).map_err(|error| format!("{}: {error}", input.name()))
     }
 
     /// Analyses the object, or what the source compiles to.
@@ -156,8 +164,9 @@ impl<'a> Judge<'a> {
         if !input.named && (is_unchecked || inputs::is_foreign(&input.path)) {
             return Judged::Skipped;
         }
-        let opened = match self.open(input) {
-            Ok(opened) => opened,
+        let opened = match stored(input).map(|store| Opened::read(input.name(), store)) {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => return self.unreadable(input, &error),
             Err(why) => return Judged::Failed(why),
         };
         if let Some(words) = self.refused(input, &opened) {
@@ -166,6 +175,15 @@ impl<'a> Judge<'a> {
         match self.analyse(opened, input, build) {
             Ok(object) => Judged::Analysed(Box::new(object)),
             Err(why) => Judged::Failed(why),
+        }
+    }
+
+    /// An object that cannot be read shows no release, so what the user or the build says has to do.
+    fn unreadable(&self, input: &Input, error: &LoadError) -> Judged {
+        let kernel = self.named_kernel(input).unwrap_or(detect::ASSUMED);
+        match wording::unreadable(error, kernel.rules()) {
+            Some(line) => Judged::Refused(format!("{}: {line}", input.name())),
+            None => Judged::Failed(format!("{}: {error}", input.name())),
         }
     }
 
@@ -198,7 +216,7 @@ impl<'a> Judge<'a> {
             CompileError::Rejected { words, .. } => format!("it does not compile\n{}", words.trim_end()),
             other => other.to_string(),
         })?;
-        let opened = Opened::read(input.name(), Arc::new(compiled.object))?;
+        let opened = Opened::read(input.name(), Arc::new(compiled.object)).map_err(|error| error.to_string())?;
         let object = Input { path: build.object.clone(), named: true };
         self.analyse(opened, &object, build.flags)
     }

@@ -18,6 +18,13 @@ pub fn objects() -> Vec<(&'static str, Vec<u8>)> {
         ("a long chain of functions", assembled(&chained_functions())),
         ("many returns from interrupts", assembled(&interrupt_returns())),
         (
+            "much code between symbols of a linked object",
+            assembled(
+                ".file \"a.c\"\n.file \"b.c\"\n.type f,@function\nf: ret\n.size f,.-f\n.rept 200000\n inc %eax\n .endr\n\
+                 .type g,@function\ng: ret\n.size g,.-g",
+            ),
+        ),
+        (
             "much on the stack",
             assembled(
                 ".type f,@function\nf: .rept 40000\n push %rbp\n sub $0x7fffffff,%rsp\n .endr\n ret\n.size f,.-f",

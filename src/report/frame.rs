@@ -93,7 +93,8 @@ mod tests {
     fn check(change: impl FnOnce(&mut CfiState), expected: expect_test::Expect) {
         let mut state = CfiState::function_entry(2);
         change(&mut state);
-        expected.assert_eq(&draw(&state));
+        // A line at the margin, so that the margin of the drawing counts.
+        expected.assert_eq(&format!("frame:\n{}", draw(&state)));
     }
 
     #[test]
@@ -101,6 +102,7 @@ mod tests {
         check(
             |_| {},
             expect![[r#"
+                frame:
                    cfa |  caller's frame  |
                        +------------------+
                     -8 |  return address  |  <- rsp
@@ -119,6 +121,7 @@ mod tests {
         check(
             frame,
             expect![[r#"
+                frame:
                    cfa |  caller's frame  |
                        +------------------+
                     -8 |  return address  |
@@ -132,6 +135,8 @@ mod tests {
 
     #[test]
     fn without_a_cfa_there_is_no_frame() {
-        check(|s| s.cfa = Rule::UNDEFINED, expect![[""]]);
+        check(|s| s.cfa = Rule::UNDEFINED, expect![[r#"
+            frame:
+        "#]]);
     }
 }

@@ -135,8 +135,11 @@ mod tests {
 
     #[test]
     fn without_a_cfa_there_is_no_frame() {
-        check(|s| s.cfa = Rule::UNDEFINED, expect![[r#"
+        check(
+            |s| s.cfa = Rule::UNDEFINED,
+            expect![[r#"
             frame:
-        "#]]);
+        "#]],
+        );
     }
 }

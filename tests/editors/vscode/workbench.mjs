@@ -25,21 +25,21 @@ export class Workbench {
     await this.page.locator('.editor-instance .view-lines .view-line').first().waitFor();
   }
 
-  /** Puts the cursor on a line, from 1. */
+  /** Puts the cursor on a line of the text, from 1. A panel beside the text that was clicked in may still have the focus. */
   line(number) {
-    return this.pick('Control+G', `:${number}`, '');
+    return this.pick(['Control+1', 'Control+G'], `:${number}`, /^(?!.*text editor first)/);
   }
 
   /**
-   * Opens the quick input by a key, types into it, and takes the entry with that text. A workbench that is still starting takes
+   * Opens the quick input by a key or several, types into it, and takes the entry with that text. A workbench that is still starting takes
    * the focus, and with it closes the input, and does not list every command yet: then it is opened once more.
    */
-  async pick(key, text, entry) {
+  async pick(keys, text, entry) {
     const widget = this.page.locator('.quick-input-widget'), input = widget.locator('input[type=text]');
     const chosen = this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: entry });
     await this.until(`"${text}" in the quick input`, async () => {
       try {
-        await this.page.keyboard.press(key);
+        for (const key of [keys].flat()) await this.page.keyboard.press(key);
         await input.waitFor({ timeout: 5000 });
         await input.fill(text, { timeout: 5000 });
         // Files of a large tree take a while to be found.

@@ -6,11 +6,13 @@
 mod idle;
 mod intern;
 pub mod op;
+mod registers;
 mod step;
 
 pub use idle::{Demands, Facts};
 pub use intern::Interner;
 pub use op::{Dest, Source, StackOp};
+pub use registers::Registers;
 pub use step::{Context, StepFault, apply};
 
 /// Number of registers that a state tracks: 16 general ones and the return address.
@@ -95,9 +97,9 @@ impl Rule {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CfiState {
     /// Where the caller's value of each register is saved.
-    pub regs: [Rule; N_REGS],
+    pub regs: Registers,
     /// What each register holds, as far as it is relative to the CFA or the top of a swizzled stack.
-    pub vals: [Rule; N_REGS],
+    pub vals: Registers,
     /// How to compute the CFA.
     pub cfa: Rule,
     /// Bytes between the CFA and the stack pointer, as far as known.
@@ -124,8 +126,8 @@ impl CfiState {
     /// Nothing is known: where a walk from a hint starts.
     pub fn initial() -> CfiState {
         CfiState {
-            regs: [Rule::UNDEFINED; N_REGS],
-            vals: [Rule::UNDEFINED; N_REGS],
+            regs: Registers::UNDEFINED,
+            vals: Registers::UNDEFINED,
             cfa: Rule::UNDEFINED,
             stack_size: 0,
             drap_reg: Base::UNDEFINED,
@@ -143,7 +145,7 @@ impl CfiState {
     pub fn function_entry(call_kind: u8) -> CfiState {
         let mut state = CfiState::initial();
         state.cfa = Rule::new(Base::SP, 8);
-        state.regs[16] = Rule::new(Base::CFA, -8);
+        state.regs.set(Base::RA, Rule::new(Base::CFA, -8));
         state.stack_size = 8;
         state.kind = call_kind;
         state
@@ -151,21 +153,20 @@ impl CfiState {
 
     /// Where the caller's value of a register is saved.
     pub fn reg(&self, base: Base) -> Rule {
-        base.index().map_or(Rule::UNDEFINED, |i| self.regs[i])
+        self.regs.get(base)
     }
 
     /// What a register holds.
     pub fn val(&self, base: Base) -> Rule {
-        base.index().map_or(Rule::UNDEFINED, |i| self.vals[i])
+        self.vals.get(base)
     }
 
     /// Whether a return from here would not find the frame as the function's entry left it.
     pub fn frame_modified(&self) -> bool {
-        let saved = |i: usize| if i == 16 { Rule::new(Base::CFA, -8) } else { Rule::UNDEFINED };
         self.cfa != Rule::new(Base::SP, 8)
             || self.drap
             || self.stack_size != 8
-            || self.regs.iter().enumerate().any(|(i, &rule)| rule != saved(i))
+            || self.regs != CfiState::function_entry(self.kind).regs
     }
 
     /// Whether a frame pointer is set up, with it and the return address saved where they belong.

@@ -27,11 +27,11 @@ impl Facts {
     /// Of a state.
     pub fn of(state: &CfiState) -> Facts {
         let mut facts = 0;
-        for (i, value) in state.vals.iter().enumerate() {
-            facts |= u32::from(value.base != Base::CFA) << i;
+        for (register, value) in state.vals.iter() {
+            facts |= u32::from(value.base != Base::CFA) << register.0;
         }
-        let saved = |i: usize| !matters(Base::reg(i as u8)) && state.regs[i] != Rule::UNDEFINED;
-        if matches!(state.cfa.base, Base::SP | Base::BP) && !state.drap && !(0..state.regs.len()).any(saved) {
+        let saved = |(register, rule)| !matters(register) && rule != Rule::UNDEFINED;
+        if matches!(state.cfa.base, Base::SP | Base::BP) && !state.drap && !state.regs.iter().any(saved) {
             facts |= ORDINARY;
         }
         Facts(facts)

@@ -11,10 +11,10 @@ use crate::ids::CfiId;
 #[derive(Clone, Debug, Default)]
 pub struct Interner {
     states: Vec<CfiState>,
-    /// By state.
-    facts: Vec<Facts>,
-    /// By hash; of states that have the same, the later ones are behind it.
-    ids: FxHashMap<u64, CfiId>,
+    /// By state: its hash, and what is known of it.
+    known: Vec<(u64, Facts)>,
+    /// Positions by hash; of states that have the same, the later ones are behind it.
+    positions: FxHashMap<u64, u32>,
     first: u32,
 }
 
@@ -37,18 +37,33 @@ impl Interner {
 
     /// The id of a state.
     pub fn intern(&mut self, state: CfiState) -> CfiId {
-        let mut hash = hash_of(&state);
-        while let Some(&id) = self.ids.get(&hash) {
-            if self.states[self.index(id)] == state {
-                return id;
+        let hash = hash_of(&state);
+        self.place(state, hash, None)
+    }
+
+    /// Takes in the states of another one. Their ids here, in the order of those there.
+    pub fn adopt(&mut self, other: Interner) -> Vec<CfiId> {
+        if self.states.is_empty() {
+            *self = Interner { first: self.first, ..other };
+            return (self.first..).take(self.states.len()).map(CfiId).collect();
+        }
+        let states = other.states.into_iter().zip(other.known);
+        states.map(|(state, (hash, facts))| self.place(state, hash, Some(facts))).collect()
+    }
+
+    fn place(&mut self, state: CfiState, first_hash: u64, facts: Option<Facts>) -> CfiId {
+        let mut hash = first_hash;
+        while let Some(&position) = self.positions.get(&hash) {
+            if self.states[position as usize] == state {
+                return CfiId(self.first + position);
             }
             hash = hash.wrapping_add(1);
         }
-        let id = CfiId(self.first + self.states.len() as u32);
-        self.facts.push(Facts::of(&state));
+        let position = self.states.len() as u32;
+        self.known.push((first_hash, facts.unwrap_or_else(|| Facts::of(&state))));
         self.states.push(state);
-        self.ids.insert(hash, id);
-        id
+        self.positions.insert(hash, position);
+        CfiId(self.first + position)
     }
 
     /// The state.
@@ -58,7 +73,7 @@ impl Interner {
 
     /// What is known of the state.
     pub fn facts(&self, id: CfiId) -> Facts {
-        self.facts[self.index(id)]
+        self.known[self.index(id)].1
     }
 
     /// All states, in the order of their ids.

@@ -16,7 +16,7 @@
 //! | 7 | `*(reg + n) = reg` | a: the DRAP register; b: with DRAP; c: relative to the CFA's base; d: relative to rsp; e: a stack swizzle |
 //! | 8 | `pop` to memory | the size |
 
-use super::{Base, CfiState, Dest, N_REGS, Rule, Source, StackOp};
+use super::{Base, CfiState, Dest, Rule, Source, StackOp};
 use crate::kernel::rules::Rules;
 
 /// What besides the state an operation's effect depends on.
@@ -92,12 +92,12 @@ fn case_1_move(state: &mut CfiState, d: Base, s: Base, rules: &Rules) {
         state.bp_scratch = false;
     } else if s == Base::SP && d == Base::BP && state.drap {
         // Case 1.b
-        set(&mut state.regs, Base::BP, Rule::new(Base::BP, state.stack_size.wrapping_neg()));
+        state.regs.set(Base::BP, Rule::new(Base::BP, state.stack_size.wrapping_neg()));
         state.bp_scratch = false;
     } else if s == Base::SP && cfa.base == Base::SP {
         // Case 1.c
         let value = Rule::new(Base::CFA, state.stack_size.wrapping_neg());
-        set(&mut state.vals, d, value);
+        state.vals.set(d, value);
     } else if s == Base::BP && d == Base::SP && (cfa.base == Base::BP || cfa.base == state.drap_reg) {
         // Case 1.d
         state.stack_size = state.reg(Base::BP).offset.wrapping_neg();
@@ -109,7 +109,7 @@ fn case_1_move(state: &mut CfiState, d: Base, s: Base, rules: &Rules) {
     } else if rules.vals_copied && state.val(s).base == Base::CFA {
         // Case 1.i
         let value = state.val(s);
-        set(&mut state.vals, d, value);
+        state.vals.set(d, value);
     }
 }
 
@@ -144,7 +144,7 @@ fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context)
         // Case 2.c
         state.drap_reg = d;
         let value = Rule::new(Base::CFA, n.wrapping_sub(state.stack_size));
-        set(&mut state.vals, d, value);
+        state.vals.set(d, value);
     } else if state.drap && d == Base::SP && s == state.drap_reg {
         // Case 2.d
         state.cfa = Rule::new(Base::SP, n.wrapping_neg());
@@ -263,7 +263,7 @@ fn case_7_store(state: &mut CfiState, d: Base, n: i32, s: Base) {
     } else if s == Base::SP && n == 0 {
         // Case 7.e
         let value = Rule::new(Base::SP_INDIRECT, state.cfa.offset);
-        set(&mut state.vals, d, value);
+        state.vals.set(d, value);
     }
 }
 
@@ -278,21 +278,15 @@ fn shrink(state: &mut CfiState) {
     }
 }
 
-fn set(rules: &mut [Rule; N_REGS], register: Base, rule: Rule) {
-    if let Some(slot) = register.index().and_then(|i| rules.get_mut(i)) {
-        *slot = rule;
-    }
-}
-
 /// Only callee-saved registers are followed, from the first place where they are saved.
 fn save(state: &mut CfiState, register: Base, rule: Rule) {
     const CALLEE_SAVED: [Base; 6] = [Base::BP, Base::BX, Base::R12, Base::R13, Base::R14, Base::R15];
     if CALLEE_SAVED.contains(&register) && state.reg(register).base == Base::UNDEFINED {
-        set(&mut state.regs, register, rule);
+        state.regs.set(register, rule);
     }
 }
 
 fn restore(state: &mut CfiState, register: Base) {
     let entry = if register == Base::RA { Rule::new(Base::CFA, -8) } else { Rule::UNDEFINED };
-    set(&mut state.regs, register, entry);
+    state.regs.set(register, entry);
 }

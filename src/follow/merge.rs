@@ -12,8 +12,8 @@ pub fn compare(recorded: &CfiState, new: &CfiState, all_registers: bool) -> Vec<
         return vec![Mismatch::Cfa(recorded.cfa, new.cfa)];
     }
     if recorded.regs != new.regs {
-        let differing = recorded.regs.iter().zip(&new.regs).enumerate().filter(|(_, (a, b))| a != b);
-        let faults = differing.map(|(i, (&a, &b))| Mismatch::Register(i as u8, a, b));
+        let differing = recorded.regs.iter().zip(new.regs.iter()).filter(|(a, b)| a != b);
+        let faults = differing.map(|((register, a), (_, b))| Mismatch::Register(register.0 as u8, a, b));
         return if all_registers { faults.collect() } else { faults.take(1).collect() };
     }
     if recorded.kind != new.kind {

@@ -2,7 +2,7 @@
 //!
 //! In: a way.  Out: the instructions that changed the CFA's base, or where a register is saved.
 
-use crate::cfi::{CfiState, Context, apply};
+use crate::cfi::{Base, CfiState, Context, apply};
 use crate::finding::{Step, StepKind};
 use crate::flow::Flags;
 
@@ -16,8 +16,8 @@ pub(super) fn base_changes(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
 
 /// The instructions that changed where a register is saved.
 pub(super) fn register_changes(input: &Input<'_>, way: &[Passed], register: u8) -> Vec<Step> {
-    let register = usize::from(register);
-    changes(input, way, |before, after| before.regs.get(register) != after.regs.get(register))
+    let register = Base::reg(register);
+    changes(input, way, |before, after| before.reg(register) != after.reg(register))
 }
 
 fn changes(input: &Input<'_>, way: &[Passed], differs: impl Fn(&CfiState, &CfiState) -> bool) -> Vec<Step> {

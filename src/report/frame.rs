@@ -31,7 +31,7 @@ pub fn slots(state: &CfiState) -> Vec<Slot> {
         slot.holds.extend(what);
         slot.pointers.extend(pointer);
     };
-    for (reg, at) in (0u8..).map(Base::reg).zip(state.regs).filter(|(_, at)| at.base == Base::CFA) {
+    for (reg, at) in state.regs.iter().filter(|(_, at)| at.base == Base::CFA) {
         let what = if reg == Base::RA { "return address".to_owned() } else { format!("saved {}", reg.name()) };
         slot(at.offset, Some(what), None);
     }
@@ -115,8 +115,8 @@ mod tests {
         let frame = |s: &mut CfiState| {
             s.cfa = Rule::new(Base::BP, 16);
             s.stack_size = 48;
-            s.regs[5] = Rule::new(Base::CFA, -16);
-            s.regs[3] = Rule::new(Base::CFA, -24);
+            s.regs.set(Base::BP, Rule::new(Base::CFA, -16));
+            s.regs.set(Base::BX, Rule::new(Base::CFA, -24));
         };
         check(
             frame,

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::cfi::{Base, CfiState, N_REGS, Rule};
+use crate::cfi::{Base, CfiState, Rule};
 use crate::kernel::Kernel;
 
 /// `base + offset`.
@@ -26,7 +26,7 @@ pub fn cfa(state: &CfiState) -> Option<Cfa> {
 
 /// Where registers are saved, as offsets from the CFA. The return address is always there and left out.
 pub fn saved(state: &CfiState) -> BTreeMap<&'static str, i32> {
-    let at_cfa = registers(&state.regs).filter(|(reg, rule)| *reg != Base::RA && rule.base == Base::CFA);
+    let at_cfa = state.regs.iter().filter(|(reg, rule)| *reg != Base::RA && rule.base == Base::CFA);
     at_cfa.map(|(reg, rule)| (reg.name(), rule.offset)).collect()
 }
 
@@ -45,7 +45,7 @@ pub fn state(state: &CfiState, kernel: Kernel) -> String {
         return "declared undefined".to_owned();
     }
     let mut parts = vec![format!("CFA {}", rule(state.cfa))];
-    let saved = registers(&state.regs).filter(|(reg, rule)| *reg != Base::RA && rule.base != Base::UNDEFINED);
+    let saved = state.regs.iter().filter(|(reg, rule)| *reg != Base::RA && rule.base != Base::UNDEFINED);
     parts.extend(saved.map(|(reg, at)| format!("{} at {}", reg.name(), rule(at))));
     if state.drap {
         parts.push(format!("realigned, DRAP in {}", state.drap_reg.name()));
@@ -96,7 +96,7 @@ pub fn differences(first: &CfiState, second: &CfiState, kernel: Kernel) -> Vec<D
         }
     };
     compare("CFA".to_owned(), rule(first.cfa), rule(second.cfa));
-    for ((reg, a), (_, b)) in registers(&first.regs).zip(registers(&second.regs)) {
+    for ((reg, a), (_, b)) in first.regs.iter().zip(second.regs.iter()) {
         compare(reg.name().to_owned(), saved_at(a), saved_at(b));
     }
     let kind = |state: &CfiState| special_frame(state, kernel).unwrap_or(CALL_FRAME).to_owned();
@@ -106,7 +106,7 @@ pub fn differences(first: &CfiState, second: &CfiState, kernel: Kernel) -> Vec<D
         let size = |state: &CfiState| format!("{} bytes below the CFA", state.stack_size);
         compare("the stack pointer".to_owned(), size(first), size(second));
     }
-    for ((reg, a), (_, b)) in registers(&first.vals).zip(registers(&second.vals)) {
+    for ((reg, a), (_, b)) in first.vals.iter().zip(second.vals.iter()) {
         compare(format!("the value of {}", reg.name()), rule(a), rule(b));
     }
     let flags = |state: &CfiState| (state.signal, state.bp_scratch, state.force_undefined);
@@ -125,8 +125,4 @@ pub fn saved_at(at: Rule) -> String {
 
 fn drap(state: &CfiState) -> String {
     if state.drap { state.drap_reg.name().to_owned() } else { "none".to_owned() }
-}
-
-fn registers(rules: &[Rule; N_REGS]) -> impl Iterator<Item = (Base, Rule)> + '_ {
-    (0u8..).map(Base::reg).zip(rules.iter().copied())
 }

@@ -88,7 +88,7 @@ fn saved_by_compiler(row: &gimli::UnwindTableRow<usize>) -> Saved {
 
 fn saved_by_us(state: &CfiState) -> Saved {
     let rule = |(_, ours): (u16, Base)| {
-        let rule = state.regs.get(ours.index()?)?;
+        let rule = state.reg(ours);
         (rule.base == Base::CFA).then_some((ours.0, i64::from(rule.offset)))
     };
     CALLEE_SAVED.into_iter().filter_map(rule).collect()

@@ -263,8 +263,8 @@ mod tests {
     #[test]
     fn registers_that_were_not_restored_are_named() {
         let save = |s: &mut CfiState| {
-            s.regs[3] = Rule::new(Base::CFA, -16);
-            s.regs[5] = Rule::new(Base::CFA, -24);
+            s.regs.set(Base::BX, Rule::new(Base::CFA, -16));
+            s.regs.set(Base::BP, Rule::new(Base::CFA, -24));
         };
         check(save, "without rbp and rbx restored");
     }

@@ -98,7 +98,7 @@ pub fn settle_irets(insns: &mut InsnTable, symbols: &Symbols) {
         let at = insns.loc(id);
         if symbols.symbol_containing(at.section, at.offset).is_some_and(|symbol| symbols.is_function(symbol)) {
             let Effect { kind, ops, .. } = effect::iret_in_function();
-            insns.change(id, kind, &ops.into_iter().flatten().collect::<Vec<_>>());
+            insns.change(id, kind, &ops.list.into_iter().flatten().collect::<Vec<_>>());
         }
     }
 }

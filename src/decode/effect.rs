@@ -7,11 +7,9 @@
 
 use super::Kind;
 use super::encoding::Encoding;
+use super::interning::Ops;
 use super::profile::Profile;
 use crate::cfi::{Base, Dest, Source, StackOp};
-
-/// No instruction has more than two.
-pub(super) type Ops = [Option<StackOp>; 2];
 
 /// An encoding that objtool warns about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,14 +30,16 @@ pub(super) struct Effect {
 }
 
 impl Effect {
-    const NONE: Effect = Effect { kind: Kind::Other, ops: [None; 2], oddity: None };
+    const NONE: Effect = Effect { kind: Kind::Other, ops: Ops::NONE, oddity: None };
 
     fn kind(kind: Kind) -> Effect {
         Effect { kind, ..Effect::NONE }
     }
 
+    // In each place where it is called some of an operation is known, and its key needs no search.
+    #[inline(always)]
     fn op(dest: Dest, src: Source) -> Effect {
-        Effect { ops: [Some(StackOp { dest, src }), None], ..Effect::NONE }
+        Effect { ops: Ops::of([Some(StackOp { dest, src }), None]), ..Effect::NONE }
     }
 
     fn odd(oddity: Oddity) -> Effect {
@@ -95,10 +95,10 @@ pub(super) fn effect(e: &Encoding, profile: &Profile) -> Effect {
         0x9d => Effect::op(Dest::Mem, Source::Popf),
         0xc2 | 0xc3 => Effect::kind(Kind::Return),
         0xc9 => Effect {
-            ops: [
+            ops: Ops::of([
                 Some(StackOp { dest: Dest::Reg(Base::SP), src: Source::Reg(Base::BP) }),
                 Some(StackOp { dest: Dest::Reg(Base::BP), src: Source::Pop }),
-            ],
+            ]),
             ..Effect::NONE
         },
         0xcc => Effect::kind(Kind::Trap),
@@ -306,7 +306,7 @@ mod tests {
         let special = in_function && is_iret(&encoding);
         let Effect { kind, ops, oddity } = if special { iret_in_function() } else { effect(&encoding, profile) };
         let mut parts = vec![format!("{} {kind:?}", encoding.len)];
-        parts.extend(ops.into_iter().flatten().map(equation));
+        parts.extend(ops.list.into_iter().flatten().map(equation));
         parts.extend(oddity.map(|oddity| format!("{oddity:?}!")));
         parts.join("; ")
     }

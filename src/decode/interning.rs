@@ -5,8 +5,27 @@
 
 use rustc_hash::FxHashMap;
 
-use super::effect::Ops;
 use crate::cfi::{Base, Dest, Source, StackOp};
+
+/// The operations of an instruction. None has more than two.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ops {
+    /// All of `list` in one number; 0 for an empty one.
+    key: u64,
+    pub(super) list: [Option<StackOp>; 2],
+}
+
+impl Ops {
+    pub(super) const NONE: Ops = Ops { key: 0, list: [None; 2] };
+
+    #[inline(always)]
+    pub(super) fn of(list: [Option<StackOp>; 2]) -> Ops {
+        let [Some(first), second] = list else { return Ops::NONE };
+        let offset = u64::from(offset(first) as u32);
+        let key = offset << 32 | u64::from(registers(first)) << 16 | u64::from(second.map_or(0, registers));
+        Ops { key, list }
+    }
+}
 
 /// The distinct lists seen so far.
 pub(super) struct Interner {
@@ -27,18 +46,19 @@ impl Interner {
 
     /// The position of a list that another one of its kind made.
     pub(super) fn adopt(&mut self, list: &[StackOp]) -> u32 {
-        self.position([list.first().copied(), list.get(1).copied()])
+        self.position(Ops::of([list.first().copied(), list.get(1).copied()]))
     }
 
     /// The position of `ops`.
     pub(super) fn position(&mut self, ops: Ops) -> u32 {
-        let [Some(first), second] = ops else { return 0 };
-        let offset = u64::from(offset(first) as u32);
-        let key = offset << 32 | u64::from(registers(first)) << 16 | u64::from(second.map_or(0, registers));
+        let Ops { key, list } = ops;
+        if key == 0 {
+            return 0;
+        }
         let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % RECENT;
         if self.recent[slot].0 != key {
             let position = *self.positions.entry(key).or_insert_with(|| {
-                self.lists.push(ops.into_iter().flatten().collect());
+                self.lists.push(list.into_iter().flatten().collect());
                 self.lists.len() as u32 - 1
             });
             self.recent[slot] = (key, position);
@@ -49,6 +69,7 @@ impl Interner {
 
 /// The one offset that an operation has: no instruction moves from memory to memory, and none that has two operations
 /// has an offset in the second.
+#[inline(always)]
 fn offset(op: StackOp) -> i32 {
     match op {
         StackOp { dest: Dest::Indirect(_, offset), .. }
@@ -58,6 +79,7 @@ fn offset(op: StackOp) -> i32 {
 }
 
 /// What an operation is about besides the offset; never 0.
+#[inline(always)]
 fn registers(op: StackOp) -> u16 {
     let pair = |kind: u16, base: Base| kind << 5 | u16::from(base.0 as u8 & 31);
     let dest = match op.dest {

@@ -131,9 +131,17 @@ impl InsnTable {
         let Some((first, last)) = self.insns.first().zip(self.insns.last()) else { return };
         self.open = first.offset as usize / 64;
         self.starts.resize(last.offset as usize / 64 + 1 - self.open, Starts::default());
+        // A word is written once, when all its bits are known.
+        let (mut word, mut bits) = (0, 0);
         for insn in &self.insns {
-            self.starts[insn.offset as usize / 64 - self.open].bits |= 1 << (insn.offset % 64);
+            let next = insn.offset as usize / 64 - self.open;
+            if next != word {
+                self.starts[word].bits = bits;
+                (word, bits) = (next, 0);
+            }
+            bits |= 1 << (insn.offset % 64);
         }
+        self.starts[word].bits = bits;
     }
 
     /// Appends the instructions of a piece of the section, whose lists of operations `interner` takes in.

@@ -16,16 +16,21 @@ mod noinstr;
 mod owners;
 mod recover;
 mod resolve;
+mod runs;
 mod special;
 mod tables;
+
+use std::ops::Range;
 
 use rustc_hash::FxHashMap;
 
 use crate::cfi::CfiState;
 use crate::decode::{InsnTable, Kind};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
+use crate::parallel;
 use crate::symbols::Symbols;
 use branches::Branches;
+use runs::Runs;
 
 pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
@@ -115,7 +120,7 @@ impl Flags {
         self.0 & other.0 != 0
     }
 
-    fn with(self, other: Flags) -> Flags {
+    pub(crate) fn with(self, other: Flags) -> Flags {
         Flags(self.0 | other.0)
     }
 }
@@ -155,7 +160,7 @@ pub struct Sites {
 pub struct FlowGraph {
     pub(crate) kinds: Vec<Kind>,
     pub(crate) flags: Vec<Flags>,
-    pub(crate) owners: Vec<u32>,
+    pub(crate) owners: Runs,
     pub(crate) branches: Branches,
     pub(crate) alternates: FxHashMap<InsnId, Vec<Alternate>>,
     pub(crate) groups: Vec<AltGroup>,
@@ -163,6 +168,8 @@ pub struct FlowGraph {
     /// Length of each table of flattened states.
     pub(crate) slot_tables: Vec<u32>,
     pub(crate) hints: FxHashMap<InsnId, CfiState>,
+    /// See [`FlowGraph::declared`].
+    pub(crate) declared: Vec<InsnId>,
     pub(crate) instr: FxHashMap<InsnId, i32>,
     pub(crate) sections: Vec<SectionTraits>,
     pub(crate) pv_ops: FxHashMap<i64, Vec<SymbolId>>,
@@ -183,6 +190,32 @@ impl FlowGraph {
         self.flags[id.index()].has(flag)
     }
 
+    /// The branches and returns of these kinds, in order.
+    pub(crate) fn branches(&self, wanted: &[Kind]) -> impl Iterator<Item = InsnId> + use<> {
+        let of_kind = |id: &InsnId| wanted.contains(&self.kind(*id));
+        let found = |part| self.branches.within(part).filter(of_kind).collect::<Vec<_>>();
+        parallel::parts(self.kinds.len(), found).into_iter().flatten()
+    }
+
+    /// Those of a range that compute an address relative to themselves, in order.
+    pub(crate) fn lea_rip(&self, range: Range<usize>) -> impl Iterator<Item = InsnId> {
+        // They are few: most runs of so many instructions have none, which is told in a few steps.
+        const RUN: usize = 32;
+        let is_one = |&kind: &Kind| kind == Kind::LeaRip;
+        let some = move |kinds: &[Kind]| kinds.iter().fold(false, |some, kind| some | is_one(kind));
+        let runs =
+            self.kinds.get(range.clone()).unwrap_or(&[]).chunks(RUN).enumerate().filter(move |(_, run)| some(run));
+        runs.flat_map(move |(index, run)| {
+            let ones = run.iter().enumerate().filter(move |(_, kind)| is_one(kind));
+            ones.map(move |(at, _)| InsnId::from_index(range.start + index * RUN + at))
+        })
+    }
+
+    /// The instructions that are declared to have the property, in order: a hint's or an annotation's.
+    pub(crate) fn declared(&self, flag: Flags) -> impl Iterator<Item = InsnId> {
+        self.declared.iter().copied().filter(move |&id| self.has(id, flag))
+    }
+
     pub(crate) fn set(&mut self, id: InsnId, flag: Flags) {
         self.flags[id.index()].0 |= flag.0;
     }
@@ -193,7 +226,8 @@ impl FlowGraph {
 
     /// The symbol that the instruction belongs to; usually a function.
     pub fn owner(&self, id: InsnId) -> Option<SymbolId> {
-        self.owners.get(id.index()).copied().filter(|&owner| owner != 0).map(SymbolId)
+        let owner = self.owners.get(id);
+        (owner != 0).then_some(SymbolId(owner))
     }
 
     /// The function that the instruction belongs to.

@@ -5,13 +5,15 @@
 //! section of the table; code is in memory, other contents are read when asked for.
 //! Reads like: System V gABI, chapters 4 (sections, symbols, relocations) and its x86-64 supplement §4.4.
 
+mod relocs;
 pub mod store;
 
 use object::LittleEndian as LE;
 use object::{elf, pod};
-use rayon::prelude::*;
 
 use crate::ids::{SectionId, SymbolId};
+use crate::parallel;
+pub use relocs::{Cursor, Reloc, Relocs};
 pub use store::{FileStore, Store};
 
 /// `SHF_WRITE` (gABI, "Section Attribute Flags").
@@ -122,105 +124,13 @@ impl Section {
     }
 }
 
-/// One `Elf64_Rela` entry.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Reloc {
-    /// `r_offset`: where in the section.
-    pub offset: u64,
-    /// `r_addend`.
-    pub addend: i64,
-    /// The symbol.
-    pub symbol: SymbolId,
-    /// `R_X86_64_*`.
-    pub kind: u32,
-}
-
-/// The relocations of a section.
-#[derive(Clone, Debug, Default)]
-pub struct Relocs {
-    entries: Vec<Reloc>,
-    /// Positions in `entries` by offset, later entries of an offset first; `None` when `entries` are in that order.
-    order: Option<Vec<u32>>,
-}
-
-impl Relocs {
-    /// Takes the entries in file order.
-    pub fn new(entries: Vec<Reloc>) -> Self {
-        let sorted = entries.windows(2).all(|w| w[0].offset < w[1].offset);
-        let order = (!sorted).then(|| {
-            let mut order: Vec<u32> = (0..entries.len() as u32).rev().collect();
-            order.sort_by_key(|&i| entries[i as usize].offset);
-            order
-        });
-        Relocs { entries, order }
-    }
-
-    /// All, in file order.
-    pub fn as_slice(&self) -> &[Reloc] {
-        &self.entries
-    }
-
-    /// The position in file order of the relocation with the lowest offset in `[start, end)`. Of several at one offset
-    /// the last in file order.
-    pub fn first_index_in(&self, start: u64, end: u64) -> Option<usize> {
-        let index = match &self.order {
-            None => self.entries.partition_point(|r| r.offset < start),
-            Some(order) => {
-                let at = order.partition_point(|&i| self.entries[i as usize].offset < start);
-                *order.get(at)? as usize
-            }
-        };
-        (self.entries.get(index)?.offset < end).then_some(index)
-    }
-
-    /// See [`Relocs::first_index_in`].
-    pub fn first_in(&self, start: u64, end: u64) -> Option<&Reloc> {
-        self.first_index_in(start, end).map(|i| &self.entries[i])
-    }
-
-    /// The relocation exactly at `offset`.
-    pub fn at(&self, offset: u64) -> Option<&Reloc> {
-        self.first_in(offset, offset.checked_add(1)?)
-    }
-
-    /// For a pass over the section from this offset on.
-    pub fn cursor_from(&self, start: u64) -> Cursor<'_> {
-        let next = if self.order.is_some() { 0 } else { self.entries.partition_point(|reloc| reloc.offset < start) };
-        Cursor { relocs: self, next }
-    }
-
-    /// For a pass over the section.
-    pub fn cursor(&self) -> Cursor<'_> {
-        Cursor { relocs: self, next: 0 }
-    }
-}
-
-/// Finds the relocations of ranges that ascend, without a search for each.
-#[derive(Clone, Debug)]
-pub struct Cursor<'r> {
-    relocs: &'r Relocs,
-    next: usize,
-}
-
-impl<'r> Cursor<'r> {
-    /// See [`Relocs::first_in`]. No later call may ask for a range that starts before this one.
-    pub fn first_in(&mut self, start: u64, end: u64) -> Option<&'r Reloc> {
-        if self.relocs.order.is_some() {
-            return self.relocs.first_in(start, end);
-        }
-        let entries = &self.relocs.entries;
-        while entries.get(self.next).is_some_and(|reloc| reloc.offset < start) {
-            self.next += 1;
-        }
-        entries.get(self.next).filter(|reloc| reloc.offset < end)
-    }
-}
-
 /// One entry of `.symtab`.
 #[derive(Clone, Copy, Debug)]
 pub struct Symbol {
     /// Offset of the name in the string table; see [`ElfImage::symbol_name`].
     name: u32,
+    /// Its length in bytes, which costs a search to find.
+    name_len: u32,
     /// `st_type`.
     pub kind: u8,
     /// `st_bind`.
@@ -290,7 +200,12 @@ impl ElfImage {
             names: String::new(),
         };
         image.take_sections(store, header, &headers)?;
-        image.read_symbols(store)?;
+        let this = &image;
+        let (code, symbols) = parallel::both(this.code_size(), || this.read_code(store), || this.read_symbols(store));
+        for (id, code) in code? {
+            image.sections[id.index()].code = code;
+        }
+        image.take_symbols(symbols?);
         image.read_relocs(store)?;
         Ok(image)
     }
@@ -332,7 +247,7 @@ impl ElfImage {
     /// The symbol with this id; the null symbol for an id of another object.
     pub fn symbol(&self, id: SymbolId) -> &Symbol {
         static NULL: Symbol =
-            Symbol { name: 0, kind: 0, binding: 0, section: SectionId(0), shndx: 0, value: 0, size: 0 };
+            Symbol { name: 0, name_len: 0, kind: 0, binding: 0, section: SectionId(0), shndx: 0, value: 0, size: 0 };
         self.symbols.get(id.index()).unwrap_or(&NULL)
     }
 
@@ -347,7 +262,8 @@ impl ElfImage {
         if symbol.is_section() && !symbol.is_undefined() {
             return &self.section(symbol.section).name;
         }
-        string_at(&self.names, symbol.name)
+        let start = symbol.name as usize;
+        self.names.get(start..start + symbol.name_len as usize).unwrap_or("")
     }
 
     /// Reads the contents of a section. `SHT_NOBITS` sections have none. Compressed sections come as they are stored.
@@ -377,11 +293,10 @@ impl ElfImage {
             _ => String::new(),
         };
         let mut names_left = Allowance::of("the section names", store);
-        let mut code_left = Allowance::of("the code sections", store);
-        for (i, h) in headers.iter().enumerate() {
+        for h in headers {
             let name = string_at(&names, h.sh_name.get(LE));
             names_left.take(name.len() as u64)?;
-            let mut section = Section {
+            self.sections.push(Section {
                 name: name.to_owned(),
                 name_offset: h.sh_name.get(LE),
                 kind: h.sh_type.get(LE).0,
@@ -397,16 +312,7 @@ impl ElfImage {
                 rela: None,
                 relocs: Relocs::default(),
                 symbol: None,
-            };
-            if i != 0 && section.is_code() && section.kind != SHT_NOBITS {
-                let name = || format!("section {}", section.name);
-                if section.size > u64::from(u32::MAX) {
-                    return Err(LoadError::TooLarge(name()));
-                }
-                code_left.take(section.size)?;
-                section.code = read_range(store, section.file_offset, section.size, name)?;
-            }
-            self.sections.push(section);
+            });
         }
         if self.sections.is_empty() {
             return Err(LoadError::Broken("no section headers".to_owned()));
@@ -414,9 +320,31 @@ impl ElfImage {
         Ok(())
     }
 
-    fn read_symbols(&mut self, store: &dyn Store) -> Result<(), LoadError> {
+    /// The sections whose contents are instructions.
+    fn code_sections(&self) -> impl Iterator<Item = (SectionId, &Section)> {
+        self.sections().filter(|(_, section)| section.is_code() && section.kind != SHT_NOBITS)
+    }
+
+    fn code_size(&self) -> usize {
+        self.code_sections().fold(0, |sum, (_, section)| sum.saturating_add(section.size as usize))
+    }
+
+    fn read_code(&self, store: &dyn Store) -> Result<Vec<(SectionId, Vec<u8>)>, LoadError> {
+        let mut left = Allowance::of("the code sections", store);
+        let read = |(id, section): (SectionId, &Section)| {
+            let name = || format!("section {}", section.name);
+            if section.size > u64::from(u32::MAX) {
+                return Err(LoadError::TooLarge(name()));
+            }
+            left.take(section.size)?;
+            Ok((id, read_range(store, section.file_offset, section.size, name)?))
+        };
+        self.code_sections().map(read).collect()
+    }
+
+    fn read_symbols(&self, store: &dyn Store) -> Result<SymbolTable, LoadError> {
         let Some((id, symtab)) = self.sections().find(|(_, s)| s.kind == SHT_SYMTAB) else {
-            return Ok(());
+            return Ok(SymbolTable::default());
         };
         let bytes = read_range(store, symtab.file_offset, symtab.size, || "the symbol table".to_owned())?;
         let strings = self
@@ -432,9 +360,9 @@ impl ElfImage {
         let (entries, _) = pod::slice_from_bytes::<elf::Sym64<LE>>(&bytes, count)
             .map_err(|()| LoadError::Broken("the symbol table".to_owned()))?;
         let n_sections = self.sections.len();
-        self.names = into_text(name_bytes);
+        let names = into_text(name_bytes);
         let mut names_left = Allowance::of("the symbol names", store);
-        self.symbols = Vec::with_capacity(count);
+        let mut symbols = Vec::with_capacity(count);
         for (i, entry) in entries.iter().enumerate() {
             let shndx = entry.st_shndx.get(LE).0;
             let section = match shndx {
@@ -442,14 +370,14 @@ impl ElfImage {
                 SHN_LORESERVE.. => 0,
                 index => u32::from(index),
             };
-            let name = entry.st_name.get(LE);
+            let name = string_at(&names, entry.st_name.get(LE));
             if section as usize >= n_sections {
-                let name = string_at(&self.names, name).to_owned();
-                return Err(LoadError::SymbolWithoutSection { name, section });
+                return Err(LoadError::SymbolWithoutSection { name: name.to_owned(), section });
             }
-            names_left.take(string_at(&self.names, name).len() as u64)?;
-            self.symbols.push(Symbol {
-                name,
+            names_left.take(name.len() as u64)?;
+            symbols.push(Symbol {
+                name: entry.st_name.get(LE),
+                name_len: name.len() as u32,
                 kind: entry.st_info.0 & 15,
                 binding: entry.st_info.0 >> 4,
                 section: SectionId(section),
@@ -458,13 +386,16 @@ impl ElfImage {
                 size: entry.st_size.get(LE),
             });
         }
-        self.symtab = Some(id);
+        Ok(SymbolTable { section: Some(id), symbols, names })
+    }
+
+    fn take_symbols(&mut self, table: SymbolTable) {
+        (self.symtab, self.symbols, self.names) = (table.section, table.symbols, table.names);
         for (i, symbol) in self.symbols.iter().enumerate().skip(1) {
             if symbol.is_section() && !symbol.is_undefined() {
                 self.sections[symbol.section.index()].symbol = Some(SymbolId::from_index(i));
             }
         }
-        Ok(())
     }
 
     /// Relocations of debug sections stay in the file: the source map reads them when a line is asked for. Of several
@@ -489,15 +420,11 @@ impl ElfImage {
                 wanted.push((i, base));
             }
         }
-        let read = |&(i, base): &(usize, usize)| {
+        let read = |(i, base): (usize, usize)| {
             self.relocs_of(store, SectionId::from_index(i)).map(|relocs| (base, Relocs::new(relocs)))
         };
         let total: u64 = wanted.iter().map(|&(i, _)| self.sections[i].size).sum();
-        let relocs: Vec<Result<_, LoadError>> = match total >= WORTH_READING_TOGETHER {
-            true => wanted.par_iter().map(read).collect(),
-            false => wanted.iter().map(read).collect(),
-        };
-        for relocs in relocs {
+        for relocs in parallel::each(total >= WORTH_READING_TOGETHER, wanted, read) {
             let (base, relocs) = relocs?;
             self.sections[base].relocs = relocs;
         }
@@ -554,6 +481,14 @@ impl ElfImage {
         }
         Ok(())
     }
+}
+
+/// What is read of the symbol table.
+#[derive(Default)]
+struct SymbolTable {
+    section: Option<SectionId>,
+    symbols: Vec<Symbol>,
+    names: String,
 }
 
 fn read_section_headers(

@@ -30,6 +30,7 @@
 
 pub mod ids;
 pub mod cancel;
+mod parallel;
 pub mod kernel;
 pub mod options;
 pub mod build;

@@ -3,12 +3,16 @@
 //! In: `--prefix`, the walk's states.  Out: prefix symbols; the functions' states on their prefixes.
 //! Reads like: `add_prefix_symbols` (6.12) and `create_prefix_symbols` (7.3) in `tools/objtool/check.c`.
 
+use std::ops::Range;
+
 use crate::decode::Kind;
 use crate::finding::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
+use crate::image::Reloc;
 use crate::kernel::rules::Addition;
 use crate::ledger::{Ledger, Weight};
+use crate::parallel;
 
 /// A prefix symbol `__pfx_NAME` that objtool creates.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,7 +54,7 @@ fn by_padding(input: &Input<'_>, map: &mut CfiMap, size: u32) -> Vec<Prefix> {
             let Some(first) = input.insns.at(start) else { continue };
             let Some(at) = padding_start(input, first, size) else { continue };
             found.push(Prefix { function, at: input.insns.loc(at), size });
-            spread(input, map, at, first);
+            spread(map, at, first);
         }
     }
     found
@@ -78,37 +82,47 @@ fn by_patchable_entries(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: 
         if section.name != "__patchable_function_entries" || section.rela.is_none() {
             continue;
         }
-        for reloc in section.relocs.as_slice() {
-            let symbol = input.image.symbol(reloc.symbol);
-            let offset = symbol.value.wrapping_add_signed(reloc.addend);
-            let start = offset.wrapping_add(u64::from(size));
-            let Some(function) = input.symbols.function_at(symbol.section, start) else { continue };
+        let relocs = section.relocs.as_slice();
+        let entries = |part: Range<usize>| relocs[part].iter().filter_map(|reloc| entry(input, reloc, size)).collect();
+        let entries: Vec<Vec<Entry>> = parallel::parts(relocs.len(), entries);
+        for Entry { prefix, range } in entries.into_iter().flatten() {
+            let function = prefix.function;
             let name = input.image.symbol_name(function);
             if name.len() + NAME_PREFIX.len() + 1 > NAME_LIMIT {
                 let fault = Fault::PrefixNameTooLong { name: name.to_owned() };
                 ledger.plain(&input.naming(), Weight::Warning, fault, None, Some(function));
                 continue;
             }
-            let at = CodeLoc::new(symbol.section, offset);
-            found.push(Prefix { function, at, size });
-            if let (Some(from), Some(first)) = (input.insns.at(at), input.insns.at(CodeLoc::new(symbol.section, start)))
-            {
-                spread(input, map, from, first);
+            found.push(prefix);
+            if let Some((from, first)) = range {
+                spread(map, from, first);
             }
         }
     }
     found
 }
 
+/// An entry of the list that names a function's prefix.
+struct Entry {
+    prefix: Prefix,
+    /// The instructions of the prefix, up to the first one of the function.
+    range: Option<(InsnId, InsnId)>,
+}
+
+fn entry(input: &Input<'_>, reloc: &Reloc, size: u32) -> Option<Entry> {
+    let symbol = input.image.symbol(reloc.symbol);
+    let at = CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend));
+    let start = CodeLoc::new(symbol.section, at.offset.wrapping_add(u64::from(size)));
+    let function = input.symbols.function_at(symbol.section, start.offset)?;
+    let range = input.insns.at(at).zip(input.insns.at(start));
+    Some(Entry { prefix: Prefix { function, at, size }, range })
+}
+
 /// Gives the instructions from `from` up to `first` the state of `first`.
-fn spread(input: &Input<'_>, map: &mut CfiMap, from: InsnId, first: InsnId) {
+fn spread(map: &mut CfiMap, from: InsnId, first: InsnId) {
     if map.id(first).is_none() {
         return;
     }
     let mark = map.marks[first.index()];
-    let mut at = Some(from);
-    while let Some(id) = at.filter(|&id| id < first) {
-        map.marks[id.index()] = mark;
-        at = input.insns.next_in_section(id);
-    }
+    map.marks[from.index()..first.index()].fill(mark);
 }

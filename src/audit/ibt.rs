@@ -73,8 +73,13 @@ impl Check<'_, '_> {
     /// What the section's instructions refer to, unless they branch there.
     fn section(&mut self, section: SectionId, header: &Section) {
         let Input { flow, insns, .. } = *self.input;
-        let mut relocs = header.relocs.cursor();
-        for id in insns.of_section(section) {
+        let mut computed = flow.lea_rip(insns.between(section, 0, header.size)).peekable();
+        for reloc in header.relocs.ascending() {
+            let Some(id) = insns.containing(CodeLoc::new(section, reloc.offset)) else { continue };
+            while let Some(other) = computed.next_if(|&other| other < id) {
+                self.relative(other, section, header);
+            }
+            computed.next_if_eq(&id);
             match flow.kind(id) {
                 Kind::Call
                 | Kind::CallDynamic
@@ -83,20 +88,11 @@ impl Check<'_, '_> {
                 | Kind::JumpDynamic
                 | Kind::JumpDynamicConditional
                 | Kind::Return
-                | Kind::Nop => continue,
-                _ => {}
-            }
-            let insn = insns.get(id);
-            let end = u64::from(insn.end());
-            let mut next = relocs.first_in(u64::from(insn.offset), end);
-            if next.is_none() && flow.kind(id) == Kind::LeaRip {
-                self.relative(id, section, header);
-            }
-            while let Some(reloc) = next {
-                self.reloc(id, reloc, end);
-                next = relocs.first_in(reloc.offset + 1, end);
+                | Kind::Nop => {}
+                _ => self.reloc(id, reloc, u64::from(insns.get(id).end())),
             }
         }
+        computed.for_each(|id| self.relative(id, section, header));
     }
 
     /// An address that the instruction computes without a relocation.

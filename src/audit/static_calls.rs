@@ -3,6 +3,8 @@
 //! In: the call sites.  Out: findings that end objtool.
 //! Reads like: `create_static_call_sections` in `tools/objtool/check.c`.
 
+use rustc_hash::FxHashSet;
+
 use crate::finding::Fault;
 use crate::follow::Input;
 use crate::ledger::{Ledger, Weight};
@@ -21,8 +23,9 @@ pub fn static_calls(input: &Input<'_>, ledger: &mut Ledger) {
         ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
         return;
     }
+    let mut keyed = FxHashSet::default();
     for &id in sites {
-        let Some(callee) = input.flow.callee(id) else { continue };
+        let Some(callee) = input.flow.callee(id).filter(|callee| !keyed.contains(callee)) else { continue };
         let name = input.image.symbol_name(callee);
         let Some(rest) = name.strip_prefix(TRAMPOLINE) else {
             let fault = Fault::StaticCallTrampolineName { name: name.to_owned() };
@@ -34,6 +37,8 @@ pub fn static_calls(input: &Input<'_>, ledger: &mut Ledger) {
         if input.symbols.by_name(input.image, &key).is_none() && !input.options.module {
             let fault = Fault::StaticCallKeyMissing { name: key };
             ledger.plain(&input.naming(), Weight::Fatal, fault, Some(id), input.flow.owner(id));
+        } else {
+            keyed.insert(callee);
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::follow::{CfiMap, Input};
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::kernel::rules::UnreachableReport;
 use crate::ledger::{Ledger, Weight};
+use crate::parallel;
 
 struct Search<'a> {
     input: &'a Input<'a>,
@@ -31,9 +32,12 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
     }
     let mut search = Search { input, reached, ignored: FxHashSet::default(), settled: None };
     let mut counted = 0;
-    for index in 0..input.insns.n_real() {
+    let suspects = parallel::numbers(input.insns.n_real(), |index| {
         let id = InsnId::from_index(index);
-        if reached.id(id).is_some() || search.exempt(id) {
+        reached.id(id).is_none() && !is_filler(input, id)
+    });
+    for id in suspects.into_iter().map(InsnId::from_index) {
+        if search.exempt(id) {
             continue;
         }
         let before = input.insns.prev_in_section(id).filter(|&before| input.flow.has(before, Flags::DEAD_END));
@@ -50,12 +54,15 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
     counted
 }
 
+/// Whether the instruction fills room, or was dropped, as most that no path reaches.
+fn is_filler(input: &Input<'_>, id: InsnId) -> bool {
+    let dropped = Flags::IGNORE.with(Flags::HOLE);
+    matches!(input.flow.kind(id), Kind::Nop | Kind::Trap) || input.flow.has(id, dropped)
+}
+
 impl Search<'_> {
     fn exempt(&mut self, id: InsnId) -> bool {
         let Input { flow, insns, symbols, rules, options, image, .. } = *self.input;
-        if matches!(flow.kind(id), Kind::Nop | Kind::Trap) || flow.has(id, Flags::IGNORE) || flow.has(id, Flags::HOLE) {
-            return true;
-        }
         let function = flow.function(symbols, id);
         if function.is_some_and(|function| symbols.traits(function).ignore || self.ignored.contains(&function)) {
             return true;

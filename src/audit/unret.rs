@@ -44,11 +44,7 @@ enum Next {
 pub fn unret(input: &Input<'_>, ledger: &mut Ledger, cancel: &CancelToken) -> Result<usize, Cancelled> {
     let mut walk = Walk { input, ledger, visited: vec![false; input.insns.len()] };
     let mut counted = 0;
-    for index in 0..input.insns.n_real() {
-        let id = InsnId::from_index(index);
-        if !input.flow.has(id, Flags::UNRET) {
-            continue;
-        }
+    for id in input.flow.declared(Flags::UNRET) {
         cancel.check()?;
         match walk.run(id) {
             Next::Broken if input.rules.fatal == FatalStyle::Warning => {

@@ -92,7 +92,7 @@ impl Builder<'_> {
         let id = self.insns.push_padding(Insn::new(offset, len, Kind::Nop), at);
         self.graph.kinds.push(Kind::Nop);
         self.graph.flags.push(Flags::default());
-        self.graph.owners.push(self.graph.owners[original.index()]);
+        self.graph.owners.push(self.graph.owners.get(original));
         if self.graph.has(original, Flags::IGNORE_ALTS) && !self.rules.ignore_is_per_symbol {
             self.graph.set(id, Flags::IGNORE);
         }
@@ -141,13 +141,13 @@ impl Builder<'_> {
     fn adopt(&mut self, insn: InsnId, original: InsnId, id: GroupId) {
         self.graph.group_of.insert(insn, id);
         self.graph.set(insn, Flags::GROUP);
-        let owner = self.graph.owners[original.index()];
+        let owner = self.graph.owners.get(original);
         if self.rules.owner_copied_to_replacements {
-            self.graph.owners[insn.index()] = owner;
+            self.graph.owners.set(insn, owner);
             let ignored = self.graph.has(original, Flags::IGNORE_ALTS);
             if ignored { self.graph.set(insn, Flags::IGNORE) } else { self.graph.clear(insn, Flags::IGNORE) }
         } else if self.function(insn).is_none() {
-            self.graph.owners[insn.index()] = owner;
+            self.graph.owners.set(insn, owner);
         }
     }
 

@@ -109,7 +109,7 @@ impl<'a> Builder<'a> {
         }
         // objtool names another section in its complaint.
         self.labels(".rela.discard.validate_unret", ".discard.instr_end", Address::Section, |b, id| {
-            b.graph.set(id, Flags::UNRET);
+            b.declare(id, Flags::UNRET);
         });
     }
 
@@ -170,7 +170,7 @@ impl<'a> Builder<'a> {
             kind::RETPOLINE_SAFE => b.make_safe(id),
             kind::INSTR_BEGIN => b.count_instr(id, 1),
             kind::INSTR_END => b.count_instr(id, -1),
-            kind::UNRET_BEGIN => b.graph.set(id, Flags::UNRET),
+            kind::UNRET_BEGIN => b.declare(id, Flags::UNRET),
             kind::REACHABLE => b.graph.clear(id, Flags::DEAD_END),
             kind::NOCFI => match b.graph.owner(id) {
                 Some(owner) => b.symbols.mark(owner, |traits| traits.nocfi = true),

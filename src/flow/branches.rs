@@ -1,12 +1,13 @@
-//! Where branches lead, kept for the instructions that branch and for no others.
+//! Where branches lead, kept for the instructions that branch or return and for no others.
 //!
 //! In: the kinds of all instructions.  Out: [`Branches`], a target for each that branches, and a way through them.
 //! Holds afterwards: an instruction that is made another kind of branch keeps its place.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
-use crate::decode::{Insn, InsnTable, Kind};
+use crate::decode::Kind;
 use crate::ids::InsnId;
+use crate::parallel;
 
 use super::Flags;
 
@@ -42,15 +43,25 @@ impl Part<'_> {
     pub(super) fn each(self, mut act: impl FnMut(InsnId, &mut u32, &mut Flags)) {
         let mut targets = self.targets.iter_mut();
         for (index, word) in self.words.iter().enumerate() {
-            let mut bits = word.bits;
-            while bits != 0
-                && let within = index * 64 + bits.trailing_zeros() as usize
-                && let Some((target, flags)) = targets.next().zip(self.flags.get_mut(within))
-            {
-                act(InsnId::from_index(self.first + within), target, flags);
-                bits &= bits - 1;
+            for within in Ones(word.bits).map(|bit| index * 64 + bit) {
+                if let Some((target, flags)) = targets.next().zip(self.flags.get_mut(within)) {
+                    act(InsnId::from_index(self.first + within), target, flags);
+                }
             }
         }
+    }
+}
+
+/// The positions of the bits that are set, in order.
+struct Ones(u64);
+
+impl Iterator for Ones {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.wrapping_sub(1);
+        (bit < 64).then_some(bit)
     }
 }
 
@@ -63,29 +74,43 @@ fn branches(kind: Kind) -> bool {
             | Kind::JumpDynamicConditional
             | Kind::Call
             | Kind::CallDynamic
+            | Kind::Return
     )
 }
 
 impl Branches {
     /// Without targets.
-    pub(super) fn of(insns: &InsnTable) -> Branches {
-        let word = |insns: &[Insn]| {
-            let bits = insns.iter().rev().fold(0, |bits, insn| bits << 1 | u64::from(branches(insn.kind)));
+    pub(super) fn of(kinds: &[Kind]) -> Branches {
+        let word = |kinds: &[Kind]| {
+            let bits = kinds.iter().rev().fold(0, |bits, &kind| bits << 1 | u64::from(branches(kind)));
             Word { bits, before: 0 }
         };
-        let mut words: Vec<Word> = insns.as_slice().par_chunks(64).with_min_len(PART).map(word).collect();
+        let part = |part: Range<usize>| kinds[part].chunks(64).map(word).collect::<Vec<_>>();
+        let mut words = parallel::parts(kinds.len(), part).concat();
         let mut before = 0;
         for word in &mut words {
             word.before = before;
             before += word.bits.count_ones();
         }
-        Branches { words, targets: vec![0; before as usize] }
+        Branches { words, targets: parallel::filled(before as usize, 0, |_| 0) }
     }
 
     fn place(&self, id: InsnId) -> Option<usize> {
         let word = self.words.get(id.index() / 64)?;
         let bit = 1u64 << (id.index() % 64);
         (word.bits & bit != 0).then(|| (word.before + (word.bits & (bit - 1)).count_ones()) as usize)
+    }
+
+    /// Those among the instructions of a range, in order.
+    pub(super) fn within(&self, range: Range<usize>) -> impl Iterator<Item = InsnId> {
+        let words = range.start / 64..range.end.div_ceil(64);
+        let bits = words.flat_map(move |index| {
+            let word = self.words.get(index).map_or(0, |word| word.bits);
+            let first = range.start.saturating_sub(index * 64);
+            let last = (range.end - 1 - index * 64).min(63);
+            Ones(word & (u64::MAX << first) & (u64::MAX >> (63 - last))).map(move |bit| index * 64 + bit)
+        });
+        bits.map(InsnId::from_index)
     }
 
     /// The target of an instruction.
@@ -102,7 +127,11 @@ impl Branches {
 
     /// Works through the branches in parts, side by side where there are several. What each part comes to, in order.
     /// `flags` are those of all instructions.
-    pub(super) fn in_parts<T: Send>(&mut self, flags: &mut [Flags], work: impl Fn(Part<'_>) -> T + Sync) -> Vec<T> {
+    pub(super) fn in_parts<T: Send>(
+        &mut self,
+        flags: &mut [Flags],
+        work: impl Fn(Part<'_>) -> T + Send + Sync,
+    ) -> Vec<T> {
         let mut parts = Vec::with_capacity(self.words.len() / PART + 1);
         let mut targets = self.targets.as_mut_slice();
         for ((index, words), flags) in self.words.chunks(PART).enumerate().zip(flags.chunks_mut(PART * 64)) {
@@ -111,9 +140,25 @@ impl Branches {
             parts.push(Part { first: index * PART * 64, words, targets: own, flags });
             targets = rest;
         }
-        match parts.len() {
-            0 | 1 => parts.into_iter().map(&work).collect(),
-            _ => parts.into_par_iter().map(&work).collect(),
+        parallel::each(parts.len() > 1, parts, work)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn branches_are_found_within_any_range() {
+        let at = [0, 1, 63, 64, 127, 130, 199];
+        let kinds: Vec<Kind> = (0..200).map(|id| if at.contains(&id) { Kind::Call } else { Kind::Other }).collect();
+        let branches = Branches::of(&kinds);
+        for start in 0..=200 {
+            for end in start..=200 {
+                let expected: Vec<InsnId> =
+                    at.into_iter().filter(|id| (start..end).contains(id)).map(InsnId::from_index).collect();
+                assert_eq!(branches.within(start..end).collect::<Vec<_>>(), expected, "{start}..{end}");
+            }
         }
     }
 }

@@ -3,13 +3,12 @@
 //! In: relocations, symbols.  Out: callees, dead ends, the lists of annotated sites.
 //! Reads like: `add_call_destinations`, `annotate_call_site`, `dead_end_function` of the releases.
 
-use rayon::prelude::*;
-
 use crate::decode::Kind;
 use crate::finding::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::STB_WEAK;
 use crate::ledger::Weight;
+use crate::parallel;
 
 use super::Flags;
 use super::resolve::{Branch, Builder};
@@ -19,8 +18,13 @@ use super::resolve::{Branch, Builder};
 struct Left {
     /// For `.call_sites`.
     listed: Vec<InsnId>,
+    /// For `.static_call_sites`.
+    static_calls: Vec<InsnId>,
     others: Vec<Branch>,
 }
+
+/// What makes a call of a branch. Whatever it does to the stack, the callee's return undoes.
+pub(super) const CALL: Flags = Flags(Flags::CALLS.0 | Flags::NO_OPS.0);
 
 /// In an object with fewer symbols each function is judged when it is called.
 const WORTH_JUDGING_AHEAD: usize = 1 << 12;
@@ -35,30 +39,51 @@ impl Builder<'_> {
                     left.others.push(*branch);
                     return;
                 };
-                *target = callee.0;
-                *flags = flags.with(Flags::CALLS).with(Flags::NO_OPS);
-                if builder.is_annotated(branch) {
+                (*target, *flags) = (callee.0, flags.with(CALL));
+                if !builder.is_annotated(branch) {
+                    return;
+                }
+                if builder.symbols.traits(callee).static_call_tramp {
+                    left.static_calls.push(branch.id);
+                } else {
                     *flags = if returns { *flags } else { flags.with(Flags::DEAD_END) };
                     left.listed.extend(builder.lists_call(branch, callee).then_some(branch.id));
                 }
             },
         );
-        let listed = self.graph.sites.call.len();
+        let (calls, static_calls) = (self.graph.sites.call.len(), self.graph.sites.static_call.len());
         for part in parts {
             part.others.iter().for_each(|branch| self.add_call(branch));
             self.graph.sites.call.extend(part.listed);
+            self.graph.sites.static_call.extend(part.static_calls);
         }
-        self.graph.sites.call[listed..].sort();
+        self.graph.sites.call[calls..].sort();
+        self.graph.sites.static_call[static_calls..].sort();
     }
 
-    /// The callee of a call that leads to it by a relocation and is nothing special, and whether it returns. Such calls
-    /// need no order.
+    /// The callee of a call that is nothing special, and whether it returns. Such calls need no order.
     fn plain_callee(&self, branch: &Branch) -> Option<(SymbolId, bool)> {
-        let callee = branch.reloc?.symbol;
-        let traits = self.symbols.traits(callee);
-        let special = traits.static_call_tramp || traits.retpoline_thunk || traits.fentry || traits.profiling;
+        let &Branch { id, section, reloc } = branch;
+        let local =
+            |section, offset| self.symbols.function_at(section, offset).filter(|&f| self.symbols.is_function(f));
+        let callee = match reloc {
+            None => local(section, self.encoded_target(section, id)),
+            Some(reloc) if self.is_section_symbol(reloc.symbol) => {
+                local(self.image.symbol(reloc.symbol).section, self.branch_addend(id, &reloc))
+            }
+            Some(reloc) => Some(reloc.symbol),
+        };
+        let callee = callee.filter(|&callee| !self.is_special(branch, callee))?;
         let never_returns = self.dead_end_functions.get(callee.index()).copied().flatten()?;
-        (!special && !self.is_section_symbol(callee)).then_some((callee, !never_returns))
+        Some((callee, !never_returns))
+    }
+
+    /// Whether a call or sibling call of the symbol makes something else of the instruction, or is worth a finding.
+    pub(super) fn is_special(&self, branch: &Branch, callee: SymbolId) -> bool {
+        let traits = self.symbols.traits(callee);
+        traits.retpoline_thunk
+            || (traits.fentry && self.options.mcount)
+            || (traits.profiling && self.hacks.noinstr && self.graph.section(branch.section).noinstr)
     }
 
     /// Whether what the callee is makes a difference to the call.
@@ -126,11 +151,9 @@ impl Builder<'_> {
         self.symbols.function_at(section, offset).or_else(|| self.symbols.symbol_at(section, offset))
     }
 
-    /// Whatever a call does to the stack, the callee's return undoes.
     pub(super) fn set_callee(&mut self, branch: &Branch, callee: SymbolId, sibling: bool) {
         self.graph.branches.set(branch.id, callee.0);
-        self.graph.set(branch.id, Flags::CALLS);
-        self.graph.set(branch.id, Flags::NO_OPS);
+        self.graph.set(branch.id, CALL);
         self.annotate_call(branch, callee, sibling);
     }
 
@@ -184,13 +207,14 @@ impl Builder<'_> {
 
     /// Finds out for all functions at once whether they return. By then all jumps are known, and calls make no difference.
     fn judge_functions(&mut self) {
-        let judge = |(index, known): (usize, Option<bool>)| {
-            let id = SymbolId::from_index(index);
+        let known = &self.dead_end_functions;
+        let judge = |index: usize| {
+            let (id, known) = (SymbolId::from_index(index), known[index]);
             let asked = known.is_none() && (self.symbols.is_function(id) || self.image.symbol(id).is_undefined());
             if asked { Some(self.judge_noreturn(id)) } else { known }
         };
-        if self.dead_end_functions.len() >= WORTH_JUDGING_AHEAD {
-            self.dead_end_functions = self.dead_end_functions.par_iter().copied().enumerate().map(judge).collect();
+        if known.len() >= WORTH_JUDGING_AHEAD {
+            self.dead_end_functions = parallel::filled(known.len(), 0, judge);
         }
     }
 
@@ -226,20 +250,15 @@ impl Builder<'_> {
     /// Whether an instruction leaves the function, from `start` to the last one of the same owner. While no jump table is
     /// known, an indirect jump counts as leaving.
     fn leaves(&self, start: InsnId) -> bool {
-        let owner = self.function(start);
-        let mut next = Some(start);
-        while let Some(id) = next {
-            let leaves = match self.graph.kind(id) {
-                Kind::Return => true,
-                Kind::JumpDynamic | Kind::JumpConditional | Kind::JumpUnconditional => self.is_sibling_call(id),
-                _ => false,
-            };
-            if leaves {
-                return true;
-            }
-            next = self.insns.next_in_section(id).filter(|&next| owner.is_some() && self.graph.owner(next) == owner);
-        }
-        false
+        let owned = match self.function(start) {
+            Some(_) => start.0..self.graph.owners.run(start).1,
+            None => start.0..start.0 + 1,
+        };
+        self.graph.branches.within(owned.start as usize..owned.end as usize).any(|id| match self.graph.kind(id) {
+            Kind::Return => true,
+            Kind::JumpDynamic | Kind::JumpConditional | Kind::JumpUnconditional => self.is_sibling_call(id),
+            _ => false,
+        })
     }
 
     fn is_sibling_call(&self, id: InsnId) -> bool {

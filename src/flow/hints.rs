@@ -77,7 +77,7 @@ impl Builder<'_> {
 
     fn apply_hint(&mut self, insn: InsnId, hint: &Hint, working: &mut CfiState) {
         let types = self.rules.hints;
-        self.graph.set(insn, Flags::HINT);
+        self.declare(insn, Flags::HINT);
         if Some(hint.kind) == types.undefined {
             let state = CfiState { force_undefined: true, ..CfiState::initial() };
             self.graph.hints.insert(insn, state);
@@ -100,7 +100,7 @@ impl Builder<'_> {
             return;
         }
         let kind = if Some(hint.kind) == types.entry {
-            self.graph.set(insn, Flags::UNRET);
+            self.declare(insn, Flags::UNRET);
             types.call
         } else {
             hint.kind
@@ -142,7 +142,7 @@ impl Builder<'_> {
             self.insn_fault(weight, Fault::IretHintWithoutEndbr, insn);
         }
         if self.rules.unreachable_annotation {
-            self.graph.set(insn, Flags::UNRET);
+            self.declare(insn, Flags::UNRET);
         }
     }
 

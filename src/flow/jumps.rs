@@ -11,6 +11,7 @@ use crate::kernel::rules::JumpRules;
 use crate::ledger::Weight;
 
 use super::Flags;
+use super::calls::CALL;
 use super::resolve::{Branch, Builder};
 
 /// What a jump turns out to be.
@@ -20,6 +21,15 @@ enum Found {
     Sibling(SymbolId),
     Place(SectionId, u64, Option<SymbolId>),
     Nothing,
+}
+
+/// What a jump is, as far as that can be told by itself.
+enum Verdict {
+    Inner(InsnId),
+    Return,
+    Sibling(SymbolId),
+    /// More changes than the jump, or what other jumps changed before makes a difference.
+    Ordered,
 }
 
 /// What is left of a part's jumps when those are done that need no order.
@@ -32,15 +42,16 @@ struct Left {
 impl Builder<'_> {
     pub(super) fn add_jumps(&mut self) {
         let is_static = |kind| matches!(kind, Kind::JumpConditional | Kind::JumpUnconditional);
-        let parts = self.in_parts(is_static, |builder, branch, target, _, left: &mut Left| {
+        let parts = self.in_parts(is_static, |builder, branch, target, flags, left: &mut Left| {
             // Of jumps in replacements some are known from the tables.
             if *target != 0 {
                 return;
             }
-            match builder.inner_target(branch) {
-                Some(inner) => *target = inner.0 + 1,
-                None if matches!(builder.look_up(branch), Found::Return) => left.returns.push(branch.id),
-                None => left.others.push(*branch),
+            match builder.judge_jump(branch) {
+                Verdict::Inner(inner) => *target = inner.0 + 1,
+                Verdict::Sibling(symbol) => (*target, *flags) = (symbol.0, flags.with(CALL)),
+                Verdict::Return => left.returns.push(branch.id),
+                Verdict::Ordered => left.others.push(*branch),
             }
         });
         let listed = self.graph.sites.ret.len();
@@ -51,13 +62,40 @@ impl Builder<'_> {
         self.graph.sites.ret[listed..].sort();
     }
 
-    /// Where a jump leads that has no relocation, stays in its function and does not lead to its start, as most do. It is
-    /// nothing else, and changes nothing but its own target.
-    fn inner_target(&self, branch: &Branch) -> Option<InsnId> {
-        let &Branch { id, section, reloc: None } = branch else { return None };
-        let target = self.find(section, self.encoded_target(section, id))?;
-        let owner = self.graph.owner(id).filter(|&owner| self.graph.owner(target) == Some(owner))?;
-        (u64::from(self.insns.get(target).offset) != self.image.symbol(owner).value).then_some(target)
+    fn judge_jump(&self, branch: &Branch) -> Verdict {
+        match self.look_up(branch) {
+            Found::Return => Verdict::Return,
+            Found::Sibling(symbol) => self.plain_sibling(branch, symbol),
+            Found::Place(section, offset, symbol) => match self.find(section, offset) {
+                Some(target) => self.judge_place(branch, target, symbol),
+                None => Verdict::Ordered,
+            },
+            Found::Retpoline | Found::Nothing => Verdict::Ordered,
+        }
+    }
+
+    fn judge_place(&self, branch: &Branch, target: InsnId, symbol: Option<SymbolId>) -> Verdict {
+        let owner = self.graph.owner(branch.id);
+        // Most jumps have no relocation, stay in their function and do not lead to its start.
+        let inside = owner.filter(|_| branch.reloc.is_none() && self.graph.owner(target) == owner);
+        if inside.is_some_and(|owner| u64::from(self.insns.get(target).offset) != self.image.symbol(owner).value) {
+            return Verdict::Inner(target);
+        }
+        if self.rules.jumps != JumpRules::StartIsSibling {
+            return Verdict::Ordered;
+        }
+        match self.by_start(branch.id, target, symbol) {
+            Found::Return => Verdict::Return,
+            Found::Sibling(symbol) => self.plain_sibling(branch, symbol),
+            Found::Nothing => Verdict::Inner(target),
+            _ => Verdict::Ordered,
+        }
+    }
+
+    /// A jump to a function that is nothing special changes only itself.
+    fn plain_sibling(&self, branch: &Branch, symbol: SymbolId) -> Verdict {
+        let special = self.is_special(branch, symbol) || self.symbols.traits(symbol).static_call_tramp;
+        if special { Verdict::Ordered } else { Verdict::Sibling(symbol) }
     }
 
     fn look_up(&self, branch: &Branch) -> Found {
@@ -123,7 +161,12 @@ impl Builder<'_> {
         match self.insns.at(at) {
             None => self.jump_nowhere(branch, at),
             Some(target) if self.rules.jumps == JumpRules::StartIsSibling => {
-                self.jump_by_symbol(branch, target, symbol);
+                match self.by_start(branch.id, target, symbol) {
+                    Found::Retpoline => self.make_retpoline(branch),
+                    Found::Return => self.make_return(branch.id, true),
+                    Found::Sibling(symbol) => self.set_callee(branch, symbol, true),
+                    _ => self.graph.branches.set(branch.id, target.0 + 1),
+                }
             }
             Some(target) => self.jump_by_owner(branch, target),
         }
@@ -199,30 +242,26 @@ impl Builder<'_> {
         self.graph.branches.set(id, target.0 + 1);
     }
 
-    fn jump_by_symbol(&mut self, branch: &Branch, target: InsnId, symbol: Option<SymbolId>) {
-        let id = branch.id;
+    /// 7.3: where the symbol starts that a jump names, or that owns its target, decides. `Nothing` is a jump inside.
+    fn by_start(&self, id: InsnId, target: InsnId, symbol: Option<SymbolId>) -> Found {
         let symbol = symbol.filter(|&symbol| !self.is_section_symbol(symbol)).or_else(|| self.graph.owner(target));
-        if let Some(symbol) = symbol {
-            if u64::from(self.insns.get(target).offset) == self.image.symbol(symbol).value {
-                let traits = self.symbols.traits(symbol);
-                if traits.retpoline_thunk {
-                    self.make_retpoline(branch);
-                    return;
-                }
-                if traits.return_thunk {
-                    self.make_return(id, true);
-                    return;
-                }
+        let Some(symbol) = symbol else { return Found::Nothing };
+        if u64::from(self.insns.get(target).offset) == self.image.symbol(symbol).value {
+            let traits = self.symbols.traits(symbol);
+            if traits.retpoline_thunk {
+                return Found::Retpoline;
             }
-            if let Some(owner) = self.graph.owner(id)
-                && self.symbols.parent(owner) != self.symbols.parent(symbol)
-                && self.function(target).is_some_and(|function| self.is_first_insn(target, function))
-            {
-                self.set_callee(branch, symbol, true);
-                return;
+            if traits.return_thunk {
+                return Found::Return;
             }
         }
-        self.graph.branches.set(id, target.0 + 1);
+        let leaves = |owner| self.symbols.parent(owner) != self.symbols.parent(symbol);
+        if self.graph.owner(id).is_some_and(leaves)
+            && self.function(target).is_some_and(|function| self.is_first_insn(target, function))
+        {
+            return Found::Sibling(symbol);
+        }
+        Found::Nothing
     }
 
     /// Whether an instruction is where calls of a symbol may enter it: its start, or with `--ibt` the one behind an

@@ -3,16 +3,18 @@
 //! In: symbols in list order.  Out: owners, ignored functions, uaccess-safe functions.
 
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use crate::decode::{DecodeNote, Kind};
 use crate::finding::Fault;
-use crate::ids::{SectionId, SymbolId};
+use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::{FatalStyle, Rules};
 use crate::ledger::Weight;
 use crate::options::Options;
 
 use super::resolve::Builder;
+use super::runs::Runs;
 use super::{Flags, SectionTraits};
 
 /// What the sections' names say.
@@ -51,6 +53,7 @@ impl Builder<'_> {
     /// Section by section: what decoding had to say of it, then the owners of its instructions.
     pub(super) fn assign_owners(&mut self, notes: &[DecodeNote]) {
         let mut notes = notes.iter().peekable();
+        let mut owned = Vec::new();
         for index in 1..self.image.sections.len() {
             let section = SectionId::from_index(index);
             while let Some(note) = notes.next_if(|note| note.at.section <= section) {
@@ -60,19 +63,11 @@ impl Builder<'_> {
                 *self.ledger = ledger;
             }
             if self.image.section(section).is_code() {
-                self.assign_section(section);
+                settle(self.claims(section), &mut owned);
             }
         }
-    }
-
-    fn assign_section(&mut self, section: SectionId) {
-        for id in self.insns.of_section(section) {
-            if self.graph.kind(id) == Kind::Bug {
-                self.graph.set(id, Flags::DEAD_END);
-            }
-        }
-        let claims = self.claims(section);
-        self.assign_claimed(claims);
+        let sections = self.image.sections().filter_map(|(section, _)| self.insns.of_section(section).next());
+        self.graph.owners = Runs::new(self.insns.len(), owned.into_iter(), sections.map(|first| first.0).collect());
     }
 
     /// What symbols claim of a section.
@@ -105,32 +100,6 @@ impl Builder<'_> {
             claims.push(Claim { first: owned.start, rank: claims.len(), end: owned.end, symbol });
         }
         claims
-    }
-
-    /// Gives each instruction to the last of those that claim it, in one pass however many there are.
-    fn assign_claimed(&mut self, mut claims: Vec<Claim>) {
-        claims.sort_by_key(|claim| claim.first);
-        let mut claims = claims.into_iter().peekable();
-        let mut open = BinaryHeap::new();
-        let mut at = 0;
-        loop {
-            while let Some(claim) = claims.next_if(|claim| claim.first <= at) {
-                open.push((claim.rank, claim.end, claim.symbol));
-            }
-            while open.peek().is_some_and(|&(_, end, _)| end <= at) {
-                open.pop();
-            }
-            let next = claims.peek().map(|claim| claim.first);
-            at = match (open.peek(), next) {
-                (Some(&(_, end, symbol)), next) => {
-                    let until = next.map_or(end, |next| next.min(end));
-                    self.graph.owners[at..until].fill(symbol.0);
-                    until
-                }
-                (None, Some(next)) => next,
-                (None, None) => break,
-            };
-        }
     }
 
     /// `STACK_FRAME_NON_STANDARD`.
@@ -183,12 +152,11 @@ impl Builder<'_> {
             return;
         }
         let mut in_hole = false;
-        for index in 0..self.insns.len() {
-            let id = crate::ids::InsnId::from_index(index);
-            if self.graph.owner(id).is_some() {
-                in_hole = false;
-                continue;
-            }
+        let mut before = None;
+        let unowned: Vec<InsnId> = self.graph.owners.unowned().collect();
+        for id in unowned {
+            in_hole &= before == id.0.checked_sub(1);
+            before = Some(id.0);
             if !in_hole && self.graph.kind(id) == Kind::Nop {
                 continue;
             }
@@ -206,5 +174,31 @@ impl Builder<'_> {
                 self.symbols.mark(function, |traits| traits.ignore = true);
             }
         }
+    }
+}
+
+/// Gives each instruction to the last of those that claim it, in one pass however many there are.
+fn settle(mut claims: Vec<Claim>, owned: &mut Vec<(Range<usize>, u32)>) {
+    claims.sort_by_key(|claim| claim.first);
+    let mut claims = claims.into_iter().peekable();
+    let mut open = BinaryHeap::new();
+    let mut at = 0;
+    loop {
+        while let Some(claim) = claims.next_if(|claim| claim.first <= at) {
+            open.push((claim.rank, claim.end, claim.symbol));
+        }
+        while open.peek().is_some_and(|&(_, end, _)| end <= at) {
+            open.pop();
+        }
+        let next = claims.peek().map(|claim| claim.first);
+        at = match (open.peek(), next) {
+            (Some(&(_, end, symbol)), next) => {
+                let until = next.map_or(end, |next| next.min(end));
+                owned.push((at..until, symbol.0));
+                until
+            }
+            (None, Some(next)) => next,
+            (None, None) => break,
+        };
     }
 }

@@ -3,8 +3,6 @@
 //! In: image, symbols, instructions.  Out: [`FlowGraph`], and the instructions with alternatives' padding appended.
 //! Holds afterwards: see [`super`].
 
-use rayon::prelude::*;
-
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::{self, DecodeNote, InsnTable, Kind};
 use crate::finding::Fault;
@@ -13,6 +11,7 @@ use crate::image::{ElfImage, Reloc, STT_SECTION, Store};
 use crate::kernel::rules::{Annotations, Rules};
 use crate::ledger::{Ledger, Weight};
 use crate::options::{Hacks, Options};
+use crate::parallel;
 use crate::symbols::Symbols;
 use crate::wording::Naming;
 
@@ -73,8 +72,11 @@ pub fn resolve(
     cancel: &CancelToken,
 ) -> Result<(Symbols, InsnTable, FlowGraph), Cancelled> {
     let n = insns.len();
-    let mut kinds = filled(Kind::Other, n);
-    kinds.par_iter_mut().with_min_len(1 << 16).zip(insns.as_slice()).for_each(|(kind, insn)| *kind = insn.kind);
+    // Room for the padding of alternatives. Room that is not needed costs no memory; moving everything would.
+    let room = n / 16 + 16;
+    let kinds = parallel::filled(n, room, |index| insns.as_slice()[index].kind);
+    let flags = |index: usize| if kinds[index] == Kind::Bug { Flags::DEAD_END } else { Flags::default() };
+    let flags = parallel::filled(n, room, flags);
     let mut builder = Builder {
         image: input.image,
         store: input.store,
@@ -86,10 +88,9 @@ pub fn resolve(
         dead_end_functions: vec![None; input.image.symbols.len()],
         symbols,
         graph: FlowGraph {
+            branches: Branches::of(&kinds),
             kinds,
-            flags: filled(Flags::default(), n),
-            owners: filled(0, n),
-            branches: Branches::of(&insns),
+            flags,
             sections: super::owners::section_traits(input.image, input.options, input.rules),
             unreachables_ignored: input.options.no_unreachable,
             ..FlowGraph::default()
@@ -99,19 +100,6 @@ pub fn resolve(
     };
     builder.run(notes, cancel)?;
     Ok((builder.symbols, builder.insns, builder.graph))
-}
-
-/// As many values as there are instructions, with room for the padding of alternatives. Room that is not needed costs
-/// no memory; moving everything would.
-fn filled<T: Clone + Send>(value: T, n: usize) -> Vec<T> {
-    let mut values = Vec::with_capacity(n + n / 16 + 16);
-    // What is read before it is written costs more in a large object; see `follow`.
-    if n < 1 << 17 {
-        values.resize(n, value)
-    } else {
-        values.par_extend(rayon::iter::repeat_n(value, n))
-    }
-    values
 }
 
 impl Builder<'_> {
@@ -161,7 +149,15 @@ impl Builder<'_> {
             self.label_instr();
             self.label_unret();
         }
+        self.graph.declared.sort_unstable();
+        self.graph.declared.dedup();
         Ok(())
+    }
+
+    /// A hint or an annotation gives the instruction a property.
+    pub(super) fn declare(&mut self, id: InsnId, flag: Flags) {
+        self.graph.set(id, flag);
+        self.graph.declared.push(id);
     }
 
     pub(super) fn naming(&self) -> Naming<'_> {

@@ -56,6 +56,7 @@ impl Builder<'_> {
         for entry in entries {
             self.add_entry(&entry);
         }
+        self.graph.owners.settle();
     }
 
     fn read_table(&mut self, table: &Table, entries: &mut Vec<Entry>) {

@@ -3,7 +3,6 @@
 //! In: dynamic jumps, relocations of read-only data.  Out: alternates of dynamic jumps.
 //! Reads like: `add_jump_table_alts` and `arch_find_switch_table` of the releases.
 
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::decode::Kind;
@@ -11,6 +10,7 @@ use crate::finding::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::Reloc;
 use crate::ledger::Weight;
+use crate::parallel;
 
 use super::resolve::Builder;
 use super::{Alternate, AlternateKind, Flags};
@@ -46,22 +46,20 @@ impl Builder<'_> {
                 .collect()
         };
         let mut search = Search { owners: self.dynamic_jump_owners(), ..Search::default() };
-        let eligible = |&function: &SymbolId| {
+        let eligible = parallel::numbers(functions.len(), |at| {
+            let function = functions[at];
             self.symbols.is_function(function)
                 && !self.image.symbol(function).is_undefined()
                 && !(self.rules.table_skips_aliases && self.symbols.is_alias(function))
                 && self.may_have_table(function, &search)
-        };
-        let functions: Vec<SymbolId> = functions.into_par_iter().with_min_len(1 << 12).filter(eligible).collect();
-        for function in functions {
+        });
+        for function in eligible.into_iter().map(|at| functions[at]) {
             self.add_function_tables(function, &mut search);
         }
     }
 
     fn dynamic_jump_owners(&self) -> FxHashSet<Option<SymbolId>> {
-        let is_dynamic = |&(_, &kind): &(usize, &Kind)| kind == Kind::JumpDynamic;
-        let jumps = self.graph.kinds.iter().enumerate().filter(is_dynamic);
-        jumps.map(|(index, _)| self.function(InsnId::from_index(index))).collect()
+        self.graph.branches(&[Kind::JumpDynamic]).map(|id| self.function(id)).collect()
     }
 
     /// Most functions have no dynamic jump; their back links are of use to no search.

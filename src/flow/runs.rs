@@ -1,0 +1,190 @@
+//! Which symbol owns each instruction, kept once for all instructions that follow each other and have the same owner.
+//!
+//! In: owners, in ascending order.  Out: [`Runs`].
+//! Holds afterwards: an owner is found without a search; a run lies in one section.
+
+use std::ops::Range;
+
+use rustc_hash::FxHashMap;
+
+use crate::ids::InsnId;
+
+/// Which of 64 instructions start a run.
+#[derive(Clone, Copy, Default, Debug)]
+struct Word {
+    bits: u64,
+    /// How many runs start before.
+    before: u32,
+}
+
+/// The owners of all instructions; 0 is no owner.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Runs {
+    /// The first instruction of each run, and its owner.
+    runs: Vec<(u32, u32)>,
+    words: Vec<Word>,
+    /// How many instructions there are.
+    len: u32,
+    /// Instructions that start a run whoever owns them, in order.
+    cuts: Vec<u32>,
+    /// By instruction: owners that came later, until [`Runs::settle`] sorts them in.
+    later: FxHashMap<u32, u32>,
+}
+
+impl Runs {
+    /// The owners of `len` instructions: each range's, and nobody else. No run goes on over a cut.
+    pub(super) fn new(len: usize, owned: impl Iterator<Item = (Range<usize>, u32)>, cuts: Vec<u32>) -> Runs {
+        let mut runs = Runs { len: len as u32, cuts, ..Runs::default() };
+        let mut pieces = Vec::new();
+        let mut behind = 0;
+        for (range, owner) in owned {
+            if behind < range.start {
+                pieces.push((behind as u32, 0));
+            }
+            pieces.push((range.start as u32, owner));
+            behind = range.end;
+        }
+        if behind < len {
+            pieces.push((behind as u32, 0));
+        }
+        runs.take(&pieces);
+        runs
+    }
+
+    /// Who owns the instruction.
+    pub(crate) fn get(&self, id: InsnId) -> u32 {
+        if !self.later.is_empty()
+            && let Some(&owner) = self.later.get(&id.0)
+        {
+            return owner;
+        }
+        self.position(id).map_or(0, |run| self.runs[run].1)
+    }
+
+    /// Who owns the instruction, and the instruction behind those of its section that follow it and have the same owner.
+    pub(crate) fn run(&self, id: InsnId) -> (u32, u32) {
+        let Some(run) = self.position(id) else { return (0, id.0) };
+        (self.runs[run].1, self.runs.get(run + 1).map_or(self.len, |&(next, _)| next))
+    }
+
+    /// The instructions that nobody owns, in order.
+    pub(super) fn unowned(&self) -> impl Iterator<Item = InsnId> {
+        let ends = self.runs.iter().skip(1).map(|&(start, _)| start).chain([self.len]);
+        let ranges = self.runs.iter().zip(ends).filter(|((_, owner), _)| *owner == 0);
+        ranges.flat_map(|(&(start, _), end)| start..end).map(InsnId)
+    }
+
+    /// Gives an instruction another owner.
+    pub(super) fn set(&mut self, id: InsnId, owner: u32) {
+        self.later.insert(id.0, owner);
+    }
+
+    /// Appends an instruction, which stands in no section.
+    pub(super) fn push(&mut self, owner: u32) {
+        self.cuts.push(self.len);
+        self.later.insert(self.len, owner);
+        self.len += 1;
+    }
+
+    /// Sorts in what was set and appended.
+    pub(super) fn settle(&mut self) {
+        let mut later: Vec<(u32, u32)> = self.later.drain().collect();
+        later.sort_unstable();
+        let mut later = later.into_iter().peekable();
+        let mut pieces = Vec::with_capacity(self.runs.len() + later.len());
+        for (index, &(start, owner)) in self.runs.iter().enumerate() {
+            let end = self.runs.get(index + 1).map_or(self.len, |&(start, _)| start);
+            let mut behind = start;
+            while let Some((id, other)) = later.next_if(|&(id, _)| id < end) {
+                if behind < id {
+                    pieces.push((behind, owner));
+                }
+                pieces.push((id, other));
+                behind = id + 1;
+            }
+            if behind < end {
+                pieces.push((behind, owner));
+            }
+        }
+        self.take(&pieces);
+    }
+
+    fn position(&self, id: InsnId) -> Option<usize> {
+        let word = self.words.get(id.index() / 64)?;
+        let started = word.bits & (u64::MAX >> (63 - id.index() % 64));
+        (word.before + started.count_ones()).checked_sub(1).map(|run| run as usize)
+    }
+
+    /// Makes runs of pieces that follow each other.
+    fn take(&mut self, pieces: &[(u32, u32)]) {
+        self.runs.clear();
+        let mut cuts = self.cuts.iter().copied().peekable();
+        for (index, &(start, owner)) in pieces.iter().enumerate() {
+            let end = pieces.get(index + 1).map_or(self.len, |&(start, _)| start);
+            let is_cut = cuts.next_if(|&cut| cut <= start).is_some();
+            if is_cut || self.runs.last().is_none_or(|&(_, before)| before != owner) {
+                self.runs.push((start, owner));
+            }
+            while let Some(cut) = cuts.next_if(|&cut| cut < end) {
+                if cut > start {
+                    self.runs.push((cut, owner));
+                }
+            }
+        }
+        self.words = vec![Word::default(); self.len as usize / 64 + 1];
+        for &(start, _) in &self.runs {
+            self.words[start as usize / 64].bits |= 1 << (start % 64);
+        }
+        let mut before = 0;
+        for word in &mut self.words {
+            word.before = before;
+            before += word.bits.count_ones();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owners(runs: &Runs) -> Vec<u32> {
+        (0..runs.len).map(|id| runs.get(InsnId(id))).collect()
+    }
+
+    fn ends(runs: &Runs) -> Vec<u32> {
+        (0..runs.len).map(|id| runs.run(InsnId(id)).1).collect()
+    }
+
+    #[test]
+    fn instructions_have_the_owner_of_their_range() {
+        let runs = Runs::new(7, [(1..3, 5), (3..4, 5), (4..6, 9)].into_iter(), vec![2]);
+        assert_eq!(owners(&runs), [0, 5, 5, 5, 9, 9, 0]);
+        assert_eq!(ends(&runs), [1, 2, 4, 4, 6, 6, 7]);
+        assert_eq!(runs.unowned().collect::<Vec<_>>(), [InsnId(0), InsnId(6)]);
+    }
+
+    #[test]
+    fn what_is_set_later_holds_before_and_after_it_is_sorted_in() {
+        let mut runs = Runs::new(70, [(0..66, 1)].into_iter(), vec![]);
+        runs.set(InsnId(3), 2);
+        runs.set(InsnId(4), 2);
+        runs.set(InsnId(69), 1);
+        runs.push(1);
+        runs.push(1);
+        let before = owners(&runs);
+        runs.settle();
+        assert_eq!(owners(&runs), before);
+        assert_eq!(before.iter().map(|&owner| owner.to_string()).collect::<String>()[..6], *"111221");
+        assert_eq!(before[65..], [1, 0, 0, 0, 1, 1, 1]);
+        assert_eq!([0, 3, 5].map(|id| runs.run(InsnId(id)).1), [3, 5, 66]);
+        assert_eq!([69, 70].map(|id| runs.run(InsnId(id)).1), [70, 71]);
+        runs.settle();
+        assert_eq!(owners(&runs), before);
+    }
+
+    #[test]
+    fn nothing_has_no_owner() {
+        let runs = Runs::default();
+        assert_eq!((runs.get(InsnId(0)), runs.run(InsnId(0))), (0, (0, 0)));
+    }
+}

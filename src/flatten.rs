@@ -26,6 +26,11 @@ impl FlatCfi {
         self.tables.get(&table).map_or(&[], |slots| slots)
     }
 
+    /// The states in all tables.
+    pub(crate) fn states(&self) -> impl Iterator<Item = CfiId> {
+        self.tables.values().flatten().flatten().map(|&(state, _)| state)
+    }
+
     /// Takes the state of an instruction at a boundary; the table is of this `length`. Whether it is the first one there;
     /// an error is a conflict, with the instruction that came first. States are compared whole: two ids are equal only if
     /// everything in the states is.

@@ -26,10 +26,12 @@ use crate::image::ElfImage;
 use crate::kernel::rules::Rules;
 use crate::ledger::{Ledger, Weight};
 use crate::options::Options;
+use crate::parallel;
 use crate::symbols::Symbols;
 use crate::wording::Naming;
 
 use mark::Mark;
+use together::Together;
 use walk::{Ground, Outcome, Walk, WalkState};
 
 /// How far to go.
@@ -104,6 +106,13 @@ impl CfiMap {
         slots.iter().map(|slot| slot.and_then(|(state, insn)| Some((self.by_id(state)?, insn)))).collect()
     }
 
+    /// Whether all states that paths bring are of some kind.
+    pub(crate) fn uses_only(&self, kind: impl Fn(CfiId) -> bool + Send + Sync) -> bool {
+        let of_kind = |index: usize| Mark(self.marks[index]).state().is_none_or(&kind);
+        let parts = parallel::parts(self.marks.len(), |mut part| part.all(of_kind));
+        parts.into_iter().all(|part| part) && self.flat.states().all(kind)
+    }
+
     /// How many distinct states there are.
     pub fn n_states(&self) -> usize {
         self.states.len()
@@ -147,16 +156,18 @@ pub fn follow_in_blocks(
     cancel: &CancelToken,
 ) -> Result<(CfiMap, usize), Cancelled> {
     let ground = Ground::new(&input);
+    let mut together = match scope {
+        Scope::All => together::follow(input, &ground, n_blocks, ledger, cancel)?,
+        Scope::Noinstr => Together::default(),
+    };
     let mut own = ledger.fork();
-    let mut walk = Walk::new(input, policy, &mut own, &ground);
+    let (states, flat) = (std::mem::take(&mut together.states), std::mem::take(&mut together.flat));
+    let mut walk = Walk::new(input, policy, &mut own, &ground, states, flat);
     let mut counted = 0;
     match scope {
         Scope::All => {
-            let together = together::follow(input, &ground, n_blocks, ledger, cancel)?;
-            counted += together.finish(&mut walk, &ground, cancel)?;
-            for (section, _) in input.image.sections() {
-                counted += hints(&mut walk, section, None);
-            }
+            counted += together.finish(&mut walk, cancel)?;
+            counted += hints(&mut walk, None);
         }
         Scope::Noinstr => {
             for name in [".noinstr.text", ".entry.text", ".cpuidle.text"] {
@@ -166,14 +177,14 @@ pub fn follow_in_blocks(
                         cancel.check()?;
                         counted += usize::from(function(&mut walk, section, symbol) == Outcome::Found);
                     }
-                    counted += hints(&mut walk, section, Some(section));
+                    counted += hints(&mut walk, Some(section));
                 }
             }
         }
     }
     let (states, flat, incomplete) = walk.finish();
     ledger.adopt(own);
-    Ok((CfiMap { states, marks: ground.into_marks(), flat, incomplete }, counted))
+    Ok((CfiMap { states: states.into_states(), marks: ground.into_marks(), flat, incomplete }, counted))
 }
 
 /// Follows a function.
@@ -201,14 +212,13 @@ fn function(walk: &mut Walk<'_, '_>, section: SectionId, symbol: SymbolId) -> Ou
     walk.run(function, first, state, "<=== (sym)")
 }
 
-fn hints(walk: &mut Walk<'_, '_>, section: SectionId, scope: Option<SectionId>) -> usize {
+/// Follows what is left at hints, of one section or all.
+fn hints(walk: &mut Walk<'_, '_>, scope: Option<SectionId>) -> usize {
     let input = walk.input;
-    if input.flow.hints.is_empty() && !walk.has_restore_hints() {
-        return 0;
-    }
     let mut counted = 0;
-    for id in input.insns.of_section(section) {
-        if !input.flow.has(id, Flags::HINT) || walk.visited(id) || input.flow.has(id, Flags::IGNORE) {
+    for id in input.flow.declared(Flags::HINT) {
+        let outside = scope.is_some_and(|section| !input.insns.contains(section, id));
+        if outside || walk.visited(id) || input.flow.has(id, Flags::IGNORE) {
             continue;
         }
         let mut state = WalkState::new(walk.initial());

@@ -5,21 +5,23 @@
 //! would have gone on in code of no function, which others may reach as well, was taken back; it runs in its turn when all
 //! others are done, as do those behind it in the same function.
 
-use rayon::prelude::*;
+use std::sync::{Mutex, PoisonError};
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::walk::{Ground, Outcome, Walk};
 use super::{Input, function};
 use crate::cancel::{CancelToken, Cancelled};
-use crate::cfi::CfiState;
+use crate::cfi::Interner;
 use crate::flatten::FlatCfi;
 use crate::ids::{CfiId, CodeLoc, SectionId, SymbolId};
 use crate::ledger::Ledger;
+use crate::parallel;
 
 /// Smaller objects are followed sooner than they are split. Only linked kernels and a few modules are larger.
 const WORTH_SPLITTING: usize = 1 << 17;
 /// However many processors there are, so that a result does not depend on their number.
-const BLOCKS: usize = 8;
+const BLOCKS: usize = 16;
 /// The most states of a block. No object that is split has as many instructions.
 const BLOCK_STATES: u32 = 1 << 25;
 
@@ -42,19 +44,51 @@ struct Task {
 
 /// What the walks over a block came to.
 struct Block {
-    states: Vec<CfiState>,
+    states: Interner,
     flat: FlatCfi,
-    incomplete: bool,
-    counted: usize,
-    found: Vec<(usize, Ledger)>,
+    found: Found,
     left: Vec<Task>,
+}
+
+/// What walks found.
+#[derive(Default)]
+struct Found {
+    incomplete: bool,
+    /// How many findings objtool counts.
+    counted: usize,
+    /// With the rank of the function.
+    ledgers: Vec<(usize, Ledger)>,
 }
 
 /// What was done side by side, and what is left.
 #[derive(Default)]
 pub(super) struct Together {
-    blocks: Vec<Block>,
+    /// The states of all blocks, each once.
+    pub states: Interner,
+    /// Those of alternatives.
+    pub flat: FlatCfi,
+    /// By block: the ids that its states have among all.
+    numbers: Vec<Vec<CfiId>>,
+    found: Found,
     left: Vec<Task>,
+}
+
+/// Takes blocks in, in their order, while others are still followed.
+struct Gathering {
+    together: Together,
+    /// By block, those that are done and wait for one before them.
+    waiting: Vec<Option<Block>>,
+}
+
+impl Gathering {
+    fn take(&mut self, index: usize, block: Block) {
+        if let Some(place) = self.waiting.get_mut(index) {
+            *place = Some(block);
+        }
+        while let Some(block) = self.waiting.get_mut(self.together.numbers.len()).and_then(Option::take) {
+            self.together.take(block);
+        }
+    }
 }
 
 /// The first id of a block's states. Those of the walk that comes behind all blocks start at 0.
@@ -72,16 +106,30 @@ pub(super) fn follow(
 ) -> Result<Together, Cancelled> {
     let tasks = tasks(&input);
     if n_blocks <= 1 {
-        return Ok(Together { blocks: Vec::new(), left: tasks });
+        return Ok(Together { left: tasks, ..Together::default() });
     }
     let blocks = split(tasks, n_blocks);
-    let blocks = blocks.par_iter().enumerate();
-    let blocks: Vec<Block> = blocks
-        .map(|(index, tasks)| block(input, ground, tasks, first_state(index), ledger.fork(), cancel))
-        .collect::<Result<_, _>>()?;
-    let mut left: Vec<Task> = blocks.iter().flat_map(|block| block.left.iter().copied()).collect();
-    left.sort_by_key(|task| task.rank);
-    Ok(Together { blocks, left })
+    let waiting = blocks.iter().map(|_| None).collect();
+    let gathering = Mutex::new(Gathering { together: Together::default(), waiting });
+    let gather = |index, block| gathering.lock().unwrap_or_else(PoisonError::into_inner).take(index, block);
+    let gather = &gather;
+    rayon::scope_fifo(|scope| {
+        for (index, tasks) in blocks.iter().enumerate() {
+            scope.spawn_fifo(move |_| {
+                if let Ok(block) = block(input, ground, tasks, first_state(index), ledger.fork(), cancel) {
+                    gather(index, block);
+                }
+            });
+        }
+    });
+    cancel.check()?;
+    let mut together = gathering.into_inner().unwrap_or_else(PoisonError::into_inner).together;
+    together.left.sort_by_key(|task| task.rank);
+    ground.renumber(|id| {
+        let numbers = (id.0 / BLOCK_STATES).checked_sub(1).map(|block| &together.numbers[block as usize]);
+        numbers.map_or(id, |numbers| numbers[(id.0 % BLOCK_STATES) as usize])
+    });
+    Ok(together)
 }
 
 fn tasks(input: &Input<'_>) -> Vec<Task> {
@@ -89,12 +137,13 @@ fn tasks(input: &Input<'_>) -> Vec<Task> {
     let listed =
         code.flat_map(|(section, _)| input.symbols.of_section(section).iter().map(move |&symbol| (section, symbol)));
     let functions: Vec<_> = listed.filter(|&(_, symbol)| input.symbols.is_function(symbol)).collect();
-    let task = |(rank, &(section, symbol))| {
+    let task = |rank: usize| {
+        let (section, symbol) = functions[rank];
         let first = input.insns.at(CodeLoc::new(section, input.image.symbol(symbol).value));
         let owner = first.and_then(|first| input.flow.function(input.symbols, first));
         Task { rank, section, symbol, owner, weight: input.symbols.size(symbol) }
     };
-    functions.par_iter().with_min_len(1 << 12).enumerate().map(task).collect()
+    parallel::filled(functions.len(), 0, task)
 }
 
 /// Blocks of about the same weight, each owner in one of them.
@@ -122,8 +171,8 @@ fn block(
     cancel: &CancelToken,
 ) -> Result<Block, Cancelled> {
     let mut walk = Walk::confined(input, &mut ledger, ground, first);
-    let (mut found, mut left, mut left_owners) = (Vec::new(), Vec::new(), FxHashSet::default());
-    let mut counted = 0;
+    let (mut left, mut left_owners) = (Vec::new(), FxHashSet::default());
+    let mut found = Found::default();
     for &task in tasks {
         cancel.check()?;
         let outcome = match task.owner {
@@ -134,45 +183,48 @@ fn block(
             left_owners.extend(task.owner);
             left.push(task);
         }
-        counted += usize::from(outcome == Outcome::Found);
-        found.extend(walk.cut().map(|ledger| (task.rank, ledger)));
+        found.take(outcome, task, &mut walk);
     }
     let (states, flat, incomplete) = walk.finish();
-    Ok(Block { states, flat, incomplete, counted, found, left })
+    found.incomplete = incomplete;
+    Ok(Block { states, flat, found, left })
+}
+
+impl Found {
+    /// Takes down how the walk of a function ended.
+    fn take(&mut self, outcome: Outcome, task: Task, walk: &mut Walk<'_, '_>) {
+        self.counted += usize::from(outcome == Outcome::Found);
+        self.ledgers.extend(walk.cut().map(|ledger| (task.rank, ledger)));
+    }
 }
 
 impl Together {
-    /// Brings the blocks' results to `walk`, and has it follow what is left. How many findings objtool counts.
-    pub(super) fn finish(
-        self,
-        walk: &mut Walk<'_, '_>,
-        ground: &Ground,
-        cancel: &CancelToken,
-    ) -> Result<usize, Cancelled> {
-        let is_split = !self.blocks.is_empty();
-        let mut counted = 0;
-        let mut found = Vec::new();
-        let mut numbers = Vec::new();
-        for (index, block) in self.blocks.into_iter().enumerate() {
-            numbers.push(walk.adopt(block.states, block.flat, block.incomplete, first_state(index)));
-            counted += block.counted;
-            found.extend(block.found);
-        }
-        if is_split {
-            ground.renumber(|id| {
-                let block = (id.0 / BLOCK_STATES).checked_sub(1).map(|block| &numbers[block as usize]);
-                block.map_or(id, |numbers| numbers[(id.0 % BLOCK_STATES) as usize])
-            });
-        }
-        for task in self.left {
+    fn take(&mut self, block: Block) {
+        let first = first_state(self.numbers.len());
+        let numbers = self.states.adopt(block.states);
+        self.flat.adopt(block.flat, |id| numbers[(id.0 - first.0) as usize]);
+        self.numbers.push(numbers);
+        self.found.incomplete |= block.found.incomplete;
+        self.found.counted += block.found.counted;
+        self.found.ledgers.extend(block.found.ledgers);
+        self.left.extend(block.left);
+    }
+
+    /// Has `walk`, which has the states of all blocks, follow what is left. How many findings objtool counts.
+    pub(super) fn finish(self, walk: &mut Walk<'_, '_>, cancel: &CancelToken) -> Result<usize, Cancelled> {
+        let Together { numbers, mut found, left, .. } = self;
+        walk.incomplete |= found.incomplete;
+        for task in left {
             cancel.check()?;
-            counted += usize::from(function(walk, task.section, task.symbol) == Outcome::Found);
-            if is_split {
-                found.extend(walk.cut().map(|ledger| (task.rank, ledger)));
+            let outcome = function(walk, task.section, task.symbol);
+            match numbers.is_empty() {
+                // All functions are followed in order, and so is what is found.
+                true => found.counted += usize::from(outcome == Outcome::Found),
+                false => found.take(outcome, task, walk),
             }
         }
-        found.sort_by_key(|&(rank, _)| rank);
-        found.into_iter().for_each(|(_, ledger)| walk.take(ledger));
-        Ok(counted)
+        found.ledgers.sort_by_key(|&(rank, _)| rank);
+        found.ledgers.into_iter().for_each(|(_, ledger)| walk.take(ledger));
+        Ok(found.counted)
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Transitions {
 impl Transitions {
     /// For an object of `n_insns` instructions.
     pub fn new(n_insns: usize) -> Self {
-        Transitions { slots: vec![[0; 3]; (n_insns / 16).clamp(1 << 6, 1 << 16).next_power_of_two()] }
+        Transitions { slots: vec![[0; 3]; (n_insns / 16).clamp(1 << 6, 1 << 15).next_power_of_two()] }
     }
 
     fn slot(&mut self, state: CfiId, ops: u32) -> &mut [u32; 3] {

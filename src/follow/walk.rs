@@ -6,7 +6,6 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cfi::{CfiState, Demands, Interner};
@@ -17,12 +16,13 @@ use crate::flow::{AlternateKind, Flags};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::Ledger;
+use crate::parallel;
 
 use super::journal::Journal;
 use super::mark::Mark;
 use super::trail::{SegmentId, Segments};
 use super::transition::Transitions;
-use super::{Input, Policy, cause, merge, together};
+use super::{Input, Policy, cause, merge};
 
 /// What is carried along a path.
 #[derive(Clone, Copy, Debug)]
@@ -114,7 +114,7 @@ pub(super) struct Walk<'a, 'l> {
     hints: FxHashMap<InsnId, CfiId>,
     pub segments: Segments,
     said: FxHashSet<(std::mem::Discriminant<Fault>, InsnId)>,
-    incomplete: bool,
+    pub incomplete: bool,
     start: InsnId,
     entry: CfiId,
     initial: CfiId,
@@ -130,23 +130,20 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) fn new(input: &Input<'_>) -> Ground {
-        let n = input.insns.len();
-        let unmarked = |_| AtomicU32::new(0);
-        // In a large object every mark is written here, by all threads: a page that is read before it is written costs a
-        // second fault, for which every other thread is interrupted.
-        let large = together::blocks_for(n) > 1;
         Ground {
-            marks: if large { (0..n).into_par_iter().map(unmarked).collect() } else { (0..n).map(unmarked).collect() },
+            marks: parallel::filled(input.insns.len(), 0, |_| AtomicU32::new(0)),
             demands: input.insns.op_lists().map(Demands::of).collect(),
         }
     }
 
     /// Gives the states in the marks other numbers.
-    pub(super) fn renumber(&self, number: impl Fn(CfiId) -> CfiId + Sync) {
-        self.marks.par_chunks(1 << 16).flatten_iter().for_each(|slot| {
-            let mark = Mark(slot.load(Ordering::Relaxed));
-            if let Some(state) = mark.state() {
-                slot.store(mark.with(number(state)).0, Ordering::Relaxed);
+    pub(super) fn renumber(&self, number: impl Fn(CfiId) -> CfiId + Send + Sync) {
+        parallel::parts(self.marks.len(), |part| {
+            for slot in &self.marks[part] {
+                let mark = Mark(slot.load(Ordering::Relaxed));
+                if let Some(state) = mark.state() {
+                    slot.store(mark.with(number(state)).0, Ordering::Relaxed);
+                }
             }
         });
     }
@@ -157,15 +154,27 @@ impl Ground {
     }
 }
 
-/// Instructions of these kinds do nothing that a path depends on but what their stack operations do.
-const QUIET_KINDS: [Kind; 5] = [Kind::Other, Kind::Nop, Kind::Trap, Kind::Endbr, Kind::LeaRip];
+/// Instructions of these kinds do nothing that a path depends on but what their stack operations do; by number of kind.
+const QUIET_KINDS: u32 = 1 << Kind::Other as u32
+    | 1 << Kind::Nop as u32
+    | 1 << Kind::Trap as u32
+    | 1 << Kind::Endbr as u32
+    | 1 << Kind::LeaRip as u32;
 /// Instructions with one of these need a closer look.
 const LOUD: Flags =
     Flags(Flags::DEAD_END.0 | Flags::IGNORE.0 | Flags::HINT.0 | Flags::ALTERNATES.0 | Flags::GROUP.0 | Flags::INSTR.0);
 
 impl<'a, 'l> Walk<'a, 'l> {
-    pub(super) fn new(input: Input<'a>, policy: Policy, ledger: &'l mut Ledger, ground: &'l Ground) -> Self {
-        Walk::with_states(input, policy, ledger, ground, Interner::default())
+    /// A walk that goes on where others got to these states, and those of alternatives.
+    pub(super) fn new(
+        input: Input<'a>,
+        policy: Policy,
+        ledger: &'l mut Ledger,
+        ground: &'l Ground,
+        states: Interner,
+        flat: FlatCfi,
+    ) -> Self {
+        Walk { flat, ..Walk::with_states(input, policy, ledger, ground, states) }
     }
 
     /// A walk that keeps to its functions, so that others may go on beside it. Its states have ids from `first` on.
@@ -225,10 +234,6 @@ impl<'a, 'l> Walk<'a, 'l> {
         self.marks[id.index()].store(mark.0, Ordering::Relaxed);
     }
 
-    pub(super) fn has_restore_hints(&self) -> bool {
-        self.input.flow.flags.iter().any(|flags| flags.has(Flags::RESTORE))
-    }
-
     pub(super) fn starts_noinstr(&self, section: SectionId) -> bool {
         let options = self.input.options;
         options.noinstr
@@ -237,16 +242,8 @@ impl<'a, 'l> Walk<'a, 'l> {
     }
 
     /// The states, those of alternatives, and whether a path was given up.
-    pub(super) fn finish(self) -> (Vec<CfiState>, FlatCfi, bool) {
-        (self.states.into_states(), self.flat, self.incomplete)
-    }
-
-    /// Takes in the states of other walks, whose ids count from `first`. Their new ids.
-    pub(super) fn adopt(&mut self, states: Vec<CfiState>, flat: FlatCfi, incomplete: bool, first: CfiId) -> Vec<CfiId> {
-        let ids: Vec<CfiId> = states.into_iter().map(|state| self.states.intern(state)).collect();
-        self.flat.adopt(flat, |id| ids[(id.0 - first.0) as usize]);
-        self.incomplete |= incomplete;
-        ids
+    pub(super) fn finish(self) -> (Interner, FlatCfi, bool) {
+        (self.states, self.flat, self.incomplete)
     }
 
     /// Takes in what another walk found.
@@ -353,26 +350,33 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
     }
 
-    /// Goes on over new instructions of the same owner that leave everything as it is.
+    /// Goes on over new instructions of the same owner that do nothing but what their stack operations do.
     fn stroll(&mut self, frame: &mut Frame) {
-        let Input { flow, insns, .. } = self.input;
-        let Some(previous) = frame.previous else { return };
-        let owner = flow.owner(previous);
-        let facts = self.states.facts(frame.state.cfi);
-        let mark = Mark(0).visit(frame.state.cfi, frame.state.uaccess);
+        let Input { flow, insns, options, .. } = self.input;
         let start = frame.insn;
+        let (owner, end) = flow.owners.run(start);
+        if frame.previous.is_none_or(|previous| flow.owners.get(previous) != owner) {
+            return;
+        }
+        let WalkState { uaccess, df, noinstr, .. } = frame.state;
+        let calls_are_checked = uaccess || df || noinstr || options.stackval;
+        let quiet = if calls_are_checked { QUIET_KINDS } else { QUIET_KINDS | 1 << Kind::Call as u32 };
+        let mut facts = self.states.facts(frame.state.cfi);
         let mut at = start;
-        while !self.visited(at)
-            && flow.owner(at) == owner
-            && !flow.has(at, LOUD)
-            && QUIET_KINDS.contains(&flow.kind(at))
-            && facts.meet(self.demands[insns.op_list(at) as usize])
-            && let Some(next) = insns.next_in_section(at)
-        {
+        // The last one is followed by something else.
+        while at.0 + 1 < end && !self.visited(at) && !flow.has(at, LOUD) && quiet >> flow.kind(at) as u32 & 1 != 0 {
+            let mark = Mark(0).visit(frame.state.cfi, uaccess);
+            let ops = insns.op_list(at);
+            if !facts.meet(self.demands[ops as usize]) && !flow.has(at, Flags::NO_OPS) {
+                if self.apply_ops(at, ops, &mut frame.state).is_err() {
+                    break;
+                }
+                facts = self.states.facts(frame.state.cfi);
+            }
             self.set_mark(at, mark);
             self.segments.visit(at, frame.segment, true);
             frame.previous = Some(at);
-            at = next;
+            at.0 += 1;
         }
         if let Some(journal) = &mut self.journal {
             journal.marked(start, at);
@@ -596,6 +600,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         let flow = self.input.flow;
         if matches!(flow.kind(frame.insn), Kind::JumpConditional | Kind::JumpUnconditional)
             && let Some(target) = flow.jump_target(frame.insn)
+            && !self.is_settled(target, frame)
         {
             frame.phase = Phase::Branched;
             let conditional = flow.kind(frame.insn) == Kind::JumpConditional;
@@ -603,6 +608,17 @@ impl<'a, 'l> Walk<'a, 'l> {
             return Step::Next(Next::Enter(target, kind));
         }
         self.behind_branch(frame)
+    }
+
+    /// Whether another path came to a jump's target in the same state, so that this one would end there.
+    fn is_settled(&self, target: InsnId, frame: &Frame) -> bool {
+        let flow = self.input.flow;
+        let mark = self.mark(target);
+        self.policy == Policy::Objtool
+            && mark.is_visited_with(frame.state.uaccess)
+            && mark.state() == Some(frame.state.cfi)
+            && flow.owners.get(target) == flow.owners.get(frame.insn)
+            && !flow.has(target, Flags::IGNORE)
     }
 
     fn behind_branch(&mut self, frame: &mut Frame) -> Step {

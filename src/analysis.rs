@@ -7,18 +7,20 @@
 mod merge;
 mod run;
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::InsnTable;
 use crate::finding::{Finding, ObjtoolLine, Unjudged};
 use crate::flow::FlowGraph;
-use crate::follow::CfiMap;
 pub use crate::follow::Policy;
+use crate::follow::{CfiMap, Input};
 use crate::image::{ElfImage, LoadError, Store};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
-use crate::orc::OrcTable;
+use crate::orc::{self, OrcTable};
+use crate::parallel;
 use crate::prefix::Prefix;
 use crate::symbols::Symbols;
 
@@ -76,8 +78,8 @@ pub struct Analysis {
     pub flow: FlowGraph,
     /// The state before each. With [`Policy::Everything`] also behind findings.
     pub states: CfiMap,
-    /// The ORC table that objtool would write; `None` where it would write none.
-    pub orc: Option<OrcTable>,
+    /// See [`Analysis::orc`]. Empty until somebody asks for the table.
+    pub(crate) orc: OnceLock<Option<OrcTable>>,
     /// The prefix symbols that objtool would create.
     pub prefixes: Vec<Prefix>,
     /// The findings, those that objtool prints first and in its order.
@@ -94,11 +96,31 @@ pub struct Analysis {
     pub timing: Vec<(&'static str, Duration)>,
 }
 
+impl Analysis {
+    /// The ORC table that objtool would write; `None` where it would write none. Most who ask for findings never look at it,
+    /// so it is built when it is asked for.
+    pub fn orc(&self) -> Option<&OrcTable> {
+        let Analysis { image, symbols, insns, flow, options, .. } = self;
+        let input = Input { image, symbols, insns, flow, rules: self.kernel.rules(), options };
+        self.orc.get_or_init(|| orc::build(&input, &self.states).ok()).as_ref()
+    }
+}
+
+impl Analysis {
+    /// Gives the memory back, which of a whole kernel takes as long as a stage does.
+    pub fn release(self) {
+        let Analysis { image, symbols, insns, flow, states, .. } = self;
+        parallel::both(insns.len(), || drop((image, states)), || drop((insns, flow, symbols)));
+    }
+}
+
+/// A file of this many bytes has much code, or much debug info; then it makes no difference.
+const LARGE: u64 = 1 << 23;
+
 /// Analyses the object in `store`.
 pub fn analyse(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
     let start = Instant::now();
-    let image = ElfImage::read(store)?;
-    run::run(image, start, store, config, cancel)
+    parallel::among(store.size() >= LARGE, || run::run(ElfImage::read(store)?, start, store, config, cancel))
 }
 
 /// Analyses the object in `store` whose `image` was read before, to see what flags it needs.
@@ -108,5 +130,6 @@ pub fn analyse_image(
     config: &Config,
     cancel: &CancelToken,
 ) -> Result<Analysis, AnalysisError> {
-    run::run(image, Instant::now(), store, config, cancel)
+    let start = Instant::now();
+    parallel::among(store.size() >= LARGE, || run::run(image, start, store, config, cancel))
 }

@@ -66,6 +66,13 @@ impl OrcTable {
     }
 }
 
+/// Whether the format can hold all states; see [`build`].
+pub fn check(input: &Input<'_>, map: &CfiMap) -> Result<(), (Fault, InsnId)> {
+    let fits: Vec<bool> = map.states.iter().map(|state| entry(state, input.rules).is_ok()).collect();
+    // What does not fit may be a state that is met nowhere, or in code that gets no entries.
+    if map.uses_only(|state| fits[state.index()]) { Ok(()) } else { build(input, map).map(|_| ()) }
+}
+
 /// Builds the table. An error is a state that the format can not hold, with the instruction that has it.
 pub fn build(input: &Input<'_>, map: &CfiMap) -> Result<OrcTable, (Fault, InsnId)> {
     rows::rows(input, map).map(|rows| OrcTable { rows })

@@ -62,7 +62,7 @@ fn same_as_objtool(fixture: &Fixture, run: &Run, tool: &Path) -> Result<(), Fail
         let level = if line.level == Level::Error { "error" } else { "warning" };
         format!("{level}: objtool: {}", line.text)
     });
-    let table = analysis.orc.as_ref().map_or(String::new(), |table| table.text(&analysis.image, run.kernel.rules()));
+    let table = analysis.orc().map_or(String::new(), |table| table.text(&analysis.image, run.kernel.rules()));
 
     // objtool writes into the object.
     let ran = Command::new(tool).args(&run.words).arg(&built.object).output()?;

@@ -93,7 +93,7 @@ fn analysed(bytes: &Vec<u8>, kernel: KernelChoice) -> Analysis {
 
 /// Whether a row of the table stands at the offset in `.text`.
 fn has_row(analysis: &Analysis, offset: u64) -> bool {
-    let table = analysis.orc.as_ref().unwrap().text(&analysis.image, analysis.kernel.rules());
+    let table = analysis.orc().unwrap().text(&analysis.image, analysis.kernel.rules());
     table.lines().any(|line| line.starts_with(&format!(".text+{offset:x}:")))
 }
 

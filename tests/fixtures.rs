@@ -98,7 +98,7 @@ fn promises(fixture: &Fixture, run: &Run, report: &Report, analysis: &Analysis, 
 fn golden(fixture: &Fixture, run: &Run, analysis: &Analysis) -> Option<String> {
     let path = fixture.golden_path(run.kernel);
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    let text = analysis.orc.as_ref().map_or(String::new(), |table| table.text(&analysis.image, run.kernel.rules()));
+    let text = analysis.orc().map_or(String::new(), |table| table.text(&analysis.image, run.kernel.rules()));
     if kept == text {
         return None;
     }

@@ -334,7 +334,7 @@ fn the_table_that_is_read_is_the_one_that_was_computed() {
         let (_, after, analysis) = both(kernel);
         let image = ElfImage::read(&after).unwrap();
         let stored = orc::stored(&after, &image, kernel.rules()).unwrap().text(kernel.rules());
-        let computed = analysis.orc.as_ref().unwrap().text(&analysis.image, kernel.rules());
+        let computed = analysis.orc().unwrap().text(&analysis.image, kernel.rules());
         assert!(stored.lines().count() > 8, "{stored}");
         assert_eq!(stored, computed);
     }

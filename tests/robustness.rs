@@ -85,7 +85,7 @@ fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice) {
         let _ = report::alternatives("case.o", &analysis, &lines, &report::Select::default());
         let _ = report::function_summaries(&analysis, &lines);
         let rules = analysis.kernel.rules();
-        let _ = analysis.orc.as_ref().map(|table| table.text(image, rules));
+        let _ = analysis.orc().map(|table| table.text(image, rules));
         let _ = orc::stored(store.as_ref(), image, rules).map(|table| table.text(rules));
     }
     let (read, size) = (store.read.load(Ordering::Relaxed), store.size());

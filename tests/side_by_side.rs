@@ -111,7 +111,7 @@ fn a_large_object_is_judged_as_its_parts_are() {
     // One is about the shared code itself, whoever comes there.
     assert_eq!(large.findings.len(), TIMES * (small.findings.len() - 1) + 1);
     // The functions at the start of both are the same.
-    let rows = |analysis: &Analysis| analysis.orc.as_ref().expect("a table").rows.clone();
+    let rows = |analysis: &Analysis| analysis.orc().expect("a table").rows.clone();
     let differing = rows(&large).iter().zip(rows(&small)).take(2_000).position(|(one, other)| *one != other);
     assert_eq!(differing, None, "the first row that differs");
 }

@@ -2,6 +2,7 @@
 //!
 //! In, out: see [`super::analyse`].
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
@@ -20,6 +21,7 @@ use crate::kernel::rules::FatalStyle;
 use crate::ledger::{Ledger, Weight};
 use crate::options::Options;
 use crate::orc::{self, OrcTable};
+use crate::parallel;
 use crate::prefix::{Prefix, prefixes};
 use crate::symbols::Symbols;
 use crate::wording::Naming;
@@ -60,10 +62,7 @@ pub(super) fn run(
     let mut ledger = Ledger::default();
     let symbols = || Symbols::new(&image, rules);
     let decode = || decode::decode(&image, kernel, cancel);
-    let ((symbols, faults), decoded) = match image.symbols.len() >= WORTH_A_SECOND_THREAD {
-        true => rayon::join(symbols, decode),
-        false => (symbols(), decode()),
-    };
+    let ((symbols, faults), decoded) = parallel::both(image.symbols.len(), symbols, decode);
     let (mut insns, notes) = decoded?;
     decode::settle_irets(&mut insns, &symbols);
     clock.lap("decode");
@@ -110,6 +109,8 @@ pub(super) fn run(
         });
     }
     if config.policy == Policy::Everything && !ledger.findings.is_empty() {
+        // The table is made of the states that objtool has.
+        orc.get_or_init(|| orc::build(&input, &states).ok());
         let (everything, more) = merge::everything(input, &ledger, cancel)?;
         states = everything;
         ledger.findings = more;
@@ -161,7 +162,8 @@ fn withheld(naming: &Naming<'_>, finding: &Finding) -> Unjudged {
 
 struct Judged {
     states: CfiMap,
-    orc: Option<OrcTable>,
+    /// See [`Analysis::orc`].
+    orc: OnceLock<Option<OrcTable>>,
     prefixes: Vec<Prefix>,
     ledger: Ledger,
     /// The `endbr` instructions that something refers to.
@@ -171,9 +173,6 @@ struct Judged {
     /// See [`Analysis::counted`].
     counted: usize,
 }
-
-/// With fewer symbols or instructions the work is done sooner than a second thread starts.
-const WORTH_A_SECOND_THREAD: usize = 1 << 14;
 
 /// What a check found that ran ahead, beside one that comes before it.
 struct Ahead {
@@ -205,7 +204,7 @@ fn judge(
     let mut states = CfiMap::nowhere(input.insns.len());
     if ledger.stopped() || input.insns.is_empty() {
         let used = FxHashSet::default();
-        return Ok(Judged { states, orc: None, prefixes: Vec::new(), ledger, used, checked: false, counted: 0 });
+        return Ok(Judged { states, orc: None.into(), prefixes: Vec::new(), ledger, used, checked: false, counted: 0 });
     }
     let mut counted = if options.retpoline { audit::retpoline(&input, &mut ledger) } else { 0 };
     // What is found later hangs on what was found before: each function is complained about once.
@@ -213,11 +212,11 @@ fn judge(
     let mut ahead = None;
     if options.stackval || options.orc || options.uaccess {
         let fork = ledger.fork();
-        let mut follow = || follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel);
-        let (followed, found) = match options.ibt && input.insns.len() >= WORTH_A_SECOND_THREAD {
-            true => rayon::join(follow, || Some(Ahead::ibt(&input, fork))),
-            false => (follow(), None),
-        };
+        let follow = || follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel);
+        // After findings the check has to be done again in its turn, so it runs ahead only where that may save much.
+        let is_ahead = options.ibt && input.insns.len() >= parallel::WORTH;
+        let ibt = || is_ahead.then(|| Ahead::ibt(&input, fork));
+        let (followed, found) = parallel::both(input.insns.len(), follow, ibt);
         let (map, walked) = followed?;
         ahead = found;
         states = map;
@@ -261,19 +260,18 @@ fn judge(
     if options.noabs {
         counted += audit::absolute_relocations(&input, &mut ledger);
     }
-    let mut orc = None;
+    let mut orc = OnceLock::from(None);
     if options.orc && !ledger.stopped() {
-        match orc::build(&input, &states) {
-            Ok(table) => orc = Some(table),
+        match orc::check(&input, &states) {
+            Ok(()) => orc = OnceLock::new(),
             Err((fault, id)) => {
                 let owner = input.flow.owner(id);
                 ledger.at_insn(&input.naming(), Weight::Fatal, fault, id, owner, None);
             }
         }
-        if !input.image.is_finished_module()
-            && orc.as_ref().is_some_and(|table| !table.rows.is_empty())
-            && input.image.section_by_name(".orc_unwind").is_some()
-        {
+        let exists = !input.image.is_finished_module() && input.image.section_by_name(".orc_unwind").is_some();
+        let table = || orc.get_or_init(|| orc::build(&input, &states).ok());
+        if exists && table().as_ref().is_some_and(|table| !table.rows.is_empty()) {
             let fault = Fault::SectionExists { section: ".orc_unwind" };
             ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
         }

@@ -17,7 +17,7 @@ use super::judge::{Judge, Judged, Object, Rules};
 use super::output::BOLD;
 use super::sources::Sources;
 use super::{Verdict, output, queue, sarif, text};
-use crate::analysis::Policy;
+use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
 use crate::finding::{Code, Finding};
 use crate::report::findings::ReportedGap;
@@ -145,6 +145,7 @@ fn one(
         printed = print(object, arguments, &arguments.shown(object, baseline));
     }
     let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let mut done = None;
     match judged {
         Judged::Analysed(object) => {
             tally.analysed += 1;
@@ -158,6 +159,7 @@ fn one(
                     None => tally.timing.push((stage, time)),
                 }
             }
+            done = Some(object.analysis);
         }
         Judged::Skipped => tally.skipped += 1,
         Judged::Failed(why) => {
@@ -172,6 +174,9 @@ fn one(
     if let Some(report) = printed.for_sarif {
         tally.sarif.insert(at, report);
     }
+    // Others wait for the tally, and need not wait for this.
+    drop(tally);
+    done.into_iter().for_each(Analysis::release);
     printed.text
 }
 

@@ -58,7 +58,7 @@ fn stats(object: &Object, text: &mut String) {
         ("instructions", analysis.insns.n_real()),
         ("alternative streams", analysis.flow.groups().count()),
         ("distinct states", analysis.states.n_states()),
-        ("ORC rows", analysis.orc.as_ref().map_or(0, |table| table.rows.len())),
+        ("ORC rows", analysis.orc().map_or(0, |table| table.rows.len())),
     ];
     let parts: Vec<String> = numbers.iter().map(|(what, n)| format!("{n} {what}")).collect();
     let _ = writeln!(text, "{}: {}", object.name, parts.join(", "));

@@ -6,12 +6,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::{OrcEntry, entry};
 use crate::finding::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId};
+use crate::parallel;
 
 type Row = (CodeLoc, OrcEntry);
 
@@ -27,11 +26,9 @@ struct Piece {
 /// The rows of all sections.
 pub(super) fn rows(input: &Input<'_>, map: &CfiMap) -> Result<Vec<Row>, (Fault, InsnId)> {
     let pieces = pieces(input);
+    let large = pieces.iter().any(|piece| piece.insns.len() >= WORTH_A_PIECE);
     let rows_of = |piece: &Piece| Rows::new(input, map, piece.section).take(piece.insns.clone());
-    let found: Vec<Result<Vec<Row>, _>> = match pieces.iter().any(|piece| piece.insns.len() >= WORTH_A_PIECE) {
-        true => pieces.par_iter().map(rows_of).collect(),
-        false => pieces.iter().map(rows_of).collect(),
-    };
+    let found = parallel::each(large, pieces.iter().collect(), rows_of);
     let found: Vec<Vec<Row>> = found.into_iter().collect::<Result<_, _>>()?;
     let mut rows: Vec<Row> = Vec::with_capacity(found.iter().map(|rows| rows.len() + 1).sum());
     for (index, (piece, mut found)) in pieces.iter().zip(found).enumerate() {

@@ -93,6 +93,6 @@ pub fn orc_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Se
         let line = view.source_line(insn);
         Some(OrcRow { function: view.function(insn), file: line.file, line: line.line, ..row })
     };
-    let rows = analysis.orc.as_ref().map(|table| table.rows.iter().filter_map(row).collect());
+    let rows = analysis.orc().map(|table| table.rows.iter().filter_map(row).collect());
     OrcListing { object: object.to_owned(), kernel: analysis.kernel, rows }
 }

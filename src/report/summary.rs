@@ -57,7 +57,7 @@ pub fn function_summaries(analysis: &Analysis, lines: &Lines) -> Vec<FunctionSum
             summary.max_depth = summary.max_depth.max(depth(analysis, insn));
         }
     }
-    for (at, _) in analysis.orc.iter().flat_map(|table| &table.rows) {
+    for (at, _) in analysis.orc().into_iter().flat_map(|table| &table.rows) {
         let owner = analysis.insns.containing(*at).and_then(|insn| analysis.flow.owner(insn));
         let summary = owner.and_then(|owner| positions.get(&owner)).and_then(|&position| found.get_mut(position));
         summary.into_iter().for_each(|summary| summary.orc_rows += 1);

@@ -184,7 +184,7 @@ fn cfi_sites(draft: &mut Draft<'_>) -> Step {
 
 fn orc_table(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
-    let Some(table) = analysis.orc.as_ref().filter(|table| !table.rows.is_empty()) else { return ON };
+    let Some(table) = analysis.orc().filter(|table| !table.rows.is_empty()) else { return ON };
     let rules = analysis.kernel.rules();
     let entries = table.rows.iter().flat_map(|(_, entry)| entry.encode(rules)).collect();
     draft.add_section(&Shape::new(".orc_unwind", orc::SIZE as u64), entries)?;

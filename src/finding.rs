@@ -283,6 +283,11 @@ pub enum Fault {
         section: crate::ids::SectionId,
         offset: u64,
     },
+    /// In a list that objtool adds.
+    AbsoluteAddressInList {
+        list: &'static str,
+        offset: u64,
+    },
     PrefixNameTooLong {
         name: String,
     },

@@ -135,6 +135,9 @@ impl Naming<'_> {
             Fault::AbsoluteRelocation { section, offset } => {
                 format!("section {} has absolute relocation at offset 0x{offset:x}", self.section(*section))
             }
+            Fault::AbsoluteAddressInList { list, offset } => {
+                format!("section {list} has absolute relocation at offset 0x{offset:x}")
+            }
             Fault::PrefixNameTooLong { name } => format!("{name}: symbol name too long, can't create __pfx_ symbol"),
             Fault::UnexpectedMachine { machine } => format!("unexpected ELF machine type {machine}"),
             Fault::Undecodable { section, offset } => format!("can't decode instruction at {}", at(section, offset)),

@@ -19,6 +19,8 @@ use crate::ledger::{Ledger, Weight};
 const RELATIVE: [u32; 2] = [2, 4];
 /// `R_X86_64_64`, `R_X86_64_32`, `R_X86_64_32S`
 const ABSOLUTE: [u32; 3] = [1, 10, 11];
+/// Size of an address.
+const ADDRESS: u64 = 8;
 
 struct Check<'a, 'l> {
     input: &'a Input<'a>,
@@ -208,6 +210,15 @@ pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) -> usize {
         for reloc in section.relocs.as_slice().iter().filter(|reloc| ABSOLUTE.contains(&reloc.kind)) {
             let fault = Fault::AbsoluteRelocation { section: id, offset: reloc.offset };
             ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+            counted += 1;
+        }
+    }
+    // By then objtool has added its lists, of which this one holds addresses.
+    const LIST: &str = "__mcount_loc";
+    if input.options.mcount && input.image.section_by_name(LIST).is_none() {
+        for (&id, i) in input.flow.sites.mcount.iter().zip(0u64..) {
+            let fault = Fault::AbsoluteAddressInList { list: LIST, offset: i * ADDRESS };
+            ledger.plain(&input.naming(), Weight::Warning, fault, Some(id), input.flow.owner(id));
             counted += 1;
         }
     }

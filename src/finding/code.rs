@@ -73,7 +73,7 @@ impl Fault {
             Fault::FentryTailCall => Code::FentryTailCall,
             Fault::SectionExists { .. } => Code::AlreadyProcessed,
             Fault::StaticCallTrampolineName { .. } | Fault::StaticCallKeyMissing { .. } => Code::BadStaticCall,
-            Fault::AbsoluteRelocation { .. } => Code::AbsoluteRelocation,
+            Fault::AbsoluteRelocation { .. } | Fault::AbsoluteAddressInList { .. } => Code::AbsoluteRelocation,
             Fault::PrefixNameTooLong { .. } => Code::SymbolNameTooLong,
             Fault::Undecodable { .. } => Code::UndecodableInstruction,
             Fault::InvalidLea { .. } | Fault::Enqcmd { .. } | Fault::Notrack { .. } => Code::SuspiciousEncoding,

@@ -67,6 +67,9 @@ impl Speaker<'_> {
             Fault::AbsoluteRelocation { section, offset } => {
                 format!("{} holds an absolute address, which is not allowed in this build", self.somewhere(*section, *offset))
             }
+            Fault::AbsoluteAddressInList { list, .. } => {
+                format!("this place goes into {list} with its absolute address, which is not allowed in this build")
+            }
             Fault::UnexpectedRelocSymbolType { section, kind } => match kind {
                 Some(kind) => format!("a relocation in {section} is against a symbol of type {kind}, not of a section or function"),
                 None => format!("a relocation in {section} is against a symbol that is not of a section or function"),

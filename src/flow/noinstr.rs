@@ -6,7 +6,7 @@
 use rustc_hash::FxHashSet;
 
 use crate::finding::Fault;
-use crate::ids::SymbolId;
+use crate::ids::{SectionId, SymbolId};
 use crate::image::Section;
 use crate::ledger::Weight;
 
@@ -15,6 +15,12 @@ use super::resolve::Builder;
 /// Slots whose functions are patched into native code, and therefore not looked at.
 const PATCHED: [&str; 2] = ["_paravirt_nop", "_paravirt_ident_64"];
 
+/// The tables, with their first slots.
+pub(super) struct PvTables {
+    tables: Vec<(&'static str, SymbolId, i64)>,
+    slots: Slots,
+}
+
 /// The slots' number, and what was put into them.
 struct Slots {
     count: i64,
@@ -22,9 +28,10 @@ struct Slots {
 }
 
 impl Builder<'_> {
-    pub(super) fn find_pv_ops(&mut self) {
+    /// The tables, where they are asked for, and what they hold from the start.
+    pub(super) fn find_pv_ops(&mut self) -> Option<PvTables> {
         if !self.options.noinstr {
-            return;
+            return None;
         }
         let shared = self.rules.pv_ops_share_slots;
         let mut slots = Slots { count: 0, known: FxHashSet::default() };
@@ -33,7 +40,7 @@ impl Builder<'_> {
             let symbol = self.symbols.by_name(self.image, name);
             // Up to 6.12 the other tables fill the slots of the first one.
             if i == 0 && shared && symbol.is_none() {
-                return;
+                return None;
             }
             let Some(symbol) = symbol else { continue };
             let first = if shared { 0 } else { slots.count };
@@ -48,7 +55,7 @@ impl Builder<'_> {
                 self.read_pv_table(symbol, first, &mut slots);
             }
         }
-        self.read_pv_stores(&tables, &mut slots);
+        Some(PvTables { tables, slots })
     }
 
     fn read_pv_table(&mut self, table: SymbolId, first_slot: i64, slots: &mut Slots) {
@@ -86,25 +93,27 @@ impl Builder<'_> {
         self.graph.pv_ops.entry(slot).or_default().insert(0, target);
     }
 
-    /// `movq $function, pv_ops+N(%rip)` in boot code.
-    fn read_pv_stores(&mut self, tables: &[(&str, SymbolId, i64)], slots: &mut Slots) {
+    /// `movq $function, pv_ops+N(%rip)` in a section of boot code.
+    pub(super) fn read_pv_stores(&mut self, id: SectionId, pv_ops: &mut PvTables) {
         let image = self.image;
-        for (id, section) in image.sections().filter(|(_, section)| section.name.starts_with(".init.text")) {
-            for insn in self.insns.of_section(id) {
-                let insn = self.insns.get(insn);
-                let opcode = section.code.get(insn.offset as usize + 1);
-                if insn.len == 11 && opcode == Some(&0xc7) {
-                    self.read_pv_store(section, u64::from(insn.offset), tables, slots);
-                }
+        let section = image.section(id);
+        if !section.name.starts_with(".init.text") {
+            return;
+        }
+        for insn in self.insns.of_section(id) {
+            let insn = self.insns.get(insn);
+            let opcode = section.code.get(insn.offset as usize + 1);
+            if insn.len == 11 && opcode == Some(&0xc7) {
+                self.read_pv_store(section, u64::from(insn.offset), pv_ops);
             }
         }
     }
 
-    fn read_pv_store(&mut self, section: &Section, start: u64, tables: &[(&str, SymbolId, i64)], slots: &mut Slots) {
+    fn read_pv_store(&mut self, section: &Section, start: u64, pv_ops: &mut PvTables) {
         let (Some(&place), Some(&value)) = (section.relocs.at(start + 3), section.relocs.at(start + 7)) else { return };
         let name = self.image.symbol_name(place.symbol);
         let shared = self.rules.pv_ops_share_slots;
-        let table = tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
+        let table = pv_ops.tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
         let Some(&(_, _, first)) = table else { return };
         let slot = first + place.addend.wrapping_add(8) / 8;
         let target = if self.is_section_symbol(value.symbol) {
@@ -113,7 +122,7 @@ impl Builder<'_> {
             Some(value.symbol)
         };
         match target {
-            Some(target) => self.add_pv_target(slot, target, slots),
+            Some(target) => self.add_pv_target(slot, target, &mut pv_ops.slots),
             None => self.plain_fault(Weight::Fatal, Fault::ParavirtStoreUnknown, None),
         }
     }

@@ -13,6 +13,7 @@ use crate::kernel::rules::{FatalStyle, Rules};
 use crate::ledger::Weight;
 use crate::options::Options;
 
+use super::noinstr::PvTables;
 use super::resolve::Builder;
 use super::runs::Runs;
 use super::{Flags, SectionTraits};
@@ -51,11 +52,12 @@ struct Claim {
 
 impl Builder<'_> {
     /// Section by section: what decoding had to say of it, then the owners of its instructions.
-    pub(super) fn assign_owners(&mut self, notes: &[DecodeNote]) {
+    pub(super) fn assign_owners(&mut self, notes: &[DecodeNote], mut pv_ops: Option<PvTables>) {
         let mut notes = notes.iter().peekable();
         let mut owned = Vec::new();
         for index in 1..self.image.sections.len() {
             let section = SectionId::from_index(index);
+            pv_ops.iter_mut().for_each(|pv_ops| self.read_pv_stores(section, pv_ops));
             while let Some(note) = notes.next_if(|note| note.at.section <= section) {
                 let weight = if note.fatal { Weight::Fatal } else { Weight::Warning };
                 let mut ledger = std::mem::take(self.ledger);

@@ -104,8 +104,8 @@ pub fn resolve(
 
 impl Builder<'_> {
     fn run(&mut self, notes: &[DecodeNote], cancel: &CancelToken) -> Result<(), Cancelled> {
-        self.find_pv_ops();
-        self.assign_owners(notes);
+        let pv_ops = self.find_pv_ops();
+        self.assign_owners(notes, pv_ops);
         cancel.check()?;
         self.mark_ignored();
         if self.finished_module {

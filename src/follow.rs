@@ -190,26 +190,29 @@ pub fn follow_in_blocks(
 /// Follows a function.
 fn function(walk: &mut Walk<'_, '_>, section: SectionId, symbol: SymbolId) -> Outcome {
     let input = walk.input;
-    if !input.symbols.is_function(symbol) {
-        return Outcome::Clean;
-    }
-    if input.symbols.size(symbol) == 0 {
+    if input.symbols.is_function(symbol) && input.symbols.size(symbol) == 0 {
         walk.plain(Fault::MissingSize { symbol }, None, Some(symbol));
         return Outcome::Found;
     }
-    if input.symbols.parent(symbol) != Some(symbol) || input.symbols.is_alias(symbol) {
+    let Some(first) = start(&input, section, symbol).filter(|&first| !walk.visited(first)) else {
         return Outcome::Clean;
-    }
-    let at = CodeLoc::new(section, input.image.symbol(symbol).value);
-    let Some(first) = input.insns.at(at) else { return Outcome::Clean };
-    if walk.visited(first) || input.flow.has(first, Flags::IGNORE) {
-        return Outcome::Clean;
-    }
+    };
     let mut state = WalkState::new(walk.function_entry());
     state.uaccess = input.symbols.traits(symbol).uaccess_safe;
     state.noinstr = walk.starts_noinstr(section);
     let function = input.flow.function(input.symbols, first);
     walk.run(function, first, state, "<=== (sym)")
+}
+
+/// Where a symbol is followed from, if it is.
+fn start(input: &Input<'_>, section: SectionId, symbol: SymbolId) -> Option<InsnId> {
+    let symbols = input.symbols;
+    let followed = symbols.is_function(symbol) && symbols.size(symbol) != 0;
+    if !followed || symbols.parent(symbol) != Some(symbol) || symbols.is_alias(symbol) {
+        return None;
+    }
+    let first = input.insns.at(CodeLoc::new(section, input.image.symbol(symbol).value))?;
+    (!input.flow.has(first, Flags::IGNORE)).then_some(first)
 }
 
 /// Follows what is left at hints, of one section or all.

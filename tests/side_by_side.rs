@@ -100,6 +100,23 @@ fn analysed(text: &str) -> Analysis {
     analyse(&store, &config, &CancelToken::default()).expect("an analysis")
 }
 
+/// A label of a size owns the start of a function, which is then followed as code of no function: on into the next one.
+#[test]
+fn a_walk_that_keeps_to_no_function_comes_before_those_behind_it() {
+    let function = |name, body| format!(".type {name}, @function\n{name}:\n{body}.size {name}, .-{name}\n");
+    let functions = [
+        function("first", " push %rbx\n ret\n"),
+        function("open", " push %rbx\n"),
+        function("next", " pop %rbx\n ret\n"),
+        function("last", " push %rbx\n ret\n"),
+    ];
+    let analysis =
+        analysed(&format!(".text\n{}label = open\n.type label, @notype\n.size label, 1\n", functions.concat()));
+    same(&analysis, "a walk of no function");
+    // `next` was seen with what `open` pushed.
+    assert_eq!(analysis.findings.len(), 2, "{:?}", analysis.findings);
+}
+
 #[test]
 fn a_large_object_is_judged_as_its_parts_are() {
     // More than a megabyte of code, so that every stage cuts it.

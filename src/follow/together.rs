@@ -3,7 +3,8 @@
 //! In: all functions, in their order.  Out: [`Together`], what the walks over them found and which are still to be followed.
 //! Holds afterwards: instructions of a function were visited by one walk after another in the functions' order. A walk that
 //! would have gone on in code of no function, which others may reach as well, was taken back; it runs in its turn when all
-//! others are done, as do those behind it in the same function.
+//! others are done, as do those behind it in the same function. A walk that starts in such code may go anywhere; all behind
+//! it are followed one after the other.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -104,9 +105,12 @@ pub(super) fn follow(
     ledger: &Ledger,
     cancel: &CancelToken,
 ) -> Result<Together, Cancelled> {
-    let tasks = tasks(&input);
-    if n_blocks <= 1 {
-        return Ok(Together { left: tasks, ..Together::default() });
+    let mut tasks = tasks(&input);
+    let alone =
+        if n_blocks <= 1 { 0 } else { tasks.iter().position(|task| wanders(&input, task)).unwrap_or(tasks.len()) };
+    let left = tasks.split_off(alone);
+    if tasks.is_empty() {
+        return Ok(Together { left, ..Together::default() });
     }
     let blocks = split(tasks, n_blocks);
     let waiting = blocks.iter().map(|_| None).collect();
@@ -124,6 +128,7 @@ pub(super) fn follow(
     });
     cancel.check()?;
     let mut together = gathering.into_inner().unwrap_or_else(PoisonError::into_inner).together;
+    together.left.extend(left);
     together.left.sort_by_key(|task| task.rank);
     ground.renumber(|id| {
         let numbers = (id.0 / BLOCK_STATES).checked_sub(1).map(|block| &together.numbers[block as usize]);
@@ -144,6 +149,12 @@ fn tasks(input: &Input<'_>) -> Vec<Task> {
         Task { rank, section, symbol, owner, weight: input.symbols.size(symbol) }
     };
     parallel::filled(functions.len(), 0, task)
+}
+
+/// Whether the walk starts in code of no function, as where a label owns a function's first instruction. It goes on through
+/// any function; what it comes to hangs on those before it, and what all behind it come to hangs on it.
+fn wanders(input: &Input<'_>, task: &Task) -> bool {
+    task.owner.is_none() && super::start(input, task.section, task.symbol).is_some()
 }
 
 /// Blocks of about the same weight, each owner in one of them.

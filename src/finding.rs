@@ -413,6 +413,10 @@ pub enum Fault {
     },
     ParavirtConfusion,
     ParavirtStoreUnknown,
+    ParavirtTableUnknown {
+        table: &'static str,
+        slot: i64,
+    },
     /// The object can not be analysed at all; objtool's words for it.
     BadObject {
         text: String,

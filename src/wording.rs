@@ -135,6 +135,7 @@ impl Naming<'_> {
             Fault::AbsoluteRelocation { section, offset } => {
                 format!("section {} has absolute relocation at offset 0x{offset:x}", self.section(*section))
             }
+            Fault::ParavirtTableUnknown { table, slot } => format!("can't find func at {table}[{slot}]"),
             Fault::AbsoluteAddressInList { list, offset } => {
                 format!("section {list} has absolute relocation at offset 0x{offset:x}")
             }

@@ -6,7 +6,7 @@
 use rustc_hash::FxHashSet;
 
 use crate::finding::Fault;
-use crate::ids::{SectionId, SymbolId};
+use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::image::Section;
 use crate::ledger::Weight;
 
@@ -51,26 +51,32 @@ impl Builder<'_> {
         }
         self.graph.has_pv_ops = slots.count != 0 || (shared && !tables.is_empty());
         if slots.count != 0 {
-            for &(_, symbol, first) in &tables {
-                self.read_pv_table(symbol, first, &mut slots);
+            for &(name, symbol, first) in &tables {
+                self.read_pv_table(name, symbol, first, &mut slots);
             }
         }
         Some(PvTables { tables, slots })
     }
 
-    fn read_pv_table(&mut self, table: SymbolId, first_slot: i64, slots: &mut Slots) {
+    fn read_pv_table(&mut self, name: &'static str, table: SymbolId, first_slot: i64, slots: &mut Slots) {
         let symbol = *self.image.symbol(table);
         let end = symbol.value.saturating_add(self.symbols.size(table));
         let mut at = symbol.value;
         while let Some(reloc) = self.image.section(symbol.section).relocs.first_in(at, end).copied() {
-            let slot = first_slot + ((reloc.offset - symbol.value) / 8) as i64;
+            let slot = ((reloc.offset - symbol.value) / 8) as i64;
             let target = if self.is_section_symbol(reloc.symbol) {
                 self.symbols.symbol_at(self.image.symbol(reloc.symbol).section, reloc.addend as u64)
             } else {
                 Some(reloc.symbol)
             };
-            if let Some(target) = target {
-                self.add_pv_target(slot, target, slots);
+            match target {
+                Some(target) => self.add_pv_target(first_slot + slot, target, slots),
+                // Earlier releases do not look, and are killed.
+                None if self.rules.pv_ops_share_slots => {}
+                None => {
+                    let at = CodeLoc::new(self.image.symbol(reloc.symbol).section, reloc.addend as u64);
+                    self.place_fault(Weight::Fatal, Fault::ParavirtTableUnknown { table: name, slot }, at);
+                }
             }
             at = reloc.offset + 1;
         }

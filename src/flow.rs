@@ -11,6 +11,7 @@ mod branches;
 pub(crate) mod calls;
 mod hints;
 mod jumps;
+mod lost;
 mod names;
 mod noinstr;
 mod owners;

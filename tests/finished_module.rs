@@ -8,6 +8,7 @@ use std::process::Command;
 
 use orcls::analysis::{Analysis, Config, Policy, analyse};
 use orcls::cancel::CancelToken;
+use orcls::ids::CodeLoc;
 use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;
 
@@ -58,6 +59,110 @@ same.cold:
 	.size same.cold, . - same.cold
 "#;
 
+/// The path behind the jump starts from a frame that a hint restored. `FRAME` is the stored one there.
+const RESTORES: &str = r#"
+	.text
+	.type runs, @function
+runs:
+	push %rbx
+	jmp fails
+	xor %eax, %eax
+	pop %rbx
+	ret
+fails:
+	pop %rbx
+	ret
+	.size runs, . - runs
+	.section .orc_unwind, "a"
+	.byte 8, 0, 0, 0, SP, 0
+	.byte 16, 0, 0, 0, SP, 0
+	FRAME
+	.byte 16, 0, 0, 0, SP, 0
+	.section .orc_unwind_ip, "a"
+	.long runs - ., runs + 1 - ., runs + 3 - ., runs + 7 - .
+"#;
+
+/// A function that another one overrode, so that the linker dropped its name. `FRAME` is the stored one at its start.
+const UNNAMED: &str = r#"
+	.text
+	.type named, @function
+named:
+	ret
+	.size named, . - named
+	push %rbx
+	pop %rbx
+	ret
+	.section .orc_unwind, "a"
+	.byte 8, 0, 0, 0, SP, 0
+	FRAME
+	.section .orc_unwind_ip, "a"
+	.long named - ., named + 1 - .
+"#;
+
+/// A call between the alternatives that open and close user access. `FRAME` is the stored one behind the call.
+const OPENS: &str = r#"
+	.text
+	.type opens, @function
+opens:
+1:	.byte 0x90, 0x90, 0x90
+	call other
+2:	.byte 0x90, 0x90, 0x90
+	push %rbx
+	pop %rbx
+	ret
+	.size opens, . - opens
+	.section .altinstr_replacement, "ax"
+3:	stac
+4:	clac
+	.section .altinstructions, "a"
+	.long 1b - ., 3b - .
+	FEATURE 0x134
+	.byte 3, 3
+	.long 2b - ., 4b - .
+	FEATURE 0x134
+	.byte 3, 3
+	.section .orc_unwind, "a"
+	.byte 8, 0, 0, 0, SP, 0
+	FRAME
+	.section .orc_unwind_ip, "a"
+	.long opens - ., opens + 8 - .
+"#;
+
+/// A jump behind the `endbr` of another function.
+const BEHIND_ENDBR: &str = r#"
+	.text
+	.type jumps, @function
+jumps:
+	test %edi, %edi
+	je called + 4
+	push %rbx
+	pop %rbx
+	ret
+	.size jumps, . - jumps
+	.type called, @function
+called:
+	endbr64
+	push %rbx
+	pop %rbx
+	ret
+	.size called, . - called
+"#;
+
+const KERNELS: [Kernel; 3] = [Kernel::V6_1, Kernel::V6_12, Kernel::V7_3];
+
+/// The module of the source, if the stored frame is `frame`, or none at all.
+fn with_frame(source: &str, frame: u8, kernel: Kernel) -> Analysis {
+    let frame = if frame == 0 { ".byte 0, 0, 0, 0, 0, 0" } else { &format!(".byte {frame}, 0, 0, 0, SP, 0") };
+    let (sp, feature) = match kernel {
+        Kernel::V6_1 => ("5", ".word"),
+        Kernel::V6_12 => ("5", ".long"),
+        Kernel::V7_3 => ("3", ".long"),
+    };
+    let source = source.replace("FRAME", frame).replace("SP", sp).replace("FEATURE", feature);
+    let folder = tempfile::tempdir().unwrap();
+    analysed(&built(folder.path(), &[&source, MODULE]), KernelChoice::Fixed(kernel))
+}
+
 /// The stored table of an object: by it all code of the sections has frames.
 fn table(sections: &[&str]) -> String {
     let rows = "\t.byte 8, 0, 0, 0, 5, 0\n".repeat(sections.len());
@@ -86,7 +191,7 @@ fn built(folder: &Path, sources: &[&str]) -> Vec<u8> {
 }
 
 fn analysed(bytes: &Vec<u8>, kernel: KernelChoice) -> Analysis {
-    let options = Options { orc: true, module: true, ..Options::default() };
+    let options = Options { orc: true, uaccess: true, module: true, ..Options::default() };
     let config = Config { options, kernel, policy: Policy::Objtool, noreturn: Vec::new() };
     analyse(bytes, &config, &CancelToken::default()).unwrap()
 }
@@ -126,6 +231,52 @@ fn a_cold_part_belongs_to_the_function_before_it() {
         let folder = tempfile::tempdir().unwrap();
         let module = analysed(&built(folder.path(), &[&source, &source, MODULE]), KernelChoice::Fixed(kernel));
         assert!(module.findings.is_empty() && module.unjudged.is_empty(), "{kernel:?} {:?}", module.unjudged);
+    }
+}
+
+#[test]
+fn a_frame_that_nothing_leads_to_was_restored() {
+    for kernel in KERNELS {
+        for (frame, restored) in [(16, true), (0, false)] {
+            let module = with_frame(RESTORES, frame, kernel);
+            // Behind `pop`, the frame is that of the entry.
+            assert_eq!(has_row(&module, 6), restored, "{kernel:?} {frame}");
+        }
+    }
+}
+
+#[test]
+fn code_without_a_name_is_a_function_where_it_has_the_frame_of_one() {
+    for kernel in KERNELS {
+        for (frame, followed) in [(8, true), (16, false), (0, false)] {
+            let module = with_frame(UNNAMED, frame, kernel);
+            assert_eq!(has_row(&module, 2), followed, "{kernel:?} {frame}");
+        }
+    }
+}
+
+#[test]
+fn a_call_that_objtool_went_on_behind_has_no_user_access() {
+    for kernel in KERNELS {
+        for (frame, went_on) in [(8, true), (0, false)] {
+            let module = with_frame(OPENS, frame, kernel);
+            assert_eq!(has_row(&module, 12), went_on, "{kernel:?} {frame}");
+            assert_eq!(module.unjudged.is_empty(), went_on, "{kernel:?} {frame} {:?}", module.unjudged);
+        }
+    }
+}
+
+#[test]
+fn a_list_of_endbr_tells_that_jumps_behind_them_are_calls() {
+    let source = BEHIND_ENDBR.to_owned() + &table(&[".text"]);
+    let sealed = "\t.section .ibt_endbr_seal, \"a\"\n\t.long 0\n";
+    for (more, called) in [(sealed, true), ("", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        let kernel = KernelChoice::Fixed(Kernel::V6_12);
+        let module = analysed(&built(folder.path(), &[&source, more, MODULE]), kernel);
+        let text = module.image.section_by_name(".text").unwrap();
+        let jump = module.insns.at(CodeLoc::new(text, 2)).unwrap();
+        assert_eq!(module.flow.callee(jump).is_some(), called, "{more}");
     }
 }
 

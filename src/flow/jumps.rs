@@ -272,7 +272,7 @@ impl Builder<'_> {
         if offset == start {
             return true;
         }
-        if !self.options.ibt {
+        if !self.ibt {
             return false;
         }
         self.insns.prev_in_section(id).is_some_and(|prev| {

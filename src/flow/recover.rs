@@ -18,6 +18,26 @@ const PLACE: usize = 4;
 /// Size of the line, and of the flags.
 const NUMBER: usize = 2;
 
+/// An entry of a stored table, as it is stored.
+pub(super) type Frame = [u8; 6];
+
+/// What the stored table says of each place.
+pub(super) struct Frames(Vec<(CodeLoc, Frame)>);
+
+impl Frames {
+    /// How to unwind at the place, if that is known.
+    pub(super) fn at(&self, at: CodeLoc) -> Option<Frame> {
+        let behind = self.0.partition_point(|(row, _)| *row <= at);
+        let (row, frame) = self.0[..behind].last()?;
+        (row.section == at.section && is_known(frame)).then_some(*frame)
+    }
+}
+
+/// The register that the CFA is computed from is the low half of an entry's fifth byte in every release.
+fn is_known(frame: &Frame) -> bool {
+    frame[4] & 15 != 0
+}
+
 impl Builder<'_> {
     /// A `ud2` of a warning is no dead end, whatever said so is gone.
     pub(super) fn recover_warnings(&mut self) {
@@ -44,14 +64,13 @@ impl Builder<'_> {
     }
 
     /// A function whose stored table begins without a frame was not validated.
-    pub(super) fn recover_ignored(&mut self) {
-        let rows = self.stored_rows();
+    pub(super) fn recover_ignored(&mut self, frames: &Frames) {
         let functions: Vec<_> =
             self.image.symbols().map(|(id, _)| id).filter(|&id| self.symbols.is_function(id)).collect();
         for function in functions {
             let symbol = self.image.symbol(function);
             let at = CodeLoc::new(symbol.section, symbol.value);
-            if symbol.is_undefined() || frame_known(&rows, at) {
+            if symbol.is_undefined() || frames.at(at).is_some() {
                 continue;
             }
             self.symbols.mark(function, |traits| traits.ignore = true);
@@ -61,23 +80,22 @@ impl Builder<'_> {
         }
     }
 
-    /// Where each stored entry begins to hold, and whether it knows the frame. The register that the CFA is computed from
-    /// is the low half of an entry's fifth byte in every release.
-    fn stored_rows(&self) -> Vec<(CodeLoc, bool)> {
+    pub(super) fn stored_frames(&self) -> Frames {
         let (Some(orc), Some(ip)) =
             (self.image.section_by_name(".orc_unwind"), self.image.section_by_name(".orc_unwind_ip"))
         else {
-            return Vec::new();
+            return Frames(Vec::new());
         };
-        let Ok(bytes) = self.image.read_section(self.store, orc) else { return Vec::new() };
+        let Ok(bytes) = self.image.read_section(self.store, orc) else { return Frames(Vec::new()) };
         let places = self.image.section(ip).relocs.as_slice().iter().map(|reloc| {
             let symbol = self.image.symbol(reloc.symbol);
             CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend))
         });
-        let mut rows: Vec<(CodeLoc, bool)> =
-            places.zip(bytes.chunks_exact(6).map(|entry| entry[4] & 15 != 0)).collect();
-        rows.sort();
-        rows
+        let entries = bytes.chunks_exact(size_of::<Frame>()).filter_map(|entry| entry.try_into().ok());
+        let mut rows: Vec<(CodeLoc, Frame)> = places.zip(entries).collect();
+        // Where one object's table ends another's may begin.
+        rows.sort_by_key(|&(at, frame)| (at, is_known(&frame)));
+        Frames(rows)
     }
 
     /// A call into its own function pushes an address and jumps.
@@ -85,9 +103,4 @@ impl Builder<'_> {
         self.graph.kinds[id.index()] = Kind::JumpUnconditional;
         self.graph.branches.set(id, target.0 + 1);
     }
-}
-
-fn frame_known(rows: &[(CodeLoc, bool)], at: CodeLoc) -> bool {
-    let behind = rows.partition_point(|(row, _)| *row <= at);
-    rows[..behind].last().is_some_and(|(row, known)| row.section == at.section && *known)
 }

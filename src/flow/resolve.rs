@@ -43,6 +43,8 @@ pub(super) struct Builder<'a> {
     pub options: &'a Options,
     pub hacks: Hacks,
     pub finished_module: bool,
+    /// objtool ran with `--ibt`: it was told so, or left the list that it makes with this flag only.
+    pub ibt: bool,
     pub noreturn: Noreturn<'a>,
     /// By symbol: whether calls of it end a path, as far as that was asked.
     pub dead_end_functions: Vec<Option<bool>>,
@@ -84,6 +86,7 @@ pub fn resolve(
         options: input.options,
         hacks: input.options.hacks(),
         finished_module: input.finished_module,
+        ibt: input.options.ibt || (input.finished_module && input.image.section_by_name(".ibt_endbr_seal").is_some()),
         noreturn: Noreturn::new(input.rules, input.noreturn),
         dead_end_functions: vec![None; input.image.symbols.len()],
         symbols,
@@ -108,8 +111,9 @@ impl Builder<'_> {
         self.assign_owners(notes, pv_ops);
         cancel.check()?;
         self.mark_ignored();
-        if self.finished_module {
-            self.recover_ignored();
+        let frames = self.finished_module.then(|| self.stored_frames());
+        if let Some(frames) = &frames {
+            self.recover_ignored(frames);
         }
         self.mark_uaccess_safe();
         let generic = self.rules.annotations == Annotations::Generic;
@@ -148,6 +152,10 @@ impl Builder<'_> {
             self.label_retpoline_safe();
             self.label_instr();
             self.label_unret();
+        }
+        if let Some(frames) = &frames {
+            self.recover_hints(frames);
+            self.recover_ignored_alternatives(frames);
         }
         self.graph.declared.sort_unstable();
         self.graph.declared.dedup();

@@ -67,6 +67,18 @@ impl Speaker<'_> {
             Fault::AbsoluteRelocation { section, offset } => {
                 format!("{} holds an absolute address, which is not allowed in this build", self.somewhere(*section, *offset))
             }
+            Fault::ReplacementTooLong { actual, room } => {
+                format!("a replacement has {actual} bytes, more than the {room} that it is to replace")
+            }
+            Fault::ParavirtConfusion => {
+                "boot code fills a table of paravirt operations that is not in the object".to_owned()
+            }
+            Fault::ParavirtStoreUnknown => {
+                "what boot code puts into a table of paravirt operations is no function".to_owned()
+            }
+            Fault::ParavirtTableUnknown { table, slot } => {
+                format!("slot {slot} of {table} leads here, where no function starts")
+            }
             Fault::AbsoluteAddressInList { list, .. } => {
                 format!("this place goes into {list} with its absolute address, which is not allowed in this build")
             }

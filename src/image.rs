@@ -11,7 +11,7 @@ pub mod store;
 use object::LittleEndian as LE;
 use object::{elf, pod};
 
-use crate::ids::{SectionId, SymbolId};
+use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::parallel;
 pub use relocs::{Cursor, Reloc, Relocs};
 pub use store::{FileStore, Store};
@@ -264,6 +264,12 @@ impl ElfImage {
         }
         let start = symbol.name as usize;
         self.names.get(start..start + symbol.name_len as usize).unwrap_or("")
+    }
+
+    /// Where a relocation leads: its addend counts from its symbol.
+    pub fn destination(&self, reloc: &Reloc) -> CodeLoc {
+        let symbol = self.symbol(reloc.symbol);
+        CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend))
     }
 
     /// Reads the contents of a section. `SHT_NOBITS` sections have none. Compressed sections come as they are stored.

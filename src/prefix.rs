@@ -110,10 +110,9 @@ struct Entry {
 }
 
 fn entry(input: &Input<'_>, reloc: &Reloc, size: u32) -> Option<Entry> {
-    let symbol = input.image.symbol(reloc.symbol);
-    let at = CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend));
-    let start = CodeLoc::new(symbol.section, at.offset.wrapping_add(u64::from(size)));
-    let function = input.symbols.function_at(symbol.section, start.offset)?;
+    let at = input.image.destination(reloc);
+    let start = CodeLoc::new(at.section, at.offset.wrapping_add(u64::from(size)));
+    let function = input.symbols.function_at(start.section, start.offset)?;
     let range = input.insns.at(at).zip(input.insns.at(start));
     Some(Entry { prefix: Prefix { function, at, size }, range })
 }

@@ -148,8 +148,6 @@ called:
 	.size called, . - called
 "#;
 
-const KERNELS: [Kernel; 3] = [Kernel::V6_1, Kernel::V6_12, Kernel::V7_3];
-
 /// The module of the source, if the stored frame is `frame`, or none at all.
 fn with_frame(source: &str, frame: u8, kernel: Kernel) -> Analysis {
     let frame = if frame == 0 { ".byte 0, 0, 0, 0, 0, 0" } else { &format!(".byte {frame}, 0, 0, 0, SP, 0") };
@@ -159,8 +157,7 @@ fn with_frame(source: &str, frame: u8, kernel: Kernel) -> Analysis {
         Kernel::V7_3 => ("3", ".long"),
     };
     let source = source.replace("FRAME", frame).replace("SP", sp).replace("FEATURE", feature);
-    let folder = tempfile::tempdir().unwrap();
-    analysed(&built(folder.path(), &[&source, MODULE]), KernelChoice::Fixed(kernel))
+    module(&[&source], KernelChoice::Fixed(kernel))
 }
 
 /// The stored table of an object: by it all code of the sections has frames.
@@ -190,10 +187,13 @@ fn built(folder: &Path, sources: &[&str]) -> Vec<u8> {
     fs::read(linked).unwrap()
 }
 
-fn analysed(bytes: &Vec<u8>, kernel: KernelChoice) -> Analysis {
+/// What is known of the module that is made of the sources.
+fn module(sources: &[&str], kernel: KernelChoice) -> Analysis {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = built(folder.path(), &[sources, &[MODULE]].concat());
     let options = Options { orc: true, uaccess: true, module: true, ..Options::default() };
     let config = Config { options, kernel, policy: Policy::Objtool, noreturn: Vec::new() };
-    analyse(bytes, &config, &CancelToken::default()).unwrap()
+    analyse(&bytes, &config, &CancelToken::default()).unwrap()
 }
 
 /// Whether a row of the table stands at the offset in `.text`.
@@ -216,8 +216,7 @@ fn the_way_behind_a_warning_is_followed() {
         for (flags, goes_on) in [("0x901", true), ("0x900", false)] {
             let source = WARNS.replace("PLACES", places).replace("NUMBERS", &numbers.replace("FLAGS", flags));
             let source = source + &table(&[".text"]);
-            let folder = tempfile::tempdir().unwrap();
-            let module = analysed(&built(folder.path(), &[&source, MODULE]), KernelChoice::Fixed(kernel));
+            let module = module(&[&source], KernelChoice::Fixed(kernel));
             // Behind `pop`, the frame is that of the entry.
             assert_eq!(has_row(&module, 4), goes_on, "{kernel:?} {places} {flags}");
         }
@@ -227,16 +226,15 @@ fn the_way_behind_a_warning_is_followed() {
 #[test]
 fn a_cold_part_belongs_to_the_function_before_it() {
     let source = COLD.to_owned() + &table(&[".text", ".text.unlikely"]);
-    for kernel in [Kernel::V6_1, Kernel::V6_12, Kernel::V7_3] {
-        let folder = tempfile::tempdir().unwrap();
-        let module = analysed(&built(folder.path(), &[&source, &source, MODULE]), KernelChoice::Fixed(kernel));
+    for kernel in Kernel::ALL {
+        let module = module(&[&source, &source], KernelChoice::Fixed(kernel));
         assert!(module.findings.is_empty() && module.unjudged.is_empty(), "{kernel:?} {:?}", module.unjudged);
     }
 }
 
 #[test]
 fn a_frame_that_nothing_leads_to_was_restored() {
-    for kernel in KERNELS {
+    for kernel in Kernel::ALL {
         for (frame, restored) in [(16, true), (0, false)] {
             let module = with_frame(RESTORES, frame, kernel);
             // Behind `pop`, the frame is that of the entry.
@@ -247,7 +245,7 @@ fn a_frame_that_nothing_leads_to_was_restored() {
 
 #[test]
 fn code_without_a_name_is_a_function_where_it_has_the_frame_of_one() {
-    for kernel in KERNELS {
+    for kernel in Kernel::ALL {
         for (frame, followed) in [(8, true), (16, false), (0, false)] {
             let module = with_frame(UNNAMED, frame, kernel);
             assert_eq!(has_row(&module, 2), followed, "{kernel:?} {frame}");
@@ -257,7 +255,7 @@ fn code_without_a_name_is_a_function_where_it_has_the_frame_of_one() {
 
 #[test]
 fn a_call_that_objtool_went_on_behind_has_no_user_access() {
-    for kernel in KERNELS {
+    for kernel in Kernel::ALL {
         for (frame, went_on) in [(8, true), (0, false)] {
             let module = with_frame(OPENS, frame, kernel);
             assert_eq!(has_row(&module, 12), went_on, "{kernel:?} {frame}");
@@ -271,9 +269,7 @@ fn a_list_of_endbr_tells_that_jumps_behind_them_are_calls() {
     let source = BEHIND_ENDBR.to_owned() + &table(&[".text"]);
     let sealed = "\t.section .ibt_endbr_seal, \"a\"\n\t.long 0\n";
     for (more, called) in [(sealed, true), ("", false)] {
-        let folder = tempfile::tempdir().unwrap();
-        let kernel = KernelChoice::Fixed(Kernel::V6_12);
-        let module = analysed(&built(folder.path(), &[&source, more, MODULE]), kernel);
+        let module = module(&[&source, more], KernelChoice::Fixed(Kernel::V6_12));
         let text = module.image.section_by_name(".text").unwrap();
         let jump = module.insns.at(CodeLoc::new(text, 2)).unwrap();
         assert_eq!(module.flow.callee(jump).is_some(), called, "{more}");
@@ -284,9 +280,8 @@ fn a_list_of_endbr_tells_that_jumps_behind_them_are_calls() {
 fn a_table_without_a_header_is_of_6_1() {
     let stored = "\t.section .orc_unwind, \"a\", @progbits\n\t.skip 6\n";
     let header = "\t.section .orc_header, \"a\", @progbits\n\t.skip 20\n";
-    let folder = tempfile::tempdir().unwrap();
-    let without = analysed(&built(folder.path(), &[stored, MODULE]), KernelChoice::Auto);
+    let without = module(&[stored], KernelChoice::Auto);
     assert_eq!(without.kernel, Kernel::V6_1, "{}", without.kernel_evidence);
-    let with = analysed(&built(folder.path(), &[stored, header, MODULE]), KernelChoice::Auto);
+    let with = module(&[stored, header], KernelChoice::Auto);
     assert_ne!(with.kernel, Kernel::V6_1, "{}", with.kernel_evidence);
 }

@@ -40,9 +40,7 @@ pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>)
             continue;
         }
         for reloc in section.relocs.as_slice() {
-            let symbol = input.image.symbol(reloc.symbol);
-            let target = CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend));
-            check.data(CodeLoc::new(id, reloc.offset), target);
+            check.data(CodeLoc::new(id, reloc.offset), input.image.destination(reloc));
         }
     }
     (check.counted, check.used)

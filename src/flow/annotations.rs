@@ -44,10 +44,10 @@ impl<'a> Builder<'a> {
     }
 
     fn address(&mut self, reloc: &Reloc, rela: &str, address: Address) -> Option<CodeLoc> {
-        let symbol = self.image.symbol(reloc.symbol);
         if address == Address::Any {
-            return Some(CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend)));
+            return Some(self.image.destination(reloc));
         }
+        let symbol = self.image.symbol(reloc.symbol);
         if self.is_section_symbol(reloc.symbol) {
             return Some(CodeLoc::new(symbol.section, reloc.addend as u64));
         }

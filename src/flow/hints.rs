@@ -62,7 +62,7 @@ impl Builder<'_> {
             return Some(CodeLoc::new(symbol.section, reloc.addend as u64));
         }
         if self.rules.hint_symbol_and_addend {
-            return Some(CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend)));
+            return Some(self.image.destination(reloc));
         }
         if self.is_section_symbol(reloc.symbol) {
             Some(CodeLoc::new(symbol.section, reloc.addend as u64))

@@ -7,7 +7,7 @@ use rustc_hash::FxHashSet;
 
 use crate::finding::Fault;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
-use crate::image::Section;
+use crate::image::{Reloc, Section};
 use crate::ledger::Weight;
 
 use super::resolve::Builder;
@@ -64,12 +64,7 @@ impl Builder<'_> {
         let mut at = symbol.value;
         while let Some(reloc) = self.image.section(symbol.section).relocs.first_in(at, end).copied() {
             let slot = ((reloc.offset - symbol.value) / 8) as i64;
-            let target = if self.is_section_symbol(reloc.symbol) {
-                self.symbols.symbol_at(self.image.symbol(reloc.symbol).section, reloc.addend as u64)
-            } else {
-                Some(reloc.symbol)
-            };
-            match target {
+            match self.pv_target(&reloc) {
                 Some(target) => self.add_pv_target(first_slot + slot, target, slots),
                 // Earlier releases do not look, and are killed.
                 None if self.rules.pv_ops_share_slots => {}
@@ -79,6 +74,15 @@ impl Builder<'_> {
                 }
             }
             at = reloc.offset + 1;
+        }
+    }
+
+    /// What a slot is filled with.
+    fn pv_target(&self, reloc: &Reloc) -> Option<SymbolId> {
+        if self.is_section_symbol(reloc.symbol) {
+            self.symbols.symbol_at(self.image.symbol(reloc.symbol).section, reloc.addend as u64)
+        } else {
+            Some(reloc.symbol)
         }
     }
 
@@ -122,12 +126,7 @@ impl Builder<'_> {
         let table = pv_ops.tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
         let Some(&(_, _, first)) = table else { return };
         let slot = first + place.addend.wrapping_add(8) / 8;
-        let target = if self.is_section_symbol(value.symbol) {
-            self.symbols.symbol_at(self.image.symbol(value.symbol).section, value.addend as u64)
-        } else {
-            Some(value.symbol)
-        };
-        match target {
+        match self.pv_target(&value) {
             Some(target) => self.add_pv_target(slot, target, &mut pv_ops.slots),
             None => self.plain_fault(Weight::Fatal, Fault::ParavirtStoreUnknown, None),
         }

@@ -53,10 +53,8 @@ impl Builder<'_> {
         let size = (flags_at + NUMBER).next_multiple_of(PLACE);
         for reloc in relocs.as_slice().iter().filter(|reloc| (reloc.offset as usize).is_multiple_of(size)) {
             let flags = bytes.get(reloc.offset as usize + flags_at).copied().unwrap_or(0);
-            let symbol = self.image.symbol(reloc.symbol);
-            let at = CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend));
             if flags & WARNING != 0
-                && let Some(bug) = self.insns.at(at)
+                && let Some(bug) = self.insns.at(self.image.destination(reloc))
             {
                 self.graph.clear(bug, Flags::DEAD_END);
             }
@@ -87,10 +85,8 @@ impl Builder<'_> {
             return Frames(Vec::new());
         };
         let Ok(bytes) = self.image.read_section(self.store, orc) else { return Frames(Vec::new()) };
-        let places = self.image.section(ip).relocs.as_slice().iter().map(|reloc| {
-            let symbol = self.image.symbol(reloc.symbol);
-            CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend))
-        });
+        let relocs = self.image.section(ip).relocs.as_slice().iter();
+        let places = relocs.map(|reloc| self.image.destination(reloc));
         let entries = bytes.chunks_exact(size_of::<Frame>()).filter_map(|entry| entry.try_into().ok());
         let mut rows: Vec<(CodeLoc, Frame)> = places.zip(entries).collect();
         // Where one object's table ends another's may begin.

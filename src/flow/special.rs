@@ -121,8 +121,7 @@ impl Builder<'_> {
             self.place_fault(Weight::Fatal, fault, CodeLoc::new(section, at));
             return None;
         };
-        let symbol = self.image.symbol(reloc.symbol);
-        Some(CodeLoc::new(symbol.section, symbol.value.wrapping_add_signed(reloc.addend)))
+        Some(self.image.destination(reloc))
     }
 
     fn add_entry(&mut self, entry: &Entry) {

@@ -109,6 +109,14 @@ local function apply_first_fix()
   vim.ui.select = select
 end
 
+local function fix_leak_and_undo()
+  vim.api.nvim_win_set_cursor(0, { 10, 1 })
+  apply_first_fix()
+  until_findings({})
+  vim.cmd.undo()
+  until_findings({ LEAK })
+end
+
 suites.small = {
   {
     'a finding stands on its line, with the way there',
@@ -154,11 +162,7 @@ suites.small = {
     function()
       open('stack.S')
       until_findings({ LEAK })
-      vim.api.nvim_win_set_cursor(0, { 10, 1 })
-      apply_first_fix()
-      until_findings({})
-      vim.cmd.undo()
-      until_findings({ LEAK })
+      fix_leak_and_undo()
     end,
   },
   {
@@ -349,11 +353,7 @@ suites.alone = {
       end, function(seen)
         return #seen > 0
       end)
-      vim.api.nvim_win_set_cursor(0, { 10, 1 })
-      apply_first_fix()
-      until_findings({})
-      vim.cmd.undo()
-      until_findings({ LEAK })
+      fix_leak_and_undo()
     end,
   },
 }

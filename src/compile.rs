@@ -11,6 +11,7 @@
 pub mod arguments;
 pub mod program;
 pub mod process;
+pub mod register;
 pub mod scratch;
 pub mod overlay;
 

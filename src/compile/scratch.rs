@@ -4,48 +4,66 @@
 //! Holds afterwards: nobody else can read it; a job's folder is gone when the job is, and what a killed server left is
 //! removed by the next one.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
+use super::register::{Entry, Register};
+
 const PREFIX: &str = "orcls-";
-/// Locked by the server that uses the folder, for as long as it lives.
-const LOCK: &str = "lock";
 
 /// The folder of one server.
 #[derive(Debug)]
 pub struct Scratch {
-    folder: TempDir,
-    _lock: File,
+    /// Gone when this value is dropped, before its entry.
+    folder: Option<TempDir>,
+    path: PathBuf,
+    entry: Option<Entry>,
     count: AtomicU64,
 }
 
 impl Scratch {
-    /// Makes a folder, and removes those whose servers are gone.
+    /// Makes a folder, and removes those whose processes are gone.
     pub fn new() -> io::Result<Scratch> {
-        Scratch::below(&std::env::temp_dir())
+        Scratch::below(&std::env::temp_dir(), Register::of_user())
     }
 
-    fn below(parent: &Path) -> io::Result<Scratch> {
-        remove_abandoned(parent);
+    fn below(parent: &Path, register: Option<Register>) -> io::Result<Scratch> {
+        if let Some(register) = &register {
+            register.sweep();
+        }
         let private = Permissions::from_mode(0o700);
         let folder = tempfile::Builder::new().prefix(PREFIX).permissions(private).tempdir_in(parent)?;
-        let lock = File::create(folder.path().join(LOCK))?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
-        Ok(Scratch { folder, _lock: lock, count: AtomicU64::new(0) })
+        let path = folder.path().canonicalize()?;
+        let entry = register.and_then(|register| match register.enter(&path) {
+            Ok(entry) => Some(entry),
+            Err(error) => {
+                tracing::warn!("{} would stay if this process were killed: {error}", path.display());
+                None
+            }
+        });
+        Ok(Scratch { folder: Some(folder), path, entry, count: AtomicU64::new(0) })
     }
 
     /// A folder for one compile.
     pub fn job(&self) -> io::Result<Job> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let folder = self.folder.path().join(number.to_string());
+        let folder = self.path.join(number.to_string());
         fs::create_dir(&folder)?;
         Ok(Job { folder })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(self.folder.take());
+        if let Some(entry) = self.entry.take() {
+            entry.leave();
+        }
     }
 }
 
@@ -70,25 +88,6 @@ impl Drop for Job {
     }
 }
 
-/// Removes the folders of this user that no living server has locked.
-fn remove_abandoned(parent: &Path) {
-    let me = rustix::process::getuid().as_raw();
-    for entry in fs::read_dir(parent).into_iter().flatten().flatten() {
-        let is_ours = entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX))
-            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == me);
-        if !is_ours {
-            continue;
-        }
-        // A folder without a lock is one that another server is just making.
-        let Ok(lock) = File::open(entry.path().join(LOCK)) else {
-            continue;
-        };
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            drop(fs::remove_dir_all(entry.path()));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,29 +97,30 @@ mod tests {
     }
 
     #[test]
-    fn abandoned_folders_are_removed_and_used_ones_stay() {
-        let parent = tempfile::tempdir().expect("a temporary folder");
-        let used = Scratch::below(parent.path()).expect("a folder");
-        let killed = Scratch::below(parent.path()).expect("a folder");
-        fs::write(killed.job().expect("a folder").path().with_file_name("left"), "x").expect("a file");
-        // What a killed process leaves: the folder stays, the lock does not.
-        let Scratch { folder, _lock, .. } = killed;
-        let left = folder.keep();
-        drop(_lock);
-        fs::create_dir(parent.path().join("orcls-without-lock")).expect("a folder");
-        fs::create_dir(parent.path().join("other")).expect("a folder");
-        let next = Scratch::below(parent.path()).expect("a folder");
-        assert!(!left.exists());
-        assert_eq!(folders(parent.path()), 4);
-        drop((used, next));
-        assert_eq!(folders(parent.path()), 2);
+    fn a_folder_goes_with_its_process_and_a_killed_one_s_with_the_next_start() {
+        let place = tempfile::tempdir().expect("a temporary folder");
+        let (parent, list) = (place.path().join("tmp"), place.path().join("list"));
+        fs::create_dir(&parent).expect("a folder");
+        let make = || Scratch::below(&parent, Register::in_folder(list.clone())).expect("a folder");
+        let mut killed = make();
+        std::mem::forget(killed.job().expect("a folder"));
+        // What a killed process leaves: folder and entry stay, the lock does not.
+        drop(killed.folder.take().map(TempDir::keep));
+        killed.entry = None;
+        drop(killed);
+        fs::create_dir(parent.join("orcls-without-lock")).expect("a folder");
+        assert_eq!((folders(&parent), folders(&list)), (2, 1));
+        let next = make();
+        assert_eq!((folders(&parent), folders(&list)), (2, 1));
+        drop(next);
+        assert_eq!((folders(&parent), folders(&list)), (1, 0));
     }
 
     #[test]
     fn a_job_s_folder_is_private_and_goes_with_it() {
         let parent = tempfile::tempdir().expect("a temporary folder");
-        let scratch = Scratch::below(parent.path()).expect("a folder");
-        let mode = fs::metadata(scratch.folder.path()).expect("it is there").permissions().mode();
+        let scratch = Scratch::below(parent.path(), None).expect("a folder");
+        let mode = fs::metadata(&scratch.path).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let job = scratch.job().expect("a folder");
         fs::write(job.path().join("out.o"), "x").expect("a file");

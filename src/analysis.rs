@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::InsnTable;
-use crate::finding::{Finding, ObjtoolLine, Unjudged};
+use crate::findings::{Finding, ObjtoolLine, Unjudged};
 use crate::flow::FlowGraph;
 pub use crate::follow::Policy;
 use crate::follow::{CfiMap, Input};

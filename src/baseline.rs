@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
-use crate::finding::Code;
+use crate::findings::Code;
 
 /// A code's name and a function.
 type Kind = (String, Option<String>);

@@ -9,6 +9,8 @@ pub mod op;
 mod registers;
 mod step;
 
+use std::fmt;
+
 pub use idle::{Demands, Facts};
 pub use intern::Interner;
 pub use op::{Dest, Source, StackOp};
@@ -90,6 +92,17 @@ impl Rule {
     /// `base + offset`.
     pub const fn new(base: Base, offset: i32) -> Rule {
         Rule { base, offset }
+    }
+}
+
+/// `rsp+16`, `cfa-8`, `unknown`.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.base, self.offset) {
+            (Base::UNDEFINED, _) => f.write_str("unknown"),
+            (base, 0) => f.write_str(base.name()),
+            (base, offset) => write!(f, "{}{offset:+}", base.name()),
+        }
     }
 }
 

@@ -18,7 +18,7 @@ mod table;
 mod text;
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{ElfImage, Section};
 use crate::kernel::Kernel;

@@ -18,7 +18,7 @@ mod walk;
 use crate::cancel::{CancelToken, Cancelled};
 use crate::cfi::CfiState;
 use crate::decode::InsnTable;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::flatten::FlatCfi;
 use crate::flow::{AltGroup, Flags, FlowGraph};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};

@@ -6,7 +6,7 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::finding::{Fault, Finding, Level, ObjtoolLine};
+use crate::findings::{Fault, Finding, Level, Names, ObjtoolLine};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::kernel::rules::FatalStyle;
 use crate::wording::Naming;
@@ -101,8 +101,8 @@ impl Ledger {
             _ => true,
         };
         let place = naming.place(shown.unwrap_or(at));
-        let text = format!("{place}: {}", naming.text(&fault));
-        let objtool = first.then_some(text);
+        let text = fault.told().objtool.text(naming);
+        let objtool = text.filter(|_| first).map(|text| format!("{place}: {text}"));
         self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool);
         let options = naming.options;
         if first && !always && naming.rules.insn_repeated_in_backtrace && (options.backtrace || options.verbose) {
@@ -112,8 +112,8 @@ impl Ledger {
 
     /// A finding at a place that need not be an instruction.
     pub fn at_place(&mut self, naming: &Naming<'_>, weight: Weight, fault: Fault, at: CodeLoc) {
-        let text = format!("{}: {}", naming.place(at), naming.text(&fault));
-        self.take(naming, weight, fault, Some(at), None, None, Some(text));
+        let text = fault.told().objtool.text(naming).map(|text| format!("{}: {text}", naming.place(at)));
+        self.take(naming, weight, fault, Some(at), None, None, text);
     }
 
     /// A finding that objtool prints without a place; `insn` is where a person looks.
@@ -125,12 +125,12 @@ impl Ledger {
         insn: Option<InsnId>,
         function: Option<SymbolId>,
     ) {
-        let text = naming.text(&fault);
+        let text = fault.told().objtool.text(naming);
         let at = insn.map(|id| naming.insns.loc(id)).or_else(|| {
             let symbol = naming.image.symbol(function?);
             (!symbol.is_undefined()).then(|| CodeLoc::new(symbol.section, symbol.value))
         });
-        self.take(naming, weight, fault, at, insn, function, Some(text));
+        self.take(naming, weight, fault, at, insn, function, text);
     }
 
     /// A line of objtool that is no finding: a step of a backtrace.

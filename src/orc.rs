@@ -13,7 +13,7 @@ mod stored;
 use std::fmt::Write as _;
 
 use crate::cfi::{Base, CfiState};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CodeLoc, InsnId};
 use crate::image::ElfImage;

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::image::Reloc;

@@ -7,7 +7,7 @@
 mod lookup;
 mod names;
 
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{SectionId, SymbolId};
 use crate::image::{ElfImage, STB_GLOBAL, STB_LOCAL, STT_FILE, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::Rules;

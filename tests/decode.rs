@@ -7,7 +7,7 @@ use std::process::Command;
 use expect_test::{Expect, expect};
 use orcls::cancel::CancelToken;
 use orcls::decode::{self, DecodeNote, Disassembler, InsnTable, Kind};
-use orcls::finding::Fault;
+use orcls::findings::Fault;
 use orcls::ids::{CodeLoc, SectionId};
 use orcls::image::ElfImage;
 use orcls::kernel::Kernel;

@@ -17,7 +17,7 @@ use std::process::{Command, Output};
 use fixture::{Fixture, Run};
 use libtest_mimic::{Arguments, Failed, Trial};
 use orcls::analysis::Policy;
-use orcls::finding::Level;
+use orcls::findings::Level;
 use orcls::kernel::Kernel;
 
 fn main() {

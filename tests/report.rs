@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use orcls::analysis::{Analysis, Config, Policy, analyse};
 use orcls::cancel::CancelToken;
-use orcls::finding::Code;
+use orcls::findings::Code;
 use orcls::image::{FileStore, Store};
 use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;
@@ -80,7 +80,7 @@ fn what_is_left_over_is_counted_and_the_branches_are_told() {
     let finding = case.finding(Code::ReturnWithModifiedFrame);
     assert_eq!(finding.line, case.line("left-over"));
     let pushed = case.line("pushed").unwrap_or_default();
-    let sentence = "return with 8 bytes left on the stack";
+    let sentence = "return with 8 bytes still on the stack";
     assert_eq!(finding.message, format!("{sentence}: pushed at line {pushed}, never popped"));
     assert_eq!(finding.objtool.as_deref(), Some("forgets_a_pop+0x7: return with modified stack frame"));
     let taken = format!("je taken: when equal (to line {})", case.line("left-over").unwrap_or_default());
@@ -111,7 +111,7 @@ fn callees_without_a_name_are_described() {
     let finding = case.finding(Code::CallWithDirectionFlag);
     assert_eq!(finding.line, case.line("with-df"));
     let line = case.line("std").unwrap_or_default();
-    let sentence = "a function that a register or memory names is called with the direction flag set";
+    let sentence = "indirect call with the direction flag set";
     assert_eq!(finding.message, format!("{sentence}: set at line {line}"));
     assert_eq!(texts(&finding.path, PathKind::Cause), [(Some(line), "`std` sets the direction flag")]);
 }

@@ -12,7 +12,7 @@ use fixture::Fixture;
 use orcls::analysis::{Analysis, Config, Policy, analyse};
 use orcls::cancel::CancelToken;
 use orcls::cfi::CfiState;
-use orcls::finding::{Code, Finding};
+use orcls::findings::{Code, Finding};
 use orcls::follow::{Input, Scope, follow_in_blocks};
 use orcls::ids::InsnId;
 use orcls::kernel::{Kernel, KernelChoice};

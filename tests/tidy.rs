@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use fixture::{Fixture, Kind};
-use orcls::finding::Code;
+use orcls::findings::Code;
 use sources::{Source, code_map, modules, repository, sources, text_files};
 
 /// Codes that no fixture can show, and why.

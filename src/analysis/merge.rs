@@ -9,7 +9,7 @@ use std::mem::{Discriminant, discriminant};
 use rustc_hash::FxHashMap;
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::finding::{Fault, Finding};
+use crate::findings::{Fault, Finding};
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
 use crate::ids::{CodeLoc, InsnId};
 use crate::ledger::Ledger;

@@ -11,7 +11,7 @@ use super::{Analysis, AnalysisError, Config, GaveUp, merge};
 use crate::audit;
 use crate::cancel::CancelToken;
 use crate::decode;
-use crate::finding::{Fault, Finding, Unjudged};
+use crate::findings::{Fault, Finding, Names, Unjudged};
 use crate::flow;
 use crate::follow::{CfiMap, Input, Policy, Scope, follow};
 use crate::ids::InsnId;
@@ -153,9 +153,10 @@ pub(super) fn run(
 /// A finding that hangs on annotations which are gone.
 fn withheld(naming: &Naming<'_>, finding: &Finding) -> Unjudged {
     let what = finding.at.map_or_else(|| "the module".to_owned(), |at| naming.place(at));
+    let told = finding.fault.told();
+    let looks_like = told.objtool.text(naming).unwrap_or_else(|| told.code.to_string());
     let why = format!(
-        "linking the module discarded its annotations and unwind hints; without them it looks like `{}`",
-        naming.text(&finding.fault)
+        "linking the module discarded its annotations and unwind hints; without them it looks like `{looks_like}`"
     );
     Unjudged { what, why }
 }

@@ -4,7 +4,7 @@
 //! Holds afterwards: lists of static calls are left to [`super::static_calls`], the ORC table to [`crate::analysis`].
 //! Reads like: the functions `create_*_sections` in `tools/objtool/check.c`.
 
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::follow::Input;
 use crate::kernel::rules::Addition;
 use crate::ledger::{Ledger, Weight};

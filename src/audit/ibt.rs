@@ -7,7 +7,7 @@
 use rustc_hash::FxHashSet;
 
 use crate::decode::{self, Kind};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::flow::{Flags, adjusted_addend};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId, SectionId};

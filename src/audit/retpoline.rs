@@ -4,7 +4,7 @@
 //! Reads like: `validate_retpoline` and `validate_sls` in `tools/objtool/check.c`.
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::flow::Flags;
 use crate::follow::Input;
 use crate::ids::InsnId;

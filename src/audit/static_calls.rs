@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::follow::Input;
 use crate::ledger::{Ledger, Weight};
 

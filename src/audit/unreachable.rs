@@ -8,7 +8,7 @@ use std::ops::Range;
 use rustc_hash::FxHashSet;
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::flow::Flags;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{InsnId, SectionId, SymbolId};

@@ -5,7 +5,7 @@
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::{Fault, Names};
 use crate::flow::{Flags, calls};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId};

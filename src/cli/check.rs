@@ -19,7 +19,7 @@ use super::sources::Sources;
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
-use crate::finding::{Code, Finding};
+use crate::findings::{Code, Finding};
 use crate::report::findings::ReportedGap;
 use crate::report::{self, Report, ReportedFinding, macros, statements};
 

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::output::{BOLD, CODE};
 use super::{Verdict, markdown, output};
-use crate::catalogue::{self, Severity};
-use crate::finding::Code;
+use crate::findings::Code;
+use crate::findings::Severity;
 
 /// Arguments of `explain`.
 #[derive(Args)]
@@ -34,8 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         output::print(&list())?;
         return Ok(Verdict::Clean);
     };
-    let Some(code) = catalogue::find(slug) else {
-        let similar: Vec<&str> = catalogue::similar(slug).into_iter().map(Code::slug).collect();
+    let Some(code) = Code::find(slug) else {
+        let similar: Vec<&str> = Code::similar(slug).into_iter().map(Code::slug).collect();
         let hint = match similar.as_slice() {
             [] => "`orcls explain` lists all".to_owned(),
             some => format!("did you mean {}?", some.join(", ")),
@@ -43,8 +43,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         anyhow::bail!("no finding is called `{slug}`; {hint}");
     };
     match arguments.format {
-        Format::Text => output::print(&markdown::styled(catalogue::page(code)))?,
-        Format::Markdown => output::print(catalogue::page(code))?,
+        Format::Text => output::print(&markdown::styled(code.entry().page))?,
+        Format::Markdown => output::print(code.entry().page)?,
     }
     Ok(Verdict::Clean)
 }
@@ -54,7 +54,7 @@ fn list() -> String {
     for (severity, heading) in [(Severity::Error, "Something will break"), (Severity::Warning, "Something may break")] {
         text.push_str(&format!("{BOLD}{heading}{BOLD:#}\n"));
         for &code in Code::ALL {
-            let entry = catalogue::entry(code);
+            let entry = code.entry();
             if entry.severity == severity {
                 let slug = code.slug();
                 text.push_str(&format!("  {CODE}{slug:<41}{CODE:#} {}\n", entry.title()));

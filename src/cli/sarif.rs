@@ -6,8 +6,8 @@
 use serde_json::{Value, json};
 
 use super::uri::uri;
-use crate::catalogue::{self, Severity};
-use crate::finding::Code;
+use crate::findings::Code;
+use crate::findings::Severity;
 use crate::report::findings::PathStep;
 use crate::report::{Report, ReportedFinding};
 
@@ -48,7 +48,7 @@ pub(crate) fn document<'a>(reports: impl Iterator<Item = &'a Report>) -> String 
 }
 
 fn rule(code: Code) -> Value {
-    let entry = catalogue::entry(code);
+    let entry = code.entry();
     json!({
         "id": code.slug(),
         "shortDescription": { "text": entry.title() },

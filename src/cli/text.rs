@@ -9,7 +9,7 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snip
 use super::judge::Object;
 use super::output;
 use super::sources::Sources;
-use crate::finding::Finding;
+use crate::findings::Finding;
 use crate::ids::InsnId;
 use crate::report::findings::{PathKind, PathStep, Severity};
 use crate::report::{self, Report, ReportedFinding};

@@ -13,7 +13,7 @@ use super::interning::Interner;
 use super::profile::Profile;
 use super::table::{Insn, InsnTable};
 use crate::cancel::{CancelToken, Cancelled};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, SectionId};
 use crate::image::ElfImage;
 

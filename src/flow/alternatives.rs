@@ -3,7 +3,7 @@
 //! In: an `.altinstructions` entry.  Out: [`AltGroup`]s, and padding for replacements that are shorter than the original.
 
 use crate::decode::{Insn, Kind};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, GroupId, InsnId};
 use crate::ledger::Weight;
 

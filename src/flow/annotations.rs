@@ -4,7 +4,7 @@
 //! Reads like: `include/linux/objtool.h` and `include/linux/annotate.h` of the releases.
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
 use crate::image::Reloc;
 use crate::ledger::Weight;
@@ -54,7 +54,7 @@ impl<'a> Builder<'a> {
         if address == Address::SectionOrLabel && self.symbols.traits(reloc.symbol).local_label {
             return Some(CodeLoc::new(symbol.section, symbol.value));
         }
-        let fault = Fault::UnexpectedRelocSymbolType { section: rela.to_owned(), kind: None };
+        let fault = Fault::AnnotationAtWrongSymbol { section: rela.to_owned() };
         self.plain_fault(Weight::Fatal, fault, None);
         None
     }

@@ -4,7 +4,7 @@
 //! Reads like: `add_call_destinations`, `annotate_call_site`, `dead_end_function` of the releases.
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::STB_WEAK;
 use crate::ledger::Weight;

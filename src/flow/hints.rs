@@ -5,7 +5,7 @@
 
 use crate::cfi::{Base, CfiState};
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
 use crate::image::{Reloc, STB_GLOBAL};
 use crate::kernel::rules::FatalStyle;
@@ -69,8 +69,7 @@ impl Builder<'_> {
         } else if self.symbols.traits(reloc.symbol).local_label {
             Some(CodeLoc::new(symbol.section, symbol.value))
         } else {
-            let section = ".rela.discard.unwind_hints".to_owned();
-            self.plain_fault(Weight::Fatal, Fault::UnexpectedRelocSymbolType { section, kind: None }, None);
+            self.plain_fault(Weight::Fatal, Fault::HintAtWrongSymbol, None);
             None
         }
     }

@@ -4,7 +4,7 @@
 //! Reads like: `add_jump_destinations` of the releases.
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
 use crate::image::{Reloc, STT_NOTYPE};
 use crate::kernel::rules::JumpRules;

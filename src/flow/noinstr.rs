@@ -5,7 +5,7 @@
 
 use rustc_hash::FxHashSet;
 
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::image::{Reloc, Section};
 use crate::ledger::Weight;

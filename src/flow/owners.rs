@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use std::ops::Range;
 
 use crate::decode::{DecodeNote, Kind};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::{FatalStyle, Rules};
@@ -117,7 +117,7 @@ impl Builder<'_> {
                         FatalStyle::Warning => Weight::Warning,
                         FatalStyle::Error => Weight::Fatal,
                     };
-                    let fault = Fault::UnexpectedRelocSymbolType { section: NAME.to_owned(), kind: Some(kind) };
+                    let fault = Fault::IgnoredListAtWrongSymbol { section: NAME, kind };
                     self.plain_fault(weight, fault, None);
                     None
                 }

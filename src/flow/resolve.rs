@@ -5,7 +5,7 @@
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::{self, DecodeNote, InsnTable, Kind};
-use crate::finding::Fault;
+use crate::findings::{Fault, Names};
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, Reloc, STT_SECTION, Store};
 use crate::kernel::rules::{Annotations, Rules};

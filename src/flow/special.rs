@@ -4,7 +4,7 @@
 //! Reads like: `tools/objtool/special.c`, and the entries' structures in `arch/x86/include/asm`.
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::kernel::rules::{AlternateOrder, IgnoreAlternatives};
 use crate::ledger::Weight;

@@ -6,7 +6,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::Reloc;
 use crate::ledger::Weight;

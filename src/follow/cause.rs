@@ -18,7 +18,7 @@
 
 use crate::cfi::{Base, Dest, Source, StackOp};
 use crate::decode::Kind;
-use crate::finding::{Fault, Mismatch, Step, StepKind};
+use crate::findings::{Fault, Mismatch, Step, StepKind};
 use crate::flow::Flags;
 use crate::ids::InsnId;
 

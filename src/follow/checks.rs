@@ -5,7 +5,7 @@
 //! `tools/objtool/check.c`.
 
 use crate::decode::Kind;
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::flow::{Flags, calls};
 use crate::ids::{InsnId, SymbolId};
 

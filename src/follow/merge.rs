@@ -4,7 +4,7 @@
 //! Reads like: `insn_cfi_match` in `tools/objtool/check.c`.
 
 use crate::cfi::CfiState;
-use crate::finding::Mismatch;
+use crate::findings::Mismatch;
 
 /// The first difference; of registers all, where the release says so.
 pub fn compare(recorded: &CfiState, new: &CfiState, all_registers: bool) -> Vec<Mismatch> {

@@ -3,7 +3,7 @@
 //! In: a way.  Out: the instructions that changed the CFA's base, or where a register is saved.
 
 use crate::cfi::{Base, CfiState, Context, apply};
-use crate::finding::{Step, StepKind};
+use crate::findings::{Step, StepKind};
 use crate::flow::Flags;
 
 use super::Input;

@@ -5,7 +5,7 @@
 
 use crate::cfi::CfiState;
 use crate::decode::InsnTable;
-use crate::finding::{StateAt, Step, StepKind};
+use crate::findings::{StateAt, Step, StepKind};
 use crate::flow::FlowGraph;
 use crate::ids::InsnId;
 

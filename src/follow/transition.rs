@@ -3,7 +3,7 @@
 //! In: the state before it, its stack operations.  Out: the state behind it.
 
 use crate::cfi::{Context, Dest, Source, apply};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::flow::Flags;
 use crate::ids::{CfiId, InsnId};
 

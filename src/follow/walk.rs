@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cfi::{CfiState, Demands, Interner};
 use crate::decode::Kind;
-use crate::finding::{Fault, StateAt, StepKind};
+use crate::findings::{Fault, Names, StateAt, StepKind};
 use crate::flatten::FlatCfi;
 use crate::flow::{AlternateKind, Flags};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};

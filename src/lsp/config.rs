@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 use serde_json::Value;
 use tower_lsp::lsp_types::DiagnosticSeverity;
 
-use crate::finding::Code;
+use crate::findings::Code;
 use crate::kernel::KernelChoice;
 
 /// When the text of an editor is compiled.

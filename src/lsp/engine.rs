@@ -18,7 +18,7 @@ use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search};
 use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
-use crate::finding::Code;
+use crate::findings::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;

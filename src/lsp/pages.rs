@@ -9,8 +9,7 @@ use std::path::PathBuf;
 use rustc_hash::FxHashMap;
 use tower_lsp::lsp_types::Url;
 
-use crate::catalogue;
-use crate::finding::Code;
+use crate::findings::Code;
 
 /// Where pages are kept; nowhere, for a user without a cache.
 #[derive(Clone, Debug)]
@@ -39,7 +38,7 @@ impl Pages {
 
     fn address(&self, code: Code) -> Option<Url> {
         let folder = self.folder.as_deref()?;
-        let (path, page) = (folder.join(format!("{code}.md")), catalogue::page(code));
+        let (path, page) = (folder.join(format!("{code}.md")), code.entry().page);
         if fs::read(&path).is_ok_and(|bytes| bytes == page.as_bytes()) {
             return Url::from_file_path(path).ok();
         }
@@ -62,10 +61,10 @@ mod tests {
         let code = Code::NakedReturn;
         let address = pages.addresses([code, code].into_iter()).remove(&code).expect("an address");
         let path = address.to_file_path().expect("a file");
-        assert_eq!(fs::read_to_string(&path).expect("a page"), catalogue::page(code));
+        assert_eq!(fs::read_to_string(&path).expect("a page"), code.entry().page);
         fs::write(&path, "half a pa").expect("it can be written");
         pages.addresses([code].into_iter());
-        assert_eq!(fs::read_to_string(&path).expect("a page"), catalogue::page(code));
+        assert_eq!(fs::read_to_string(&path).expect("a page"), code.entry().page);
         assert!(Pages { folder: None }.addresses([code].into_iter()).is_empty());
     }
 }

@@ -15,7 +15,7 @@ use crate::analysis::Analysis;
 use crate::build::{Build, NotFound, Search};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::compile::{normal, real_path};
-use crate::finding::Code;
+use crate::findings::Code;
 use crate::report::Report;
 use crate::source_map::{Lines, SourceMap};
 

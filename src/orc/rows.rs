@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{OrcEntry, entry};
-use crate::finding::Fault;
+use crate::findings::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId};
 use crate::parallel;

@@ -3,7 +3,7 @@
 //! In: the alternative groups of the flow.  Out: questions that [`View`] answers about them.
 
 use crate::cfi::CfiState;
-use crate::finding::{Fault, Finding};
+use crate::findings::{Fault, Finding};
 use crate::flow::AltGroup;
 use crate::ids::{GroupId, InsnId};
 use crate::report::features::feature;

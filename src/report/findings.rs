@@ -9,9 +9,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
-use crate::catalogue;
-pub use crate::catalogue::Severity;
-use crate::finding::{Code, Finding, Level, StateAt};
+pub use crate::findings::Severity;
+use crate::findings::{Code, Finding, Level, StateAt};
 use crate::kernel::Kernel;
 use crate::report::message::message;
 use crate::report::path::path;
@@ -121,7 +120,7 @@ fn describe<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
     };
     ReportedFinding {
         code: finding.fault.code(),
-        severity: catalogue::entry(finding.fault.code()).severity,
+        severity: finding.fault.code().entry().severity,
         message: message(view, finding),
         objtool: finding.objtool.as_ref().map(|line| line.text.clone()),
         objtool_level: finding.objtool.as_ref().map(|line| line.level),

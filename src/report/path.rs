@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::decode::Kind;
-use crate::finding::{Fault, Finding, StateAt, Step, StepKind};
+use crate::findings::{Fault, Finding, StateAt, Step, StepKind};
 use crate::ids::{CodeLoc, InsnId};
 use crate::report::view::View;
 use crate::report::words;

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
 use crate::cfi::StackOp;
-use crate::finding::{Fault, Finding};
+use crate::findings::{Fault, Finding};
 use crate::ids::InsnId;
 use crate::report::findings::{PathKind, PathStep, Report, ReportedFinding};
 use crate::report::path::passed;

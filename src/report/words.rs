@@ -32,11 +32,7 @@ pub fn saved(state: &CfiState) -> BTreeMap<&'static str, i32> {
 
 /// `rsp+16`, `cfa-8`, `unknown`.
 pub fn rule(rule: Rule) -> String {
-    match (rule.base, rule.offset) {
-        (Base::UNDEFINED, _) => "unknown".to_owned(),
-        (base, 0) => base.name().to_owned(),
-        (base, offset) => format!("{}{offset:+}", base.name()),
-    }
+    rule.to_string()
 }
 
 /// The state as one line: `CFA rsp+16, rbp at cfa-16`.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use orcls::build::Search;
 use orcls::cancel::CancelToken;
-use orcls::finding::Code;
+use orcls::findings::Code;
 use orcls::kernel::Kernel;
 use orcls::lsp::config::Config;
 use orcls::lsp::verdict::{Basis, Engine, Task, Trouble, Verdict};

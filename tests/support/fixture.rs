@@ -13,7 +13,7 @@ use std::sync::Arc;
 use clap::Parser;
 use orcls::analysis::{Analysis, Config, Policy, analyse};
 use orcls::cancel::CancelToken;
-use orcls::finding::Code;
+use orcls::findings::Code;
 use orcls::image::{FileStore, Store};
 use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;

@@ -16,7 +16,7 @@ use rustc_hash::FxHashMap;
 use tower_lsp::lsp_types::*;
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::finding::Code;
+use crate::findings::{Code, FixKind};
 use crate::report::ReportedFinding;
 
 use super::super::config::{CompileMode, Trust};
@@ -117,7 +117,7 @@ fn case<'a>(
 /// What may help, the most likely first.
 fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let mut fixes = stack::fixes(case);
-    if case.finding.code == Code::AlternativeStackConflict {
+    if case.finding.code.entry().fixes.contains(&FixKind::PadArms) {
         fixes.extend(nops::fixes(case));
     }
     fixes.extend(annotate::fixes(case));

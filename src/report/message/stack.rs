@@ -3,57 +3,13 @@
 use super::Speaker;
 use crate::cfi::{Base, CfiState, Dest, Rule, Source, StackOp};
 use crate::decode::Kind;
-use crate::finding::{Fault, Mismatch, Step, StepKind};
+use crate::findings::{Fault, Mismatch, Scene, Step, StepKind};
+use crate::ids::InsnId;
 use crate::report::words::{self, Difference};
 
 impl Speaker<'_> {
-    /// What paths do to the frame.
-    pub(super) fn stack(&self) -> Option<String> {
-        Some(match &self.finding.fault {
-            Fault::UndefinedStackState => {
-                self.because(format!("at {} it is not known how to find the frame", self.insn_or("this instruction")))
-            }
-            Fault::UnsupportedStackRegisterModification => match self.state().map(|state| state.cfa) {
-                Some(cfa) if cfa.base != Base::UNDEFINED => format!(
-                    "{} changes {}, from which the frame is found (CFA {}), in a way that can not be followed",
-                    self.insn_or("this"),
-                    cfa.base.name(),
-                    words::rule(cfa)
-                ),
-                _ => {
-                    "the register from which the frame is found is changed in a way that can not be followed".to_owned()
-                }
-            },
-            Fault::UnsupportedStackRealignment => {
-                "rsp is aligned, but no register remembers where the frame was: the way back is lost".to_owned()
-            }
-            Fault::UnknownStackInsn => format!("{} changes the stack in a way that has no rule", self.insn_or("this")),
-            Fault::UnknownStackMemoryOperation => {
-                format!("{} writes to the stack in a way that has no rule", self.insn_or("this"))
-            }
-            Fault::AlternativeStackConflict { .. } => self.conflict(),
-            Fault::CfiMissing => "the state of this instruction is not known (an internal error)".to_owned(),
-            Fault::PushfStackExhausted => "more `pushf` in alternatives than can be followed (31)".to_owned(),
-            Fault::StackStateMismatch(mismatch) => self.mismatch(mismatch),
-            Fault::CallWithoutFramePointer => match self.state() {
-                Some(state) => format!("call without a frame pointer: {}", missing_frame(state)),
-                None => "call without a frame pointer".to_owned(),
-            },
-            Fault::SiblingCallWithModifiedFrame => self.modified("jump to another function"),
-            Fault::ReturnWithModifiedFrame => self.modified("return"),
-            Fault::FramePointerScratched => {
-                self.because("rbp was used for something else and is not the caller's on return".to_owned())
-            }
-            _ => return None,
-        })
-    }
-
-    fn modified(&self, what: &str) -> String {
-        let how = self.state().and_then(left_over).unwrap_or_else(|| "with a changed stack frame".to_owned());
-        self.because(format!("{what} {how}"))
-    }
-
-    fn mismatch(&self, mismatch: &Mismatch) -> String {
+    /// What two paths disagree about.
+    pub(super) fn disagreement(&self, mismatch: &Mismatch) -> String {
         let kernel = self.view.analysis.kernel;
         let Difference { subject, first, second } = match mismatch {
             Mismatch::Cfa(a, b) => difference("CFA", words::rule(*a), words::rule(*b)),
@@ -70,8 +26,8 @@ impl Speaker<'_> {
         self.because(format!("{subject} is {first} here but {second} {path}"))
     }
 
-    fn conflict(&self) -> String {
-        let Fault::AlternativeStackConflict { insn, original } = self.finding.fault else { return String::new() };
+    /// What two arms disagree about.
+    pub(super) fn conflict_of_arms(&self, insn: InsnId, original: InsnId) -> String {
         let arm = |insn| self.view.arm_name(insn).unwrap_or_else(|| "another arm".to_owned());
         let offset = self.view.offset_in_arm(insn).unwrap_or_default();
         let place = match insn == original {
@@ -88,17 +44,9 @@ impl Speaker<'_> {
         format!("{place}: {subject} is {first} but {second}")
     }
 
-    /// `sentence: pushed at line 193, never popped`.
-    pub(super) fn because(&self, sentence: String) -> String {
-        match self.cause() {
-            Some(cause) => format!("{sentence}: {cause}"),
-            None => sentence,
-        }
-    }
-
     /// What the cause's operations did. Those that move bytes come first; of many only the first are told, the path has
     /// all.
-    fn cause(&self) -> Option<String> {
+    pub(super) fn cause(&self) -> Option<String> {
         let (moving, other): (Vec<&Step>, Vec<&Step>) = self.finding.cause.iter().partition(|step| step.bytes != 0);
         let mut said: Vec<(Deed, Vec<String>)> = Vec::new();
         let told = |step: &&Step| !matches!(step.kind, StepKind::Open | StepKind::Move);
@@ -128,9 +76,9 @@ impl Speaker<'_> {
             (_, ..0) if step.to.is_some() && act == "popped" => (act, " into another register"),
             (_, ..0) if step.to.is_some() => (act, ", where a register was saved"),
             (_, 1..) if act == "pushed" => (act, ", never popped"),
-            (_, 1..) => (act, ", never given back"),
+            (_, 1..) => (act, ", never freed"),
             (_, ..0) if act == "popped" => (act, ", never pushed"),
-            (_, ..0) => (act, ", never taken"),
+            (_, ..0) => (act, ", never allocated"),
         }
     }
 
@@ -149,9 +97,9 @@ impl Speaker<'_> {
         } else if has(|op| matches!(op.src, Source::Pop | Source::Popf)) {
             "popped"
         } else if has(|op| op.dest == Dest::Reg(Base::SP) && matches!(op.src, Source::Add(Base::SP, ..0))) {
-            "taken"
+            "allocated"
         } else if has(|op| op.dest == Dest::Reg(Base::SP) && matches!(op.src, Source::Add(Base::SP, _))) {
-            "given back"
+            "freed"
         } else {
             "changed"
         }
@@ -163,21 +111,21 @@ impl Speaker<'_> {
     }
 }
 
-/// `pushed`, `, never popped`: what stands before and behind the places.
+/// `pushed`, `, never popped`: the words before and after the places.
 type Deed = (&'static str, &'static str);
 
 /// So many deeds a message tells.
 const DEEDS: usize = 3;
 
 /// How the frame differs from that at the start of the function.
-fn left_over(state: &CfiState) -> Option<String> {
+pub(super) fn left_over(state: &CfiState) -> Option<String> {
     let at_entry = Rule::new(Base::SP, 8);
     if state.cfa.base == Base::UNDEFINED {
-        return Some("where it is not known how to find the frame".to_owned());
+        return Some("with an unknown CFA".to_owned());
     }
     if state.cfa.base != at_entry.base {
         return Some(format!(
-            "while the frame is still found from {} (CFA {})",
+            "while the CFA is still relative to {} ({})",
             state.cfa.base.name(),
             words::rule(state.cfa)
         ));
@@ -185,8 +133,8 @@ fn left_over(state: &CfiState) -> Option<String> {
     let bytes = state.cfa.offset.max(state.stack_size).wrapping_sub(at_entry.offset);
     let bytes = if bytes == 0 { state.cfa.offset.min(state.stack_size).wrapping_sub(at_entry.offset) } else { bytes };
     match bytes {
-        1.. => return Some(format!("with {} left on the stack", n_bytes(bytes))),
-        ..0 => return Some(format!("with {} too many taken off the stack", n_bytes(bytes.saturating_neg()))),
+        1.. => return Some(format!("with {} still on the stack", n_bytes(bytes))),
+        ..0 => return Some(format!("after {} too many were popped", n_bytes(bytes.saturating_neg()))),
         0 => {}
     }
     let saved = words::saved(state);
@@ -197,11 +145,12 @@ fn left_over(state: &CfiState) -> Option<String> {
     state.drap.then(|| "while the stack is still realigned".to_owned())
 }
 
-fn missing_frame(state: &CfiState) -> String {
+/// Why there is no frame pointer.
+pub(super) fn missing_frame(state: &CfiState) -> String {
     if state.cfa.base == Base::BP {
-        "rbp was not saved where a frame has it".to_owned()
+        "rbp is not saved where a frame has it".to_owned()
     } else {
-        format!("rbp is not set up, the frame is found from {} (CFA {})", state.cfa.base.name(), words::rule(state.cfa))
+        format!("rbp is not set up, the CFA is {}", state.cfa)
     }
 }
 
@@ -250,14 +199,14 @@ mod tests {
 
     #[test]
     fn bytes_are_counted_from_the_entry() {
-        check(|s| (s.cfa.offset, s.stack_size) = (16, 16), "with 8 bytes left on the stack");
-        check(|s| (s.cfa.offset, s.stack_size) = (0, 0), "with 8 bytes too many taken off the stack");
-        check(|s| s.stack_size = 24, "with 16 bytes left on the stack");
+        check(|s| (s.cfa.offset, s.stack_size) = (16, 16), "with 8 bytes still on the stack");
+        check(|s| (s.cfa.offset, s.stack_size) = (0, 0), "after 8 bytes too many were popped");
+        check(|s| s.stack_size = 24, "with 16 bytes still on the stack");
     }
 
     #[test]
     fn a_frame_pointer_that_was_not_taken_down_is_named() {
-        check(|s| s.cfa = Rule::new(Base::BP, 16), "while the frame is still found from rbp (CFA rbp+16)");
+        check(|s| s.cfa = Rule::new(Base::BP, 16), "while the CFA is still relative to rbp (rbp+16)");
     }
 
     #[test]

@@ -3,26 +3,37 @@
 //! In: a finding.  Out: [`Fix`]es; those that only silence come last.
 //! Reads like: `include/linux/objtool.h`, `include/linux/linkage.h`, `arch/x86/include/asm/frame.h`.
 
-use crate::finding::Code;
+use crate::findings::FixKind;
 
 use super::Case;
 use super::patch::{Fix, Patch};
 
 /// What may mend or silence the finding.
 pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
-    let mut fixes = Vec::new();
-    match case.finding.code {
-        Code::CallWithoutFramePointer if case.assembly => fixes.extend(frame(case)),
-        Code::CallWithoutFramePointer => fixes.extend(call_constraint(case)),
-        Code::MissingSize => fixes.extend(size(case)),
-        Code::IndirectBranch => fixes.extend(retpoline_safe(case)),
-        Code::UnsupportedInstruction | Code::UndefinedStackState | Code::UnsupportedStackRegisterModification => {
-            fixes.extend(code_instead_of_function(case));
-        }
-        _ => {}
-    }
+    let kinds = case.finding.code.entry().fixes;
+    let mut fixes: Vec<Fix> = kinds.iter().filter_map(|&kind| of_kind(case, kind)).collect();
     fixes.extend(non_standard(case));
     fixes
+}
+
+fn of_kind(case: &Case<'_>, kind: FixKind) -> Option<Fix> {
+    match kind {
+        FixKind::SetUpFrame if case.assembly => frame(case),
+        FixKind::SetUpFrame => call_constraint(case),
+        FixKind::AddSize => size(case),
+        FixKind::MarkRetpolineSafe => retpoline_safe(case),
+        FixKind::CodeInsteadOfFunction => code_instead_of_function(case),
+        // `stack` and `nops` have these.
+        FixKind::Balance
+        | FixKind::ClearDirection
+        | FixKind::CloseAccess
+        | FixKind::OpenAccess
+        | FixKind::Remove
+        | FixKind::StopSpeculation
+        | FixKind::EndFunction
+        | FixKind::UseReturnMacro
+        | FixKind::PadArms => None,
+    }
 }
 
 fn find(case: &Case<'_>, wanted: &str) -> Option<usize> {

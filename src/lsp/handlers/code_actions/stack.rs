@@ -2,7 +2,7 @@
 //!
 //! In: a finding with its causes.  Out: [`Fix`]es, most likely first.
 
-use crate::finding::Code;
+use crate::findings::{Code, FixKind};
 
 use super::Case;
 use super::annotate::extent;
@@ -10,32 +10,8 @@ use super::patch::{Fix, Patch};
 
 /// What may mend the finding.
 pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
-    let mut fixes = match case.finding.code {
-        Code::ReturnWithModifiedFrame
-        | Code::SiblingCallWithModifiedFrame
-        | Code::StackStateMismatch
-        | Code::FramePointerScratched
-        | Code::UndefinedStackState
-        | Code::AlternativeStackConflict => balance(case),
-        Code::ReturnWithDirectionFlag | Code::CallWithDirectionFlag => before(case, "cld"),
-        Code::ReturnWithUaccess | Code::CallWithUaccess => before(case, "clac"),
-        Code::ReturnWithoutUaccess => before(case, "stac"),
-        Code::MissingInt3 => after(case, case.line, "int3").into_iter().collect(),
-        Code::FallsThrough | Code::UnexpectedEndOfSection | Code::BadBranchTarget => ending(case),
-        Code::NakedReturn => naked(case),
-        _ => Vec::new(),
-    };
-    let removable = matches!(
-        case.finding.code,
-        Code::DirectionFlagRecursive
-            | Code::DirectionFlagRedundant
-            | Code::UaccessRecursive
-            | Code::UaccessRedundant
-            | Code::UaccessSafeDisables
-    );
-    if removable && case.lines.get(case.line).is_some_and(|text| is_stack_operation(text, case.assembly)) {
-        fixes.push(remove(case, case.line));
-    }
+    let kinds = case.finding.code.entry().fixes;
+    let mut fixes: Vec<Fix> = kinds.iter().flat_map(|&kind| of_kind(case, kind)).collect();
     // What is one too many is as likely as what is missing: neither hides the other. In C nothing is missing: the compiler
     // balances what is its own.
     let behind = if case.assembly { fixes.len().min(1) } else { 0 };
@@ -43,6 +19,29 @@ pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
     fixes.splice(behind..behind, removals);
     fixes.extend(give_back(case));
     fixes
+}
+
+fn of_kind(case: &Case<'_>, kind: FixKind) -> Vec<Fix> {
+    match kind {
+        FixKind::Balance => balance(case),
+        FixKind::ClearDirection => before(case, "cld"),
+        FixKind::CloseAccess => before(case, "clac"),
+        FixKind::OpenAccess => before(case, "stac"),
+        FixKind::Remove => {
+            let text = case.lines.get(case.line);
+            let removable = text.is_some_and(|text| is_stack_operation(text, case.assembly));
+            removable.then(|| remove(case, case.line)).into_iter().collect()
+        }
+        FixKind::StopSpeculation => after(case, case.line, "int3").into_iter().collect(),
+        FixKind::EndFunction => ending(case),
+        FixKind::UseReturnMacro => naked(case),
+        // `nops` and `annotate` have these.
+        FixKind::PadArms
+        | FixKind::SetUpFrame
+        | FixKind::AddSize
+        | FixKind::MarkRetpolineSafe
+        | FixKind::CodeInsteadOfFunction => Vec::new(),
+    }
 }
 
 fn indent(case: &Case<'_>, line: usize) -> String {

@@ -3,7 +3,7 @@
 //! The text is an assembly function; `ORCLS_BENCH_SOURCE=FILE` takes another one, whose build is looked for as always
 //! (`ORCLS_BENCH_BUILD=DIR` names the build directory).
 
-#[path = "../tests/lsp/client.rs"]
+#[path = "../tests/suite/lsp/client.rs"]
 #[allow(dead_code, reason = "the tests use more of it")]
 mod client;
 

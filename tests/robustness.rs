@@ -17,7 +17,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fixture::Fixture;
 use mutate::{Dice, mutant};
@@ -32,8 +32,9 @@ use orcls::report;
 use orcls::source_map::Lines;
 use orcls::write::write;
 
-/// A case that takes longer hangs, even where the code is not optimised and the machine does other things besides.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// A case hangs if the program has used as much processor time for each of its workers since the case began. Time on the
+/// wall says nothing: other programs may have the processors.
+const CPU_LIMIT: Duration = Duration::from_secs(120);
 /// How often the object may be read in whole.
 const READ_LIMIT: u64 = 40;
 /// What the whole program may take.
@@ -58,11 +59,11 @@ impl Store for Counted {
 }
 
 /// Does with an object all that orcls does with objects. An object that is refused is fine.
-fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice) {
+fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice, cancel: &CancelToken) {
     let store = Arc::new(Counted { bytes, read: AtomicU64::new(0) });
     for policy in [Policy::Objtool, Policy::Everything] {
         let config = Config { options: options.clone(), kernel, policy, noreturn: Vec::new() };
-        let analysis = match analyse(store.as_ref(), &config, &CancelToken::default()) {
+        let analysis = match analyse(store.as_ref(), &config, cancel) {
             Ok(analysis) => analysis,
             Err(AnalysisError::Load(error)) => {
                 assert!(!error.to_string().is_empty());
@@ -92,6 +93,36 @@ fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice) {
     assert!(read <= READ_LIMIT * size.max(4096), "{read} bytes were read of {size}");
 }
 
+/// Runs a case. One that uses more than `limit` is cancelled, which fails it, and the others are run; one that does not
+/// even then end, ends the program.
+fn watched(limit: Duration, kept: &(impl Fn() -> String + Sync), case: impl FnOnce(&CancelToken)) {
+    let cancel = CancelToken::default();
+    let token = &cancel;
+    let (done, watched) = channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let start = cpu_time();
+            while watched.recv_timeout(Duration::from_millis(100)) == Err(RecvTimeoutError::Timeout) {
+                let used = cpu_time().saturating_sub(start);
+                if used > 2 * limit {
+                    eprintln!("does not end: {}", kept());
+                    std::process::abort();
+                } else if used > limit {
+                    token.cancel();
+                }
+            }
+        });
+        let _done = done;
+        case(token);
+    });
+}
+
+#[test]
+fn a_case_without_end_is_cancelled_by_the_work_it_does() {
+    let spin = |cancel: &CancelToken| while !cancel.is_cancelled() {};
+    watched(Duration::from_millis(200), &|| "spinning".to_owned(), spin);
+}
+
 /// Runs cases on all processors. Each must end in time; those that panic are kept as files and reported together.
 fn run_cases(name: &str, n_cases: usize, case: impl Fn(usize) -> (Vec<u8>, Options, KernelChoice) + Sync) {
     let only = std::env::var("ORCLS_CASE").ok().and_then(|number| number.parse().ok());
@@ -102,39 +133,36 @@ fn run_cases(name: &str, n_cases: usize, case: impl Fn(usize) -> (Vec<u8>, Optio
         std::fs::write(&path, bytes).expect("the case is kept");
         path
     };
+    let n_workers = std::thread::available_parallelism().map_or(1, |n| n.get() as u32);
     let work = || {
         let mut failed = Vec::new();
         while let Some(&number) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let (bytes, options, kernel) = case(number);
-            let (done, watched) = channel::<()>();
-            let kept = bytes.clone();
-            std::thread::scope(|scope| {
-                scope.spawn(move || {
-                    if watched.recv_timeout(TIME_LIMIT) == Err(RecvTimeoutError::Timeout) {
-                        eprintln!("case {number} hangs: {}", keep(number, &kept).display());
-                        std::process::abort();
-                    }
-                });
-                let start = Instant::now();
-                let copy = bytes.clone();
-                if catch_unwind(AssertUnwindSafe(|| exercise(copy, &options, kernel))).is_err() {
-                    failed.push(format!("case {number}: {}", keep(number, &bytes).display()));
-                }
-                drop(done);
-                if start.elapsed() > TIME_LIMIT / 4 {
-                    eprintln!("case {number} took {:?}", start.elapsed());
-                }
-            });
+            let kept = || keep(number, &bytes).display().to_string();
+            let limit = CPU_LIMIT * n_workers;
+            let run = |cancel: &CancelToken| exercise(bytes.clone(), &options, kernel, cancel);
+            if catch_unwind(AssertUnwindSafe(|| watched(limit, &kept, run))).is_err() {
+                failed.push(format!("case {number}: {}", kept()));
+            }
         }
         failed
     };
-    let n_workers = std::thread::available_parallelism().map_or(1, usize::from);
     let failed: Vec<String> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..n_workers).map(|_| scope.spawn(work)).collect();
         workers.into_iter().flat_map(|worker| worker.join().expect("a worker ends")).collect()
     });
     assert!(failed.is_empty(), "{} of {} cases failed:\n{}", failed.len(), cases.len(), failed.join("\n"));
     assert!(peak_memory_mib() < MEMORY_LIMIT_MIB, "{} MiB of memory were needed", peak_memory_mib());
+}
+
+/// The processor time that the program has used on all processors, as Linux tells it (proc(5), `/proc/pid/stat`, fields 14
+/// and 15, in hundredths of a second); 0 elsewhere.
+fn cpu_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The second field is the program's name in parentheses, which may hold blanks.
+    let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ');
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
 }
 
 /// The most memory that the program had, as Linux tells it; 0 elsewhere.

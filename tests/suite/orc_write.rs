@@ -4,14 +4,11 @@
 //! Holds afterwards: where `OBJTOOL_6_1`, `OBJTOOL_6_12` or `OBJTOOL_7_3` names the objtool of that release, it writes the
 //! same sections for every fixture, header and contents, and changes nothing where orcls writes nothing.
 
-#[path = "support/fixture.rs"]
-mod fixture;
-
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use fixture::Fixture;
+use crate::fixture::Fixture;
 use object::LittleEndian as LE;
 use object::elf;
 use object::read::elf::{ElfFile64, SectionHeader, Sym};

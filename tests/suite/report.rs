@@ -1,8 +1,5 @@
 //! The report on objects that are built here: what the messages say, where the paths lead, what the tables hold.
 
-#[path = "support/fixture.rs"]
-mod fixture;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -279,7 +276,7 @@ fn rust_names_are_demangled_and_others_are_not() {
 
 #[test]
 fn every_finding_of_the_fixtures_has_a_sentence_of_its_own() {
-    let fixtures = fixture::Fixture::all();
+    let fixtures = crate::fixture::Fixture::all();
     let mut told = std::collections::BTreeMap::new();
     for fixture in &fixtures {
         let Some(run) = fixture.runs.last() else { continue };

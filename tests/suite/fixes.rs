@@ -2,12 +2,9 @@
 //! Every action that is offered is applied, and must remove its finding.
 
 #[allow(dead_code, reason = "the client is shared, and these tests need a part of it")]
-#[path = "lsp/client.rs"]
-mod client;
-
 use std::path::Path;
 
-use client::Client;
+use crate::lsp::client::Client;
 use orcls::lsp::engine::Toolchain;
 use serde_json::{Value, json};
 use tempfile::TempDir;

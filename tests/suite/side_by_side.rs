@@ -2,13 +2,10 @@
 //!
 //! In: all fixtures, and an object large enough to be cut.  Out: differences in states, findings, lines and tables.
 
-#[path = "support/fixture.rs"]
-mod fixture;
-
 use std::fmt::Write as _;
 use std::process::Command;
 
-use fixture::Fixture;
+use crate::fixture::Fixture;
 use orcls::analysis::{Analysis, Config, Policy, analyse};
 use orcls::cancel::CancelToken;
 use orcls::cfi::CfiState;

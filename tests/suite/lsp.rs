@@ -1,16 +1,10 @@
 //! The server through its own protocol: the rules that keep a session in order, whatever the client does.
 
-#[path = "lsp/client.rs"]
-mod client;
-#[path = "lsp/edits.rs"]
+pub mod client;
 mod edits;
-#[path = "lsp/kernel.rs"]
 mod kernel;
-#[path = "lsp/process.rs"]
 mod process;
-#[path = "lsp/real.rs"]
 mod real;
-#[path = "lsp/script.rs"]
 mod script;
 
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,0 +1,18 @@
+//! The program and the library from outside: one binary, because linking each area on its own costs more than its tests.
+//!
+//! A module per area; what is special about an area is said at its head. `cargo test --test suite AREA::` runs one.
+
+#[path = "../support/fixture.rs"]
+mod fixture;
+
+mod cli;
+mod compile;
+mod conformance;
+mod decode;
+mod finished_module;
+mod fixes;
+mod leftovers;
+mod lsp;
+mod orc_write;
+mod report;
+mod side_by_side;

@@ -17,6 +17,8 @@ pub use op::{Dest, Source, StackOp};
 pub use registers::Registers;
 pub use step::{Context, StepFault, apply};
 
+use crate::kernel::rules::HintNumber;
+
 /// Number of registers that a state tracks: 16 general ones and the return address.
 pub const N_REGS: usize = 17;
 
@@ -122,7 +124,7 @@ pub struct CfiState {
     /// Where that register was pushed.
     pub drap_offset: i32,
     /// The frame's kind: the number of the unwind hint type in the release's numbering.
-    pub kind: u8,
+    pub kind: HintNumber,
     /// The frame pointer was overwritten.
     pub bp_scratch: bool,
     /// The frame is reached through the DRAP register.
@@ -145,7 +147,7 @@ impl CfiState {
             stack_size: 0,
             drap_reg: Base::UNDEFINED,
             drap_offset: -1,
-            kind: 0,
+            kind: HintNumber(0),
             bp_scratch: false,
             drap: false,
             end: false,
@@ -155,7 +157,7 @@ impl CfiState {
     }
 
     /// At the first instruction of a function: the return address is on top of the stack.
-    pub fn function_entry(call_kind: u8) -> CfiState {
+    pub fn function_entry(call_kind: HintNumber) -> CfiState {
         let mut state = CfiState::initial();
         state.cfa = Rule::new(Base::SP, 8);
         state.regs.set(Base::RA, Rule::new(Base::CFA, -8));

@@ -221,7 +221,8 @@ fn hints(walk: &mut Walk<'_, '_>, scope: Option<SectionId>) -> usize {
     let mut counted = 0;
     for id in input.flow.declared(Flags::HINT) {
         let outside = scope.is_some_and(|section| !input.insns.contains(section, id));
-        if outside || walk.visited(id) || input.flow.has(id, Flags::IGNORE) {
+        let ignored = input.flow.has(id, Flags::IGNORE) && !input.rules.walk.ignored_hints_followed;
+        if outside || walk.visited(id) || ignored {
             continue;
         }
         let mut state = WalkState::new(walk.initial());

@@ -94,10 +94,10 @@ impl Ledger {
         shown: Option<CodeLoc>,
     ) {
         let at = naming.insns.loc(insn);
-        let always = weight != Weight::Warning && naming.rules.fatal == FatalStyle::Error;
+        let always = weight != Weight::Warning && naming.rules.words.fatal != FatalStyle::Warning;
         let first = match owner {
             _ if weight == Weight::Own => false,
-            Some(owner) if naming.rules.once_per_function && !always => self.warned.insert(owner),
+            Some(owner) if naming.rules.words.once_per_function && !always => self.warned.insert(owner),
             _ => true,
         };
         let place = naming.place(shown.unwrap_or(at));
@@ -105,7 +105,7 @@ impl Ledger {
         let objtool = text.filter(|_| first).map(|text| format!("{place}: {text}"));
         self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool);
         let options = naming.options;
-        if first && !always && naming.rules.insn_repeated_in_backtrace && (options.backtrace || options.verbose) {
+        if first && !always && naming.rules.words.insn_repeated_in_backtrace && (options.backtrace || options.verbose) {
             self.line(naming, format!("  {place}: "));
         }
     }
@@ -136,7 +136,7 @@ impl Ledger {
     /// A line of objtool that is no finding: a step of a backtrace.
     pub fn line(&mut self, naming: &Naming<'_>, text: String) {
         if !self.stopped {
-            let level = level(naming, Weight::Warning, None);
+            let level = level(naming, Weight::Warning, None, true);
             self.lines.push(ObjtoolLine { level, text });
         }
     }
@@ -152,8 +152,8 @@ impl Ledger {
         function: Option<SymbolId>,
         text: Option<String>,
     ) {
-        let objtool =
-            text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level: level(naming, weight, Some(&fault)), text });
+        let level = level(naming, weight, Some(&fault), insn.is_some());
+        let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level, text });
         self.lines.extend(objtool.clone());
         self.findings.push(Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool });
         self.stopped |= weight == Weight::Fatal;
@@ -161,12 +161,13 @@ impl Ledger {
 }
 
 /// What the run as a whole is refused for is an error in every release.
-fn level(naming: &Naming<'_>, weight: Weight, fault: Option<&Fault>) -> Level {
+fn level(naming: &Naming<'_>, weight: Weight, fault: Option<&Fault>, at_insn: bool) -> Level {
     if matches!(fault, Some(Fault::BadObject { .. })) {
         return Level::Error;
     }
-    let error = match naming.rules.fatal {
+    let error = match naming.rules.words.fatal {
         FatalStyle::Warning => false,
+        FatalStyle::WarningAtInstruction => (weight != Weight::Warning && !at_insn) || naming.options.werror,
         FatalStyle::Error => weight != Weight::Warning || naming.options.werror,
     };
     if error { Level::Error } else { Level::Warning }

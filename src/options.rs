@@ -6,7 +6,7 @@ use std::fmt;
 
 use clap::Args;
 
-use crate::kernel::rules::{Addition, FatalStyle, Rules};
+use crate::kernel::rules::{Addition, LinkedWithoutFlag, Rules};
 
 /// What `--hacks` may name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -60,8 +60,11 @@ pub struct Options {
     #[arg(long)]
     pub unret: bool,
     /// The object is a linked one
-    #[arg(long)]
+    #[arg(long, alias = "vmlinux")]
     pub link: bool,
+    /// Check all of a linked object, not only what may not be instrumented (5.15)
+    #[arg(long, hide = true)]
+    pub duplicate: bool,
     /// The object is part of a module
     #[arg(long)]
     pub module: bool,
@@ -138,12 +141,38 @@ impl Options {
         hacks
     }
 
+    /// The flags with those that the release implies: the sub-commands of 5.15 do what later asked for flags of its own, and
+    /// know nothing else of what came later.
+    pub fn implied(self, rules: &Rules) -> Options {
+        if !rules.flags.sub_commands {
+            return self;
+        }
+        Options {
+            static_call: true,
+            hacks: vec!["jump_label,noinstr".to_owned()],
+            ibt: false,
+            prefix: None,
+            cfi: false,
+            fineibt: false,
+            mnop: false,
+            noabs: false,
+            werror: false,
+            verbose: false,
+            ..self
+        }
+    }
+
+    /// Whether only code that may not be instrumented is followed, and nothing else is checked.
+    pub fn only_noinstr(&self, rules: &Rules) -> bool {
+        rules.flags.sub_commands && self.link && !self.duplicate
+    }
+
     /// Whether the flags ask for the addition.
     pub fn adds(&self, addition: Addition, rules: &Rules) -> bool {
         match addition {
             Addition::StaticCalls => self.static_call,
             Addition::Retpolines => self.retpoline,
-            Addition::CfiSites => self.cfi && (self.fineibt || !rules.cfi_sites_for_fineibt),
+            Addition::CfiSites => self.cfi && (self.fineibt || !rules.write.cfi_sites_for_fineibt),
             Addition::Returns => self.rethunk,
             Addition::Calls => self.rethunk && self.hacks().skylake,
             Addition::Mcount => self.mcount,
@@ -159,19 +188,22 @@ impl Options {
         let Hacks { jump_label, noinstr, skylake: _ } = self.hacks();
         let checks =
             self.ibt || self.noinstr || self.retpoline || self.rethunk || self.sls || self.stackval || self.uaccess;
-        let outputs = self.orc || self.mcount || self.static_call || (self.noabs && rules.noabs_is_action);
+        let outputs = self.orc || self.mcount || self.static_call || (self.noabs && rules.flags.noabs_is_action);
         let no_action = !(checks || outputs || jump_label || noinstr);
-        let forced = linked && rules.fatal == FatalStyle::Warning;
+        if rules.flags.sub_commands {
+            return None;
+        }
+        let forced = linked && rules.flags.linked == LinkedWithoutFlag::Forced;
         let apart = !self.link && !forced;
         let cases = [
-            (rules.unret_alone_needs_rethunk && no_action && self.unret, "--unret requires --rethunk"),
+            (rules.flags.unret_alone_needs_rethunk && no_action && self.unret, "--unret requires --rethunk"),
             (self.mnop && !self.mcount, "--mnop requires --mcount"),
             (self.noinstr && apart, "--noinstr requires --link"),
             (self.ibt && apart, "--ibt requires --link"),
             (self.unret && apart, "--unret requires --link"),
-            (rules.cfi_needs_prefix && self.cfi && self.prefix.unwrap_or(0) == 0, "--cfi requires --prefix"),
-            (rules.cfi_needs_prefix && self.fineibt && !self.cfi, "--fineibt requires --cfi"),
-            (no_action, rules.no_action),
+            (rules.flags.cfi_needs_prefix && self.cfi && self.prefix.unwrap_or(0) == 0, "--cfi requires --prefix"),
+            (rules.flags.cfi_needs_prefix && self.fineibt && !self.cfi, "--fineibt requires --cfi"),
+            (no_action, rules.flags.no_action),
         ];
         cases.iter().find(|(is_so, _)| *is_so).map(|&(_, words)| words)
     }
@@ -217,6 +249,7 @@ impl fmt::Display for Options {
             (self.fineibt, "--fineibt"),
             (self.noabs, "--noabs"),
             (self.link, "--link"),
+            (self.duplicate, "--duplicate"),
             (self.module, "--module"),
             (self.werror, "--werror"),
             (self.verbose, "--verbose"),

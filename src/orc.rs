@@ -17,7 +17,7 @@ use crate::findings::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CodeLoc, InsnId};
 use crate::image::ElfImage;
-use crate::kernel::rules::{OrcLayout, Rules};
+use crate::kernel::rules::{HintNumber, OrcLayout, OrcNumber, Rules};
 
 pub use encode::SIZE;
 pub use stored::{StoredError, StoredRow, StoredTable, stored};
@@ -30,11 +30,11 @@ pub struct OrcEntry {
     /// Offset from `bp_reg` to the saved frame pointer, in bytes.
     pub bp_offset: i16,
     /// What the CFA is computed from.
-    pub sp_reg: u8,
+    pub sp_reg: OrcNumber,
     /// What the saved frame pointer is found from.
-    pub bp_reg: u8,
+    pub bp_reg: OrcNumber,
     /// The kind of frame.
-    pub kind: u8,
+    pub kind: HintNumber,
     /// `signal` (6.12 and later) or `end` (6.1).
     pub flag: bool,
 }
@@ -81,17 +81,17 @@ pub fn build(input: &Input<'_>, map: &CfiMap) -> Result<OrcTable, (Fault, InsnId
 /// The entry of a state.
 pub fn entry(state: &CfiState, rules: &Rules) -> Result<OrcEntry, Fault> {
     let mut entry = OrcEntry::default();
-    match rules.orc_layout {
+    match rules.layout.orc {
         OrcLayout::TypeAndEnd => {
             entry.flag = state.end;
             if state.cfa.base == Base::UNDEFINED {
                 return Ok(entry);
             }
             // Two bits hold it.
-            entry.kind = state.kind & 3;
+            entry.kind = HintNumber(state.kind.0 & 3);
         }
         OrcLayout::TypeAndSignal => {
-            let types = rules.hints;
+            let types = rules.layout.hints;
             match state.kind {
                 kind if Some(kind) == types.undefined => return Ok(entry),
                 kind if Some(kind) == types.end_of_stack => {
@@ -99,12 +99,12 @@ pub fn entry(state: &CfiState, rules: &Rules) -> Result<OrcEntry, Fault> {
                     return Ok(entry);
                 }
                 kind if [types.call, types.regs, types.regs_partial].contains(&kind) => entry.kind = kind,
-                kind => return Err(Fault::UnknownHintType { kind }),
+                kind => return Err(Fault::UnknownHintType { kind: kind.0 }),
             }
             entry.flag = state.signal;
         }
     }
-    let regs = rules.orc_regs;
+    let regs = rules.layout.orc_regs;
     entry.sp_reg = match state.cfa.base {
         Base::SP => regs.sp,
         Base::SP_INDIRECT => regs.sp_indirect,
@@ -121,7 +121,7 @@ pub fn entry(state: &CfiState, rules: &Rules) -> Result<OrcEntry, Fault> {
     };
     let bp = state.reg(Base::BP);
     entry.bp_reg = match bp.base {
-        Base::UNDEFINED => 0,
+        Base::UNDEFINED => OrcNumber(0),
         Base::CFA => regs.prev_sp,
         Base::BP => regs.bp,
         base => return Err(Fault::UnknownBpBase { base: i32::from(base.0) }),

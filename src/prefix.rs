@@ -10,7 +10,7 @@ use crate::findings::Fault;
 use crate::follow::{CfiMap, Input};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::image::Reloc;
-use crate::kernel::rules::Addition;
+use crate::kernel::rules::{Addition, PrefixSearch};
 use crate::ledger::{Ledger, Weight};
 use crate::parallel;
 
@@ -31,23 +31,48 @@ const NAME_PREFIX: &str = "__pfx_";
 
 /// Finds the prefixes, and gives them the states of their functions.
 pub fn prefixes(input: &Input<'_>, map: &mut CfiMap, ledger: &mut Ledger) -> Vec<Prefix> {
-    let known = input.rules.additions.contains(&Addition::Prefixes);
+    let known = input.rules.write.additions.contains(&Addition::Prefixes);
     let Some(size) = input.options.prefix.filter(|&size| known && size != 0) else { return Vec::new() };
-    if !input.rules.prefix_by_patchable_entries {
-        return by_padding(input, map, size);
+    match input.rules.write.prefix_search {
+        PrefixSearch::Padding | PrefixSearch::PaddingOfPlainFunctions => by_padding(input, map, size, ledger),
+        PrefixSearch::PatchableEntries if input.options.cfi => Vec::new(),
+        PrefixSearch::PatchableEntries => by_patchable_entries(input, map, size, ledger),
     }
-    if input.options.cfi { Vec::new() } else { by_patchable_entries(input, map, size, ledger) }
 }
 
-/// 6.12: NOPs, and nothing but NOPs, in front of a function.
-fn by_padding(input: &Input<'_>, map: &mut CfiMap, size: u32) -> Vec<Prefix> {
+/// A function that gets no prefix symbol in releases that look at plain functions only: itself the padding of another one,
+/// a cold part, or a static-call trampoline.
+fn is_plain(input: &Input<'_>, function: SymbolId) -> bool {
+    let name = input.image.symbol_name(function);
+    let is_prefix = input.rules.walk.prefix_functions.iter().any(|prefix| name.starts_with(prefix));
+    let is_cold = input.symbols.parent(function) != Some(function);
+    !is_prefix && !is_cold && !input.symbols.traits(function).static_call_tramp
+}
+
+/// Whether a prefix symbol can be named after the function. What can not is told.
+fn is_short_enough(input: &Input<'_>, function: SymbolId, ledger: &mut Ledger) -> bool {
+    let name = input.image.symbol_name(function);
+    let short = !input.rules.write.prefix_name_limited || name.len() + NAME_PREFIX.len() < NAME_LIMIT;
+    if !short {
+        let fault = Fault::PrefixNameTooLong { name: name.to_owned() };
+        ledger.plain(&input.naming(), Weight::Warning, fault, None, Some(function));
+    }
+    short
+}
+
+/// Up to 7.0: NOPs, and nothing but NOPs, in front of a function.
+fn by_padding(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: &mut Ledger) -> Vec<Prefix> {
+    let plain_only = input.rules.write.prefix_search == PrefixSearch::PaddingOfPlainFunctions;
     let mut found = Vec::new();
     for (section, header) in input.image.sections() {
         if !header.is_code() {
             continue;
         }
         for &function in input.symbols.of_section(section) {
-            if !input.symbols.is_function(function) {
+            if !input.symbols.is_function(function) || (plain_only && !is_plain(input, function)) {
+                continue;
+            }
+            if !is_short_enough(input, function, ledger) {
                 continue;
             }
             let start = CodeLoc::new(section, input.image.symbol(function).value);
@@ -75,7 +100,7 @@ fn padding_start(input: &Input<'_>, first: InsnId, size: u32) -> Option<InsnId> 
     }
 }
 
-/// 7.3: the compiler lists the patchable entries, which are where the prefixes start.
+/// From 7.2 on: the compiler lists the patchable entries, which are where the prefixes start.
 fn by_patchable_entries(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: &mut Ledger) -> Vec<Prefix> {
     let mut found = Vec::new();
     for (_, section) in input.image.sections() {
@@ -86,11 +111,7 @@ fn by_patchable_entries(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: 
         let entries = |part: Range<usize>| relocs[part].iter().filter_map(|reloc| entry(input, reloc, size)).collect();
         let entries: Vec<Vec<Entry>> = parallel::parts(relocs.len(), entries);
         for Entry { prefix, range } in entries.into_iter().flatten() {
-            let function = prefix.function;
-            let name = input.image.symbol_name(function);
-            if name.len() + NAME_PREFIX.len() + 1 > NAME_LIMIT {
-                let fault = Fault::PrefixNameTooLong { name: name.to_owned() };
-                ledger.plain(&input.naming(), Weight::Warning, fault, None, Some(function));
+            if !is_short_enough(input, prefix.function, ledger) {
                 continue;
             }
             found.push(prefix);

@@ -72,15 +72,15 @@ impl Symbols {
             lists: vec![Vec::new(); image.sections.len()],
             maps: Vec::new(),
             names: Names::new(image),
-            resolve_alias: rules.lookup_resolves_alias,
-            zero_size_found: rules.zero_size_symbols_found,
+            resolve_alias: rules.symbols.lookup_resolves_alias,
+            zero_size_found: rules.symbols.zero_size_found,
         };
-        let by_address = lookup::by_address(image);
+        let by_address = lookup::by_address(image, rules);
         for ids in &by_address {
             symbols.find_aliases(image, ids, rules);
         }
         for (section, ids) in by_address.iter().enumerate() {
-            symbols.lists[section] = lookup::list_order(image, ids, rules.zero_size_symbols_found);
+            symbols.lists[section] = lookup::list_order(image, ids, rules);
         }
         symbols.maps = by_address.iter().map(|ids| AddressMap::new(image, ids, rules)).collect();
         let faults = symbols.link_cold_parts(image, rules);
@@ -186,26 +186,30 @@ impl Symbols {
     /// How far the hole between symbols that the offset lies in reaches: 0 for no hole, `None` for up to the end.
     pub fn hole(&self, section: SectionId, offset: u64, rules: &Rules) -> Option<u64> {
         match self.map(section) {
-            Some(map) => map.hole(offset, &self.sizes, rules.link_hole_before_first_symbol),
+            Some(map) => map.hole(offset, &self.sizes, rules.symbols.hole_before_first_symbol),
             None => Some(0),
         }
     }
 
-    /// See [`Symbols::alias`]. Of the symbols of the same place, type and size the last one in the table stands for all.
+    /// See [`Symbols::alias`]. Of the symbols of the same place, type and size the last one in the table stands for all, or
+    /// of the same place and size the first one.
     fn find_aliases(&mut self, image: &ElfImage, by_address: &[(u64, SymbolId)], rules: &Rules) {
         for alike in by_address.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
             let symbols = alike.iter().map(|&(_, id)| (id, image.symbol(id)));
             let eligible =
                 symbols.filter(
                     |(_, symbol)| {
-                        if rules.zero_size_symbols_found { !symbol.is_undefined() } else { symbol.size != 0 }
+                        if rules.symbols.zero_size_found { !symbol.is_undefined() } else { symbol.size != 0 }
                     },
                 );
-            let mut alike: Vec<_> = eligible.map(|(id, symbol)| (symbol.kind, symbol.size, id.0)).collect();
+            let first_of_any_type = rules.symbols.first_of_any_type_is_canonical;
+            let kind = |symbol: &crate::image::Symbol| if first_of_any_type { STT_NOTYPE } else { symbol.kind };
+            let mut alike: Vec<_> = eligible.map(|(id, symbol)| (kind(symbol), symbol.size, id.0)).collect();
             alike.sort_unstable();
             for same in alike.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+                let canonical = if first_of_any_type { same[0].2 } else { same[same.len() - 1].2 };
                 for &(.., id) in same {
-                    self.aliases[id as usize] = same[same.len() - 1].2;
+                    self.aliases[id as usize] = canonical;
                 }
             }
         }
@@ -214,24 +218,24 @@ impl Symbols {
     fn link_cold_parts(&mut self, image: &ElfImage, rules: &Rules) -> Vec<Fault> {
         let mut faults = Vec::new();
         for id in 1..self.kinds.len() {
-            if rules.cold_forces_function || self.kinds[id] == STT_FUNC {
+            if rules.symbols.cold_forces_function || self.kinds[id] == STT_FUNC {
                 (self.parents[id], self.children[id]) = (id as u32, id as u32);
             }
         }
-        let order: Vec<SymbolId> = if rules.cold_forces_function {
+        let order: Vec<SymbolId> = if rules.symbols.cold_forces_function {
             image.symbols().map(|(id, _)| id).collect()
         } else {
             self.lists.iter().flatten().copied().collect()
         };
         let order: Vec<SymbolId> = order.into_iter().filter(|&id| is_cold(image.symbol_name(id))).collect();
-        let files: Vec<SymbolId> = match rules.cold_forces_function && !order.is_empty() {
+        let files: Vec<SymbolId> = match rules.symbols.cold_forces_function && !order.is_empty() {
             true => image.symbols().filter(|(_, symbol)| symbol.kind == STT_FILE).map(|(id, _)| id).collect(),
             false => Vec::new(),
         };
         for id in order {
             let name = image.symbol_name(id);
             let Some(at) = name.find(".cold") else { continue };
-            let eligible = if rules.cold_forces_function {
+            let eligible = if rules.symbols.cold_forces_function {
                 self.kind(id) != STT_SECTION && !name.starts_with(".klp.sym")
             } else {
                 self.is_function(id)
@@ -240,13 +244,13 @@ impl Symbols {
                 continue;
             }
             let parent_name = &name[..at];
-            if let Some(limit) = rules.parent_name_limit
+            if let Some(limit) = rules.symbols.parent_name_limit
                 && parent_name.len() > limit as usize
             {
                 faults.push(Fault::ParentNameTooLong { symbol: id, limit });
                 continue;
             }
-            let parent = if rules.cold_forces_function {
+            let parent = if rules.symbols.cold_forces_function {
                 self.kinds[id.index()] = STT_FUNC;
                 self.parent_by_file(image, id, parent_name, &files)
             } else {
@@ -264,7 +268,7 @@ impl Symbols {
     fn adopt(&mut self, image: &ElfImage, cold: SymbolId, parent: SymbolId, rules: &Rules) {
         self.children[parent.index()] = cold.0;
         let canonical = self.alias(parent);
-        if rules.cold_forces_function {
+        if rules.symbols.cold_forces_function {
             self.children[canonical.index()] = cold.0;
             self.parents[cold.index()] = canonical.0;
         } else {
@@ -292,7 +296,7 @@ impl Symbols {
 
     fn classify(&mut self, image: &ElfImage, rules: &Rules) {
         for (id, symbol) in image.symbols() {
-            let may_be_label = rules.local_labels && self.kind(id) == STT_NOTYPE;
+            let may_be_label = rules.symbols.local_labels && self.kind(id) == STT_NOTYPE;
             if !may_be_label && symbol.binding != STB_GLOBAL {
                 continue;
             }
@@ -300,15 +304,16 @@ impl Symbols {
             let traits = &mut self.traits[id.index()];
             traits.local_label = may_be_label && name.starts_with(".L");
             if symbol.binding == STB_GLOBAL {
-                let plain = if rules.wide_thunk_names { name.strip_prefix("__pi_").unwrap_or(name) } else { name };
+                let plain =
+                    if rules.symbols.wide_thunk_names { name.strip_prefix("__pi_").unwrap_or(name) } else { name };
                 traits.static_call_tramp = name.starts_with("__SCT__");
                 traits.retpoline_thunk = plain.starts_with("__x86_indirect_");
                 traits.return_thunk = plain == "__x86_return_thunk";
                 traits.embedded_insn = matches!(name, "retbleed_return_thunk" | "srso_safe_ret")
-                    || (rules.srso_alias_embedded && name == "srso_alias_safe_ret");
+                    || (rules.symbols.srso_alias_embedded && name == "srso_alias_safe_ret");
                 traits.fentry = name == "__fentry__";
                 traits.profiling = name.starts_with("__sanitizer_cov_")
-                    || (rules.tsan_is_profiling
+                    || (rules.symbols.tsan_is_profiling
                         && (name.starts_with("__tsan_func_") || name == "__tsan_atomic_signal_fence"));
             }
         }

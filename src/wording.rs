@@ -45,6 +45,16 @@ impl Names for Naming<'_> {
         let code = self.image.section(at.section).is_code();
         let symbol = if code { self.symbols.function_containing(at.section, at.offset) } else { None }
             .or_else(|| self.symbols.symbol_containing(at.section, at.offset));
+        if self.rules.words.place_is_called {
+            let function = self.symbols.function_containing(at.section, at.offset);
+            return match function {
+                Some(id) => {
+                    let inside = at.offset.wrapping_sub(self.image.symbol(id).value);
+                    format!("{}()+0x{inside:x}", self.symbol(id))
+                }
+                None => format!("{section}+0x{:x}", at.offset),
+            };
+        }
         match symbol {
             Some(id) => {
                 let inside = at.offset.wrapping_sub(self.image.symbol(id).value);
@@ -73,9 +83,9 @@ pub fn unreadable(error: &LoadError, rules: &Rules) -> Option<ObjtoolLine> {
         }
         _ => return None,
     };
-    let level = match rules.fatal {
+    let level = match rules.words.fatal {
         FatalStyle::Warning => Level::Warning,
-        FatalStyle::Error => Level::Error,
+        FatalStyle::WarningAtInstruction | FatalStyle::Error => Level::Error,
     };
     Some(ObjtoolLine { level, text })
 }

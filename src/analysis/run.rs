@@ -17,7 +17,7 @@ use crate::follow::{CfiMap, Input, Policy, Scope, follow};
 use crate::ids::InsnId;
 use crate::image::{ElfImage, Store};
 use crate::kernel::KernelChoice;
-use crate::kernel::rules::FatalStyle;
+use crate::kernel::rules::LinkedWithoutFlag;
 use crate::ledger::{Ledger, Weight};
 use crate::options::Options;
 use crate::orc::{self, OrcTable};
@@ -57,8 +57,9 @@ pub(super) fn run(
     };
     let rules = kernel.rules();
     let linked = image.is_linked();
-    let forced = Options { link: true, ..config.options.clone() };
-    let options = if linked { &forced } else { &config.options };
+    let given = config.options.clone().implied(rules);
+    let forced = Options { link: true, ..given.clone() };
+    let options = if linked && rules.flags.linked != LinkedWithoutFlag::Unnoticed { &forced } else { &given };
     let mut ledger = Ledger::default();
     let symbols = || Symbols::new(&image, rules);
     let decode = || decode::decode(&image, kernel, cancel);
@@ -68,19 +69,20 @@ pub(super) fn run(
     clock.lap("decode");
     {
         let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };
-        if rules.symtab_required && image.symtab.is_none() {
+        if rules.symbols.symtab_required && image.symtab.is_none() {
             let fault = Fault::BadObject { text: "no .symtab".to_owned() };
             ledger.plain(&naming, Weight::Fatal, fault, None, None);
         }
-        if let Some(group) = image.group_without_symbol().filter(|_| rules.symtab_required) {
+        if let Some(group) = image.group_without_symbol().filter(|_| rules.symbols.group_symbol_required) {
             let fault = Fault::BadObject { text: format!("{}: can't find SHT_GROUP signature symbol", group.name) };
             ledger.plain(&naming, Weight::Fatal, fault, None, None);
         }
-        if linked && !config.options.link {
-            let (weight, text) = match rules.fatal {
-                FatalStyle::Warning => (Weight::Error, "Linked object detected, forcing --link"),
-                FatalStyle::Error => (Weight::Fatal, "Linked object requires --link"),
-            };
+        let said = match rules.flags.linked {
+            LinkedWithoutFlag::Unnoticed => None,
+            LinkedWithoutFlag::Forced => Some((Weight::Error, "Linked object detected, forcing --link")),
+            LinkedWithoutFlag::Refused => Some((Weight::Fatal, "Linked object requires --link")),
+        };
+        if let Some((weight, text)) = said.filter(|_| linked && !config.options.link) {
             ledger.plain(&naming, weight, Fault::BadObject { text: text.to_owned() }, None, None);
         }
         for fault in faults {
@@ -207,11 +209,13 @@ fn judge(
         let used = FxHashSet::default();
         return Ok(Judged { states, orc: None.into(), prefixes: Vec::new(), ledger, used, checked: false, counted: 0 });
     }
-    let mut counted = if options.retpoline { audit::retpoline(&input, &mut ledger) } else { 0 };
+    let only_noinstr = options.only_noinstr(input.rules);
+    let mut counted = if options.retpoline && !only_noinstr { audit::retpoline(&input, &mut ledger) } else { 0 };
     // What is found later hangs on what was found before: each function is complained about once.
     let before = ledger.findings.len();
     let mut ahead = None;
-    if options.stackval || options.orc || options.uaccess {
+    let everywhere = options.stackval || options.orc || options.uaccess || input.rules.flags.sub_commands;
+    if everywhere && !only_noinstr {
         let fork = ledger.fork();
         let follow = || follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel);
         // After findings the check has to be done again in its turn, so it runs ahead only where that may save much.
@@ -223,17 +227,20 @@ fn judge(
         states = map;
         counted += walked;
         clock.lap("follow");
-        let clean = if input.rules.unreachable_after_other_warnings { walked == 0 } else { counted == 0 };
+        if options.unret && input.rules.checks.unret_before_unreachable && !ledger.stopped() {
+            counted += audit::unret(&input, &mut ledger, cancel)?;
+        }
+        let clean = if input.rules.checks.unreachable_after_other_warnings { walked == 0 } else { counted == 0 };
         if clean {
             counted += audit::unreachable(&input, &states, &mut ledger);
         }
-    } else if options.noinstr {
+    } else if options.noinstr || only_noinstr {
         let (map, walked) = follow(input, Policy::Objtool, Scope::Noinstr, &mut ledger, cancel)?;
         states = map;
         counted += walked;
         clock.lap("follow");
     }
-    if options.unret && !ledger.stopped() {
+    if options.unret && !input.rules.checks.unret_before_unreachable && !ledger.stopped() {
         counted += audit::unret(&input, &mut ledger, cancel)?;
     }
     let mut used = FxHashSet::default();
@@ -245,14 +252,16 @@ fn judge(
         counted += found.0;
         used = found.1;
     }
-    if options.sls && !ledger.stopped() {
+    if options.sls && !input.rules.walk.sls_in_walk && !ledger.stopped() {
         counted += audit::sls(&input, &mut ledger);
     }
     let checked = !ledger.stopped();
-    if options.static_call && checked {
+    if options.static_call && checked && !only_noinstr {
         audit::static_calls(&input, &mut ledger);
     }
-    audit::existing_lists(&input, &mut ledger);
+    if !only_noinstr {
+        audit::existing_lists(&input, &mut ledger);
+    }
     clock.lap("checks");
     let prefixes = prefixes(&input, &mut states, &mut ledger);
     if options.ibt && options.module && !ledger.stopped() {
@@ -262,7 +271,7 @@ fn judge(
         counted += audit::absolute_relocations(&input, &mut ledger);
     }
     let mut orc = OnceLock::from(None);
-    if options.orc && !ledger.stopped() {
+    if options.orc && (!ledger.stopped() || (input.rules.write.orc_after_fatal && checked)) {
         match orc::check(&input, &states) {
             Ok(()) => orc = OnceLock::new(),
             Err((fault, id)) => {

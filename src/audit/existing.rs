@@ -11,7 +11,7 @@ use crate::ledger::{Ledger, Weight};
 
 /// Each list that the flags ask for and that is there, whether or not anything would be put into it.
 pub fn existing_lists(input: &Input<'_>, ledger: &mut Ledger) {
-    for &addition in input.rules.additions {
+    for &addition in input.rules.write.additions {
         let Some(section) = list(addition) else { continue };
         let asked = input.options.adds(addition, input.rules);
         if asked && !ledger.stopped() && input.image.section_by_name(section).is_some() {

@@ -12,7 +12,7 @@ use crate::flow::{Flags, adjusted_addend};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{Reloc, SHF_ALLOC, Section};
-use crate::kernel::rules::ModuleEntry;
+use crate::kernel::rules::{ModuleEntry, Rules};
 use crate::ledger::{Ledger, Weight};
 
 /// `R_X86_64_PC32`, `R_X86_64_PLT32`
@@ -36,7 +36,7 @@ pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>)
         check.section(id, section);
     }
     for (id, section) in input.image.sections() {
-        if section.is_code() || section.rela.is_none() || is_exempt(&section.name, input.rules.ibt_exempt) {
+        if section.is_code() || section.rela.is_none() || is_exempt(&section.name, input.rules) {
             continue;
         }
         for reloc in section.relocs.as_slice() {
@@ -47,7 +47,7 @@ pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>)
 }
 
 /// Sections that refer to code, but not to branch there.
-fn is_exempt(name: &str, more: &[&str]) -> bool {
+fn is_exempt(name: &str, rules: &Rules) -> bool {
     const EXEMPT: [&str; 13] = [
         ".altinstructions",
         ".ibt_endbr_seal",
@@ -66,7 +66,8 @@ fn is_exempt(name: &str, more: &[&str]) -> bool {
     (name.starts_with(".discard") && name != ".discard.ibt_endbr_noseal")
         || name.starts_with(".debug")
         || EXEMPT.contains(&name)
-        || more.contains(&name)
+        || (rules.checks.ibt_patchable_is_substring && name.contains("__patchable_function_entries"))
+        || rules.checks.ibt_exempt.contains(&name)
 }
 
 impl Check<'_, '_> {
@@ -108,10 +109,10 @@ impl Check<'_, '_> {
 
     fn reloc(&mut self, id: InsnId, reloc: &Reloc, insn_end: u64) {
         let Input { insns, image, symbols, rules, .. } = *self.input;
-        if rules.ibt_skips_static_calls && symbols.traits(reloc.symbol).static_call_tramp {
+        if rules.checks.ibt_skips_static_calls && symbols.traits(reloc.symbol).static_call_tramp {
             return;
         }
-        let addend = if rules.adjusted_addend {
+        let addend = if rules.branches.adjusted_addend {
             adjusted_addend(reloc, insn_end)
         } else if RELATIVE.contains(&reloc.kind) {
             (reloc.addend as u64).wrapping_add(4)
@@ -133,10 +134,10 @@ impl Check<'_, '_> {
         }
         let function = |id: InsnId| {
             let function = flow.function(symbols, id)?;
-            if rules.ibt_compares_parents { symbols.parent(function) } else { Some(function) }
+            if rules.checks.ibt_compares_parents { symbols.parent(function) } else { Some(function) }
         };
         let own = function(target).is_some() && function(target) == function(id);
-        if own || flow.has(target, Flags::NOENDBR) || (rules.ibt_range_ends && self.ends_range(target)) {
+        if own || flow.has(target, Flags::NOENDBR) || (rules.checks.ibt_range_ends && self.ends_range(target)) {
             return;
         }
         self.report(Fault::RelocationToNonEndbr { target: insns.loc(target) }, id);
@@ -185,7 +186,7 @@ pub fn module_entries(input: &Input<'_>, used: &FxHashSet<InsnId>, ledger: &mut 
                 continue;
             }
             let name = name.to_owned();
-            let (weight, fault) = match input.rules.module_entry {
+            let (weight, fault) = match input.rules.checks.module_entry {
                 ModuleEntry::Unsaid => return,
                 ModuleEntry::NotCallable => (Weight::Warning, Fault::NotIndirectCallTarget { name }),
                 ModuleEntry::MagicName => (Weight::Fatal, Fault::MagicModuleName { name }),

@@ -31,7 +31,7 @@ pub fn retpoline(input: &Input<'_>, ledger: &mut Ledger) -> usize {
         report(input, ledger, fault, id);
         counted += 1;
     }
-    if input.rules.cfi_checked && input.options.cfi {
+    if input.rules.checks.cfi_checked && input.options.cfi {
         counted += kernel_cfi(input, ledger);
     }
     counted

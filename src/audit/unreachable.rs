@@ -42,12 +42,14 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
         }
         let before = input.insns.prev_in_section(id).filter(|&before| input.flow.has(before, Flags::DEAD_END));
         let fault = match before.and_then(|before| input.flow.direct_callee(before)) {
-            Some(callee) if input.rules.unreachable == UnreachableReport::All => Fault::MissingNoreturn { callee },
+            Some(callee) if input.rules.checks.unreachable == UnreachableReport::All => {
+                Fault::MissingNoreturn { callee }
+            }
             _ => Fault::Unreachable,
         };
         ledger.at_insn(&input.naming(), Weight::Warning, fault, id, input.flow.owner(id), None);
         counted += 1;
-        if input.rules.unreachable == UnreachableReport::First {
+        if input.rules.checks.unreachable == UnreachableReport::First {
             break;
         }
     }
@@ -68,13 +70,16 @@ impl Search<'_> {
             return true;
         }
         let at = insns.loc(id);
-        if matches!(image.section(at.section).name.as_str(), ".altinstr_replacement" | ".altinstr_aux") {
+        let section = image.section(at.section).name.as_str();
+        if matches!(section, ".altinstr_replacement" | ".altinstr_aux")
+            || (section == ".fixup" && rules.checks.fixup_exempt)
+        {
             return true;
         }
         let Some(function) = function else {
-            return options.link && !rules.holes_marked_first && self.in_hole(id);
+            return options.link && rules.checks.holes_known && !rules.checks.holes_marked_first && self.in_hole(id);
         };
-        if symbols.traits(function).static_call_tramp {
+        if rules.checks.trampolines_exempt && symbols.traits(function).static_call_tramp {
             return true;
         }
         let before = insns.prev_in_section(id);

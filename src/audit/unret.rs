@@ -9,7 +9,7 @@ use crate::findings::{Fault, Names};
 use crate::flow::{Flags, calls};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId};
-use crate::kernel::rules::{FatalStyle, IgnoreAlternatives};
+use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::{Ledger, Weight};
 
 struct Walk<'a, 'l> {
@@ -47,7 +47,7 @@ pub fn unret(input: &Input<'_>, ledger: &mut Ledger, cancel: &CancelToken) -> Re
     for id in input.flow.declared(Flags::UNRET) {
         cancel.check()?;
         match walk.run(id) {
-            Next::Broken if input.rules.fatal == FatalStyle::Warning => {
+            Next::Broken if input.rules.walk.broken_unret_is_fatal => {
                 walk.report(Weight::Fatal, Fault::UnretFailed, id);
                 break;
             }
@@ -96,7 +96,7 @@ impl Walk<'_, '_> {
 
     fn backtrace(&mut self, stack: &[Frame]) {
         let options = self.input.options;
-        let wanted = options.backtrace || (options.verbose && self.input.rules.once_per_function);
+        let wanted = options.backtrace || (options.verbose && self.input.rules.words.verbose_is_backtrace);
         if !wanted {
             return;
         }
@@ -126,7 +126,7 @@ impl Walk<'_, '_> {
 
     fn alternate(&mut self, frame: &mut Frame, n: usize) -> Next {
         let flow = self.input.flow;
-        let by_group = self.input.rules.ignore_alternatives == IgnoreAlternatives::ByGroup;
+        let by_group = self.input.rules.tables.ignore_alternatives == IgnoreAlternatives::ByGroup;
         if by_group || !flow.has(frame.insn, Flags::IGNORE_ALTS) {
             let alternates = flow.alternates(frame.insn);
             if let Some(alternate) = alternates.get(n) {
@@ -153,7 +153,7 @@ impl Walk<'_, '_> {
                 return Next::Found;
             }
             Kind::JumpUnconditional | Kind::JumpConditional
-                if !calls::is_sibling_call(flow, symbols, rules.sibling_needs_function, id) =>
+                if !calls::is_sibling_call(flow, symbols, rules.branches.sibling_needs_function, id) =>
             {
                 let Some(target) = flow.jump_target(id) else {
                     self.report(Weight::Warning, Fault::UnresolvedJumpAfterLink, id);
@@ -179,7 +179,7 @@ impl Walk<'_, '_> {
                 self.report(Weight::Warning, Fault::ReturnBeforeUntrain, id);
                 return Next::Found;
             }
-            Kind::ContextSwitch if rules.unret_ends_at_context_switch && flow.function(symbols, id).is_none() => {
+            Kind::ContextSwitch if rules.walk.unret_ends_at_context_switch && flow.function(symbols, id).is_none() => {
                 return Next::End;
             }
             Kind::Sysret => return Next::End,

@@ -327,7 +327,7 @@ mod tests {
     fn a_kernel_tree_says_which_kernel_it_builds() {
         assert_eq!(release("6.12.117-amd64\n"), Some(Kernel::V6_12));
         assert_eq!(release("7.3-rc1+\n"), Some(Kernel::V7_3));
-        assert_eq!(release("6.6.1\n"), None);
+        assert_eq!(release("6.7.1\n"), None);
         assert_eq!(release(""), None);
         let tree = tree(&[
             ("lib/.a.o.cmd", "savedcmd_lib/a.o := gcc -c -o lib/a.o a.c\n"),

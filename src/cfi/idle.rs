@@ -115,7 +115,7 @@ mod tests {
             let rules = kernel.rules();
             let context = Context { in_function: true, hint_follows: false, stackval: true, rules };
             for _ in 0..2_000 {
-                let mut state = CfiState::function_entry(rules.hints.call);
+                let mut state = CfiState::function_entry(rules.layout.hints.call);
                 for _ in 0..30 {
                     let op = random.op();
                     let mut after = state.clone();

@@ -51,7 +51,7 @@ pub fn apply(state: &mut CfiState, op: &StackOp, context: &Context) -> Result<()
     if state.cfa.base == Base::UNDEFINED {
         return if context.in_function { Err(StepFault::UndefinedStackState) } else { Ok(()) };
     }
-    let types = context.rules.hints;
+    let types = context.rules.layout.hints;
     if state.kind == types.regs || state.kind == types.regs_partial {
         apply_in_regs_frame(state, op);
         return Ok(());
@@ -106,7 +106,7 @@ fn case_1_move(state: &mut CfiState, d: Base, s: Base, rules: &Rules) {
     } else if d == Base::SP && state.val(s) == Rule::new(Base::SP_INDIRECT, cfa.offset) {
         // Case 1.h
         state.stack_size = state.stack_size.wrapping_add(8);
-    } else if rules.vals_copied && state.val(s).base == Base::CFA {
+    } else if rules.walk.vals_copied && state.val(s).base == Base::CFA {
         // Case 1.i
         let value = state.val(s);
         state.vals.set(d, value);
@@ -137,7 +137,7 @@ fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context)
         }
     } else if d == Base::SP && s == Base::BP {
         // Case 2.b: nothing to learn while the frame pointer itself is the CFA.
-        if !(context.rules.lea_bp_checked && state.cfa == Rule::new(Base::BP, 0)) {
+        if !(context.rules.walk.lea_bp_checked && state.cfa == Rule::new(Base::BP, 0)) {
             state.stack_size = n.wrapping_add(state.reg(Base::BP).offset).wrapping_neg();
         }
     } else if s == Base::SP && state.cfa.base == Base::SP {

@@ -368,7 +368,8 @@ mod tests {
     fn each(hex: &str, expected: [u8; 3]) {
         let code: Vec<u8> =
             hex.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect();
-        let lengths = Kernel::ALL.map(|kernel| read(&code, kernel).map_or(0, |encoding| encoding.len));
+        let lengths = [Kernel::V6_1, Kernel::V6_12, Kernel::V7_3]
+            .map(|kernel| read(&code, kernel).map_or(0, |encoding| encoding.len));
         assert_eq!(lengths, expected, "{hex}");
     }
 

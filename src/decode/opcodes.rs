@@ -5,8 +5,8 @@
 //! Reads like: the opcode maps of Intel's SDM, volume 2, appendix A.
 //!
 //! objtool measures instructions with the decoder of the kernel tree that it was built from, which is permissive and
-//! knows what its `arch/x86/lib/x86-opcode-map.txt` lists. The facts below are those of linux-source-6.1 (6.1.192),
-//! linux-source-6.12 (6.12.117) and linux-source-7.3 (7.3.4), of which 6.12 and 7.3 differ in marked lines only.
+//! knows what its `arch/x86/lib/x86-opcode-map.txt` lists. The facts below are those of the trees that `kernel::Kernel`
+//! names; what came later than the first of them is in marked lines.
 
 /// What follows an opcode, and how it may be prefixed.
 #[derive(Clone, Copy)]
@@ -147,8 +147,8 @@ impl Opcodes {
     }
 }
 
-/// linux-source-6.1, linux-source-6.12, linux-source-7.3.
-pub(super) static RELEASES: [Opcodes; 3] = [read("6.1"), read("6.12"), read("7.3")];
+/// The releases that changed the maps, as far as a length hangs on it: 6.6 has those of 6.1, 7.0 and later those of 6.18.
+pub(super) static RELEASES: [Opcodes; 4] = [read("5.15"), read("6.1"), read("6.12"), read("6.18")];
 
 /// The maps. A line is: shapes, opcodes. `@6.12` before it: so from that release on.
 ///
@@ -181,7 +181,7 @@ n  c8
 j  e8-e9
 {bbmmmmmm}  f6
 {llmmmmmm}  f7
-@7.3 !  06-07 0e 16-17 1e-1f 27 2f 37 3f 60-61 82 9a ce d4 ea
+@6.18 !  06-07 0e 16-17 1e-1f 27 2f 37 3f 60-61 82 9a ce d4 ea
 
 map 1
 m  00-03 0d 18 1a-1c 1e-23 40 43 48-49 4c-4f 94-97 9a-9f a3 a5-a7 ab ad af-b7 b9 bb-c1 c3 c7
@@ -305,14 +305,14 @@ map 7
 @6.12 ..dd  f8
 
 map 8
-@7.3 w  85-87 8e-8f 95-97 9e-9f a2-a3 a6 b6 c0-c3 cc-cf ec-ef
+@6.18 w  85-87 8e-8f 95-97 9e-9f a2-a3 a6 b6 c0-c3 cc-cf ec-ef
 
 map 9
-@7.3 v  01-02 12 80-83 90-9b c1-c3 c6-c7 cb d1-d3 d6-d7 db e1-e3
+@6.18 v  01-02 12 80-83 90-9b c1-c3 c6-c7 cb d1-d3 d6-d7 db e1-e3
 
 map 10
-@7.3 d  10
-@7.3 {ddvvvvvv}  12
+@6.18 d  10
+@6.18 {ddvvvvvv}  12
 ";
 
 /// Where the reader of [`MAPS`] stands.
@@ -355,9 +355,10 @@ impl Cursor {
 /// A release's position in [`RELEASES`].
 const fn release_rank(name: &[u8]) -> usize {
     match name {
-        b"6.1" => 0,
-        b"6.12" => 1,
-        b"7.3" => 2,
+        b"5.15" => 0,
+        b"6.1" => 1,
+        b"6.12" => 2,
+        b"6.18" => 3,
         _ => panic!("no such release"),
     }
 }

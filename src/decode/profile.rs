@@ -18,7 +18,7 @@ pub(super) struct Profile {
     pub(super) rex2: bool,
     /// `8f` may be XOP.
     pub(super) xop: bool,
-    /// VEX and EVEX are known behind REX. In 7.3 they are taken for the 32-bit opcodes there.
+    /// VEX and EVEX are known behind REX. From 6.18 on they are taken for the 32-bit opcodes there.
     pub(super) vector_behind_rex: bool,
     /// Where a relative target is looked for when there is no immediate: in the displacement.
     pub(super) displacement_is_target: bool,
@@ -36,6 +36,14 @@ pub(super) struct Profile {
     pub(super) knows_eret: bool,
     /// `udb` (`d6`).
     pub(super) udb: bool,
+    /// `ea` is a `BUG` of one byte, whatever stands in front of it.
+    pub(super) far_jump_is_bug: bool,
+    /// `endbr`.
+    pub(super) endbr: bool,
+    /// `loop` and its like jump.
+    pub(super) loop_jumps: bool,
+    /// `enqcmd` and the `notrack` prefix are complained about.
+    pub(super) enqcmd_notrack: bool,
     /// Entries into the kernel.
     pub(super) syscall: Kind,
     /// Exits from it, far jumps and far returns.
@@ -46,49 +54,61 @@ impl Profile {
     /// The release's profile.
     pub(super) fn of(kernel: Kernel) -> &'static Profile {
         match kernel {
+            Kernel::V5_15 => &V5_15,
             Kernel::V6_1 => &V6_1,
+            Kernel::V6_6 => &V6_6,
             Kernel::V6_12 => &V6_12,
-            Kernel::V7_3 => &V7_3,
+            Kernel::V6_18 => &V6_18,
+            Kernel::V7_0 | Kernel::V7_2 | Kernel::V7_3 => &V7_0,
         }
     }
 }
 
-static V6_1: Profile = Profile {
+static V5_15: Profile = Profile {
     opcodes: &opcodes::RELEASES[0],
+    endbr: false,
+    loop_jumps: false,
+    enqcmd_notrack: false,
+    every_register_move: false,
+    ..V6_6
+};
+
+static V6_1: Profile = Profile { every_register_move: false, ..V6_6 };
+
+static V6_6: Profile = Profile {
+    opcodes: &opcodes::RELEASES[1],
     rex2: false,
     xop: false,
     vector_behind_rex: true,
     displacement_is_target: false,
-    every_register_move: false,
+    every_register_move: true,
     knows_missing_base: false,
     lea_rip: false,
     strict_nop: false,
     prefetch_is_nop: true,
     knows_eret: false,
     udb: false,
+    far_jump_is_bug: false,
+    endbr: true,
+    loop_jumps: true,
+    enqcmd_notrack: true,
     syscall: Kind::ContextSwitch,
     sysret: Kind::ContextSwitch,
 };
 
-static V6_12: Profile = Profile {
-    opcodes: &opcodes::RELEASES[1],
-    rex2: true,
-    every_register_move: true,
-    knows_missing_base: true,
-    knows_eret: true,
-    ..V6_1
-};
+static V6_12: Profile =
+    Profile { opcodes: &opcodes::RELEASES[2], rex2: true, knows_missing_base: true, knows_eret: true, ..V6_6 };
 
-static V7_3: Profile = Profile {
-    opcodes: &opcodes::RELEASES[2],
+static V6_18: Profile = Profile {
+    opcodes: &opcodes::RELEASES[3],
     xop: true,
     vector_behind_rex: false,
     displacement_is_target: true,
     lea_rip: true,
-    strict_nop: true,
-    prefetch_is_nop: false,
-    udb: true,
+    far_jump_is_bug: true,
     syscall: Kind::Syscall,
     sysret: Kind::Sysret,
     ..V6_12
 };
+
+static V7_0: Profile = Profile { strict_nop: true, prefetch_is_nop: false, udb: true, far_jump_is_bug: false, ..V6_18 };

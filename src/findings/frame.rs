@@ -64,7 +64,7 @@ pub(super) fn alternative_conflict(insn: InsnId, original: InsnId) -> Told<'stat
         code: Code::AlternativeStackConflict,
         objtool: words(move |o| {
             let text = "stack layout conflict in alternatives";
-            if o.rules().conflict_at_original { format!("{text}: {}", o.insn(insn)) } else { text.to_owned() }
+            if o.rules().walk.conflict_at_original { format!("{text}: {}", o.insn(insn)) } else { text.to_owned() }
         }),
         sentence: sentence(move |s| s.conflict(insn, original)),
     }

@@ -9,7 +9,7 @@ use super::{Code, Sentence, Told, Words};
 pub(super) fn naked_return() -> Told<'static> {
     Told {
         code: Code::NakedReturn,
-        objtool: words(move |o| format!("'naked' return found in {}RETHUNK build", o.rules().mitigation_prefix)),
+        objtool: words(move |o| format!("'naked' return found in {}RETHUNK build", o.rules().words.mitigation_prefix)),
         sentence: Sentence::Plain("a plain return, where the build needs returns to go through the return thunk"),
     }
 }
@@ -20,7 +20,7 @@ pub(super) fn indirect_branch(call: bool) -> Told<'static> {
         code: Code::IndirectBranch,
         objtool: words(move |o| {
             let what = if call { "call" } else { "jump" };
-            format!("indirect {what} found in {}RETPOLINE build", o.rules().mitigation_prefix)
+            format!("indirect {what} found in {}RETPOLINE build", o.rules().words.mitigation_prefix)
         }),
         sentence: Sentence::Plain(if call {
             "an indirect call without a retpoline, which the build needs"

@@ -25,7 +25,7 @@ pub(super) fn end_of_section(function: Option<SymbolId>, section: Option<Section
         code: Code::UnexpectedEndOfSection,
         objtool: words(move |o| {
             let section = section.map_or("", |id| o.section(id));
-            if o.rules().end_of_section_names_function {
+            if o.rules().words.end_of_section_names_function {
                 let function = function.map_or(String::new(), |id| format!("{}(): ", o.symbol(id)));
                 format!("{function}unexpected end of section {section}")
             } else {
@@ -90,7 +90,7 @@ pub(super) fn missing_noreturn(callee: SymbolId) -> Told<'static> {
         code: Code::MissingNoreturn,
         objtool: words(move |o| {
             let callee = o.symbol(callee);
-            if o.rules().noreturn_hint_names_lists {
+            if o.rules().words.noreturn_hint_names_lists {
                 format!("{callee}() missing __noreturn in .c/.h or NORETURN() in noreturns.h")
             } else {
                 format!("{callee}() is missing a __noreturn annotation")
@@ -148,7 +148,7 @@ pub(super) fn jump_without_dest<'a>(section: &'a str, offset: u64, symbolic: &'a
     Told {
         code: Code::BadBranchTarget,
         objtool: words(move |o| {
-            if o.rules().jump_destination_symbolic {
+            if o.rules().words.jump_destination_symbolic {
                 format!("can't find jump dest instruction at {symbolic}")
             } else {
                 format!("can't find jump dest instruction at {section}+0x{offset:x}")
@@ -183,7 +183,7 @@ pub(super) fn jump_table_quirk() -> Told<'static> {
 pub(super) fn fentry_tail_call() -> Told<'static> {
     Told {
         code: Code::FentryTailCall,
-        objtool: words(move |o| format!("{} call to __fentry__ !?!?", o.rules().tail_word)),
+        objtool: words(move |o| format!("{} call to __fentry__ !?!?", o.rules().words.tail_word)),
         sentence: Sentence::Plain("a jump to __fentry__, which returns into its caller: it must be called"),
     }
 }

@@ -5,6 +5,7 @@
 use crate::decode::{Insn, Kind};
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, GroupId, InsnId};
+use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::Weight;
 
 use super::resolve::Builder;
@@ -46,7 +47,7 @@ impl Builder<'_> {
 
     fn original_group(&mut self, entry: &Entry, original: InsnId) -> Option<GroupId> {
         if let Some(id) = self.graph.group_of(original)
-            && self.rules.alt_group_shared
+            && self.rules.tables.alt_group_shared
         {
             let group = self.graph.group(id);
             let last = group.last.or(group.nop)?;
@@ -93,7 +94,9 @@ impl Builder<'_> {
         self.graph.kinds.push(Kind::Nop);
         self.graph.flags.push(Flags::default());
         self.graph.owners.push(self.graph.owners.get(original));
-        if self.graph.has(original, Flags::IGNORE_ALTS) && !self.rules.ignore_is_per_symbol {
+        if self.graph.has(original, Flags::IGNORE_ALTS)
+            && self.rules.tables.ignore_alternatives == IgnoreAlternatives::ByInstruction
+        {
             self.graph.set(id, Flags::IGNORE);
         }
         id
@@ -115,20 +118,21 @@ impl Builder<'_> {
         while let Some(insn) = next.filter(|&insn| u64::from(self.insns.get(insn).offset) < end) {
             last = Some(insn);
             self.adopt(insn, original, id);
-            if self.rules.alt_reloc_checked && !self.relocation_allowed(insn, start) {
+            if self.rules.tables.alt_reloc_checked && !self.relocation_allowed(insn, start) {
                 self.insn_fault(Weight::Fatal, Fault::SpecialRelocation, insn);
                 return last;
             }
-            if self.is_static_jump(insn)
-                && self.immediate(start.section, insn) != 0
-                && self.encoded_target(start.section, insn) == end
-            {
+            let leads_on = self.is_static_jump(insn) && self.immediate(start.section, insn) != 0;
+            if leads_on && self.encoded_target(start.section, insn) == end {
                 let back = self.graph.group(group).last.and_then(|last| self.insns.next_in_section(last));
                 let Some(back) = back else {
                     self.insn_fault(Weight::Fatal, Fault::SpecialJumpWithoutDest, insn);
                     return last;
                 };
                 self.graph.branches.set(insn, back.0 + 1);
+            } else if leads_on && self.rules.branches.jumps_before_tables && self.graph.jump_target(insn).is_none() {
+                self.insn_fault(Weight::Fatal, Fault::SpecialJumpWithoutDest, insn);
+                return last;
             }
             next = self.insns.next_in_section(insn);
         }
@@ -142,7 +146,7 @@ impl Builder<'_> {
         self.graph.group_of.insert(insn, id);
         self.graph.set(insn, Flags::GROUP);
         let owner = self.graph.owners.get(original);
-        if self.rules.owner_copied_to_replacements {
+        if self.rules.symbols.owner_copied_to_replacements {
             self.graph.owners.set(insn, owner);
             let ignored = self.graph.has(original, Flags::IGNORE_ALTS);
             if ignored { self.graph.set(insn, Flags::IGNORE) } else { self.graph.clear(insn, Flags::IGNORE) }

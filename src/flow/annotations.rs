@@ -104,7 +104,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn label_unret(&mut self) {
-        if self.rules.unreachable_annotation {
+        if !self.rules.tables.unret_labels {
             return;
         }
         // objtool names another section in its complaint.
@@ -115,17 +115,18 @@ impl<'a> Builder<'a> {
 
     /// `.discard.unreachable` makes the instruction before a label a dead end, `.discard.reachable` undoes it.
     pub(super) fn label_dead_ends(&mut self) {
-        if self.rules.unreachable_annotation {
+        if self.rules.tables.unreachable_labels {
             self.dead_ends(".rela.discard.unreachable", false);
         }
         self.dead_ends(".rela.discard.reachable", true);
     }
 
     fn dead_ends(&mut self, rela: &str, reachable: bool) {
-        let address = if self.rules.local_labels { Address::SectionOrLabel } else { Address::Section };
+        let address = if self.rules.tables.dead_ends_at_labels { Address::SectionOrLabel } else { Address::Section };
         for reloc in self.relocs_named(rela) {
             let Some(at) = self.address(reloc, rela, address) else { continue };
             let before = match self.insns.at(at) {
+                Some(id) if self.rules.tables.before_label_across_sections => id.0.checked_sub(1).map(InsnId),
                 Some(id) => self.insns.prev_in_section(id),
                 None if at.offset == self.image.section(at.section).size => {
                     // objtool looks for an instruction that starts within the last ten bytes.
@@ -192,7 +193,7 @@ impl<'a> Builder<'a> {
         if entsize != 8 && self.options.verbose {
             self.plain_fault(Weight::Warning, Fault::DodgyEntsize { section: NAME.to_owned() }, None);
         }
-        if size / 8 != relocs.len() as u64 {
+        if self.rules.tables.annotation_relocs_required && size / 8 != relocs.len() as u64 {
             self.plain_fault(Weight::Fatal, Fault::AnnotateInsnMissingRelocs, None);
             return;
         }

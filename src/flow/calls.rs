@@ -46,7 +46,8 @@ impl Builder<'_> {
                 if builder.symbols.traits(callee).static_call_tramp {
                     left.static_calls.push(branch.id);
                 } else {
-                    *flags = if returns { *flags } else { flags.with(Flags::DEAD_END) };
+                    let dead_end = !returns && !builder.rules.branches.dead_ends_in_walk;
+                    *flags = if dead_end { flags.with(Flags::DEAD_END) } else { *flags };
                     left.listed.extend(builder.lists_call(branch, callee).then_some(branch.id));
                 }
             },
@@ -88,11 +89,11 @@ impl Builder<'_> {
 
     /// Whether what the callee is makes a difference to the call.
     fn is_annotated(&self, branch: &Branch) -> bool {
-        self.rules.dead_end_in_replacements || self.image.section(branch.section).name != ".altinstr_replacement"
+        self.rules.branches.calls_in_replacements || self.image.section(branch.section).name != ".altinstr_replacement"
     }
 
     fn lists_call(&self, branch: &Branch, callee: SymbolId) -> bool {
-        let embedded = self.rules.embedded_not_listed && self.symbols.traits(callee).embedded_insn;
+        let embedded = self.rules.branches.embedded_not_listed && self.symbols.traits(callee).embedded_insn;
         self.graph.kind(branch.id) == Kind::Call && !self.graph.section(branch.section).init && !embedded
     }
 
@@ -134,7 +135,7 @@ impl Builder<'_> {
         }
         let function = self.function(id);
         let ignored = self.graph.has(id, Flags::IGNORE)
-            || (self.rules.ignore_is_per_symbol && function.is_some_and(|f| self.symbols.traits(f).ignore));
+            || (self.rules.walk.ignore_is_per_symbol && function.is_some_and(|f| self.symbols.traits(f).ignore));
         if ignored {
             return;
         }
@@ -183,7 +184,7 @@ impl Builder<'_> {
             if sibling {
                 self.insn_fault(Weight::Warning, Fault::FentryTailCall, id);
             }
-            if self.options.mnop || self.rules.fentry_always_nop {
+            if self.options.mnop || self.rules.branches.fentry_always_nop {
                 self.patch(id, Kind::Nop);
             }
             self.graph.sites.mcount.push(id);
@@ -192,7 +193,7 @@ impl Builder<'_> {
         if self.lists_call(branch, callee) {
             self.graph.sites.call.push(id);
         }
-        if !sibling && self.never_returns(callee) {
+        if !sibling && !self.rules.branches.dead_ends_in_walk && self.never_returns(callee) {
             self.graph.set(id, Flags::DEAD_END);
         }
     }
@@ -230,6 +231,63 @@ impl Builder<'_> {
         verdict
     }
 
+    /// Makes dead ends of calls that do not return, in a release that finds out when a path reaches them.
+    pub(super) fn mark_dead_calls(&mut self) {
+        self.dead_end_functions.fill(None);
+        let calls: Vec<InsnId> = self.graph.branches(&[Kind::Call, Kind::JumpUnconditional]).collect();
+        for id in calls {
+            if let Some(callee) = self.graph.callee(id).filter(|_| self.graph.has(id, Flags::CALLS))
+                && self.never_returns_here(callee)
+            {
+                self.graph.set(id, Flags::DEAD_END);
+            }
+        }
+    }
+
+    fn never_returns_here(&mut self, function: SymbolId) -> bool {
+        if let Some(&Some(known)) = self.dead_end_functions.get(function.index()) {
+            return known;
+        }
+        let verdict = self.judge_noreturn_by_siblings(function);
+        if let Some(known) = self.dead_end_functions.get_mut(function.index()) {
+            *known = Some(verdict);
+        }
+        verdict
+    }
+
+    /// The same as [`Builder::judge_noreturn`] in a release that looks where the first sibling call leads, up to five deep.
+    fn judge_noreturn_by_siblings(&self, function: SymbolId) -> bool {
+        let mut function = function;
+        for _ in 0..=5 {
+            let symbol = self.image.symbol(function);
+            let name = self.image.symbol_name(function);
+            if self.noreturn.knows(symbol.binding) && self.noreturn.lists(name, symbol.binding) {
+                return true;
+            }
+            if symbol.binding == STB_WEAK || self.symbols.size(function) == 0 {
+                return false;
+            }
+            let insns = self.insns_of(function);
+            if insns.first().is_none_or(|&first| self.function(first).is_none())
+                || insns.iter().any(|&id| self.graph.kind(id) == Kind::Return)
+            {
+                return false;
+            }
+            let Some(&sibling) = insns.iter().find(|&&id| self.is_sibling_call(id)) else { return true };
+            match self.local_callee(sibling) {
+                Some(callee) => function = callee,
+                None => return false,
+            }
+        }
+        false
+    }
+
+    /// The callee of a sibling call, where the destination is known too: it was found by its address.
+    fn local_callee(&self, id: InsnId) -> Option<SymbolId> {
+        let by_address = self.reloc(id).is_none_or(|reloc| self.is_section_symbol(reloc.symbol));
+        self.graph.callee(id).filter(|_| by_address && self.graph.has(id, Flags::CALLS))
+    }
+
     fn judge_noreturn(&self, function: SymbolId) -> bool {
         let symbol = self.image.symbol(function);
         let weak = symbol.binding == STB_WEAK;
@@ -262,7 +320,7 @@ impl Builder<'_> {
     }
 
     fn is_sibling_call(&self, id: InsnId) -> bool {
-        is_sibling_call(&self.graph, &self.symbols, self.rules.sibling_needs_function, id)
+        is_sibling_call(&self.graph, &self.symbols, self.rules.branches.sibling_needs_function, id)
     }
 }
 

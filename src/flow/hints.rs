@@ -8,7 +8,7 @@ use crate::decode::Kind;
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
 use crate::image::{Reloc, STB_GLOBAL};
-use crate::kernel::rules::FatalStyle;
+use crate::kernel::rules::{HintNumber, OrcNumber};
 use crate::ledger::Weight;
 
 use super::Flags;
@@ -20,8 +20,8 @@ const SIZE: u64 = 12;
 /// An entry's bytes, behind the relocated address.
 struct Hint {
     sp_offset: i16,
-    sp_reg: u8,
-    kind: u8,
+    sp_reg: OrcNumber,
+    kind: HintNumber,
     flag: u8,
 }
 
@@ -50,18 +50,22 @@ impl Builder<'_> {
                 self.plain_fault(Weight::Fatal, Fault::HintWithoutInsn { index }, None);
                 continue;
             };
-            let hint =
-                Hint { sp_offset: i16::from_le_bytes([raw[4], raw[5]]), sp_reg: raw[6], kind: raw[7], flag: raw[8] };
+            let hint = Hint {
+                sp_offset: i16::from_le_bytes([raw[4], raw[5]]),
+                sp_reg: OrcNumber(raw[6]),
+                kind: HintNumber(raw[7]),
+                flag: raw[8],
+            };
             self.apply_hint(insn, &hint, &mut working);
         }
     }
 
     fn hint_address(&mut self, reloc: &Reloc) -> Option<CodeLoc> {
         let symbol = self.image.symbol(reloc.symbol);
-        if self.rules.hint_offset_is_addend {
+        if self.rules.hints.offset_is_addend {
             return Some(CodeLoc::new(symbol.section, reloc.addend as u64));
         }
-        if self.rules.hint_symbol_and_addend {
+        if self.rules.hints.symbol_and_addend {
             return Some(self.image.destination(reloc));
         }
         if self.is_section_symbol(reloc.symbol) {
@@ -75,7 +79,7 @@ impl Builder<'_> {
     }
 
     fn apply_hint(&mut self, insn: InsnId, hint: &Hint, working: &mut CfiState) {
-        let types = self.rules.hints;
+        let types = self.rules.layout.hints;
         self.declare(insn, Flags::HINT);
         if Some(hint.kind) == types.undefined {
             let state = CfiState { force_undefined: true, ..CfiState::initial() };
@@ -109,13 +113,13 @@ impl Builder<'_> {
             *working = state.clone();
         }
         let Some(base) = self.hint_base(hint.sp_reg) else {
-            self.insn_fault(Weight::Fatal, Fault::HintBadRegister { register: hint.sp_reg }, insn);
+            self.insn_fault(Weight::Fatal, Fault::HintBadRegister { register: hint.sp_reg.0 }, insn);
             return;
         };
         working.cfa.base = base;
         working.cfa.offset = i32::from(hint.sp_offset);
         working.kind = kind;
-        if self.rules.hint_byte_is_end {
+        if self.rules.hints.byte_is_end {
             working.end = hint.flag != 0;
         } else {
             working.signal = hint.flag != 0;
@@ -134,21 +138,19 @@ impl Builder<'_> {
             return;
         }
         if self.options.ibt && self.graph.kind(insn) != Kind::Endbr && !self.graph.has(insn, Flags::NOENDBR) {
-            let weight = match self.rules.fatal {
-                FatalStyle::Warning => Weight::Warning,
-                FatalStyle::Error => Weight::Fatal,
-            };
+            let fatal = self.rules.hints.entry_without_endbr_is_fatal;
+            let weight = if fatal { Weight::Fatal } else { Weight::Warning };
             self.insn_fault(weight, Fault::IretHintWithoutEndbr, insn);
         }
-        if self.rules.unreachable_annotation {
+        if self.rules.hints.partial_regs_start_unret {
             self.declare(insn, Flags::UNRET);
         }
     }
 
-    fn hint_base(&self, register: u8) -> Option<Base> {
-        let regs = self.rules.orc_regs;
+    fn hint_base(&self, register: OrcNumber) -> Option<Base> {
+        let regs = self.rules.layout.orc_regs;
         Some(match register {
-            0 => Base::UNDEFINED,
+            OrcNumber(0) => Base::UNDEFINED,
             r if r == regs.sp => Base::SP,
             r if r == regs.bp => Base::BP,
             r if r == regs.sp_indirect => Base::SP_INDIRECT,
@@ -157,7 +159,7 @@ impl Builder<'_> {
             r if r == regs.di => Base::DI,
             r if r == regs.dx => Base::DX,
             r if Some(r) == regs.ax => Base::AX,
-            r if r == regs.bp_indirect && self.rules.hint_ax_and_bp_indirect => Base::BP_INDIRECT,
+            r if r == regs.bp_indirect && self.rules.hints.ax_and_bp_indirect => Base::BP_INDIRECT,
             _ => return None,
         })
     }

@@ -81,7 +81,7 @@ impl Builder<'_> {
         if inside.is_some_and(|owner| u64::from(self.insns.get(target).offset) != self.image.symbol(owner).value) {
             return Verdict::Inner(target);
         }
-        if self.rules.jumps != JumpRules::StartIsSibling {
+        if self.rules.branches.jumps != JumpRules::StartIsSibling {
             return Verdict::Ordered;
         }
         match self.by_start(branch.id, target, symbol) {
@@ -100,7 +100,7 @@ impl Builder<'_> {
 
     fn look_up(&self, branch: &Branch) -> Found {
         let &Branch { id, section, reloc } = branch;
-        match (reloc, self.rules.jumps) {
+        match (reloc, self.rules.branches.jumps) {
             (None, _) => Found::Place(section, self.encoded_target(section, id), self.image.section(section).symbol),
             (Some(reloc), JumpRules::StartIsSibling) => self.by_definition(id, &reloc),
             (Some(reloc), _) => self.by_symbol(id, &reloc),
@@ -160,7 +160,7 @@ impl Builder<'_> {
     fn jump_to(&mut self, branch: &Branch, at: CodeLoc, symbol: Option<SymbolId>) {
         match self.insns.at(at) {
             None => self.jump_nowhere(branch, at),
-            Some(target) if self.rules.jumps == JumpRules::StartIsSibling => {
+            Some(target) if self.rules.branches.jumps == JumpRules::StartIsSibling => {
                 match self.by_start(branch.id, target, symbol) {
                     Found::Retpoline => self.make_retpoline(branch),
                     Found::Return => self.make_return(branch.id, true),
@@ -175,13 +175,18 @@ impl Builder<'_> {
     fn jump_nowhere(&mut self, branch: &Branch, at: CodeLoc) {
         let id = branch.id;
         let CodeLoc { section, offset } = at;
+        // What leaves its replacement is looked at with the table.
+        if self.rules.branches.jumps_before_tables && self.image.section(branch.section).name == ".altinstr_replacement"
+        {
+            return;
+        }
         let symbol = self.symbols.symbol_at(section, offset);
         if symbol.is_some_and(|symbol| self.symbols.traits(symbol).embedded_insn) {
             self.make_return(id, false);
             return;
         }
         // Dead code of coverage builds may jump to the end of its function.
-        if self.rules.end_of_section_is_fatal
+        if self.rules.branches.jump_to_end_ignored
             && self.graph.unreachables_ignored
             && section == branch.section
             && let Some(function) = self.function(id)
@@ -200,7 +205,7 @@ impl Builder<'_> {
     fn jump_by_owner(&mut self, branch: &Branch, target: InsnId) {
         let id = branch.id;
         if let Some(owner) = self.graph.owner(target)
-            && self.rules.jumps == JumpRules::SymbolIsSibling
+            && self.rules.branches.local_thunk_jumps
             && u64::from(self.insns.get(target).offset) == self.image.symbol(owner).value
         {
             let traits = self.symbols.traits(owner);
@@ -221,7 +226,7 @@ impl Builder<'_> {
                 self.symbols.link(from, to);
                 relinked = true;
             }
-            if self.rules.jumps == JumpRules::SymbolIsSiblingLenient
+            if self.rules.branches.jumps == JumpRules::SymbolIsSiblingLenient
                 && !relinked
                 && self.symbols.parent(from) != self.symbols.parent(to)
                 && self.is_first_insn(target, to)
@@ -230,7 +235,7 @@ impl Builder<'_> {
                 return;
             }
         }
-        if self.rules.jumps == JumpRules::SymbolIsSibling
+        if self.rules.branches.jumps == JumpRules::SymbolIsSibling
             && let (Some(from), Some(to)) = (self.graph.owner(id), self.graph.owner(target))
             && self.is_first_insn(target, to)
             && self.symbols.kind(to) != STT_NOTYPE

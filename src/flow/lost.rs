@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::cfi::CfiState;
 use crate::decode::Kind;
 use crate::ids::{InsnId, SectionId, SymbolId};
+use crate::kernel::rules::OrcNumber;
 
 use super::Flags;
 use super::recover::{Frame, Frames};
@@ -72,8 +73,8 @@ impl Builder<'_> {
 
     /// Outside of all functions it is a function that another one overrode when the module was linked.
     fn recover_unnamed(&mut self, id: InsnId, frame: Frame) {
-        if frame[..2] == RETURN_ADDRESS && frame[4] & 15 == self.rules.orc_regs.sp {
-            self.graph.hints.insert(id, CfiState::function_entry(self.rules.hints.call));
+        if frame[..2] == RETURN_ADDRESS && OrcNumber(frame[4] & 15) == self.rules.layout.orc_regs.sp {
+            self.graph.hints.insert(id, CfiState::function_entry(self.rules.layout.hints.call));
             self.declare(id, Flags::HINT);
         }
     }

@@ -33,10 +33,10 @@ impl Builder<'_> {
         if !self.options.noinstr {
             return None;
         }
-        let shared = self.rules.pv_ops_share_slots;
+        let shared = self.rules.walk.pv_ops_share_slots;
         let mut slots = Slots { count: 0, known: FxHashSet::default() };
         let mut tables = Vec::new();
-        for (i, &name) in self.rules.pv_ops_tables.iter().enumerate() {
+        for (i, &name) in self.rules.walk.pv_ops_tables.iter().enumerate() {
             let symbol = self.symbols.by_name(self.image, name);
             // Up to 6.12 the other tables fill the slots of the first one.
             if i == 0 && shared && symbol.is_none() {
@@ -67,7 +67,7 @@ impl Builder<'_> {
             match self.pv_target(&reloc) {
                 Some(target) => self.add_pv_target(first_slot + slot, target, slots),
                 // Earlier releases do not look, and are killed.
-                None if self.rules.pv_ops_share_slots => {}
+                None if self.rules.walk.pv_ops_share_slots => {}
                 None => {
                     let at = CodeLoc::new(self.image.symbol(reloc.symbol).section, reloc.addend as u64);
                     self.place_fault(Weight::Fatal, Fault::ParavirtTableUnknown { table: name, slot }, at);
@@ -122,7 +122,7 @@ impl Builder<'_> {
     fn read_pv_store(&mut self, section: &Section, start: u64, pv_ops: &mut PvTables) {
         let (Some(&place), Some(&value)) = (section.relocs.at(start + 3), section.relocs.at(start + 7)) else { return };
         let name = self.image.symbol_name(place.symbol);
-        let shared = self.rules.pv_ops_share_slots;
+        let shared = self.rules.walk.pv_ops_share_slots;
         let table = pv_ops.tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));
         let Some(&(_, _, first)) = table else { return };
         let slot = first + place.addend.wrapping_add(8) / 8;

@@ -9,7 +9,7 @@ use crate::decode::{DecodeNote, Kind};
 use crate::findings::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
-use crate::kernel::rules::{FatalStyle, Rules};
+use crate::kernel::rules::Rules;
 use crate::ledger::Weight;
 use crate::options::Options;
 
@@ -31,7 +31,7 @@ pub(super) fn section_traits(image: &ElfImage, options: &Options, rules: &Rules)
             SectionTraits {
                 text: !matches!(name, ".altinstr_replacement" | ".altinstr_aux") && !name.starts_with(".discard."),
                 noinstr: matches!(name, ".noinstr.text" | ".entry.text")
-                    || (rules.cpuidle_is_noinstr && name == ".cpuidle.text")
+                    || (rules.walk.cpuidle_is_noinstr && name == ".cpuidle.text")
                     || name.starts_with(".text..__x86."),
                 init: name == ".init.text" && !options.module,
             }
@@ -78,17 +78,19 @@ impl Builder<'_> {
         let mut claims = Vec::new();
         for symbol in self.symbols.of_section(section).to_vec() {
             let kind = self.symbols.kind(symbol);
-            if kind != STT_FUNC && !(kind == STT_NOTYPE && self.rules.notype_owns) {
+            if kind != STT_FUNC && !(kind == STT_NOTYPE && self.rules.symbols.notype_owns) {
                 continue;
             }
             let start = self.image.symbol(symbol).value;
-            if start == size && self.rules.end_of_section_is_fatal {
+            if start == size && self.rules.symbols.end_of_section_is_told {
                 if kind == STT_FUNC {
                     self.plain_fault(Weight::Fatal, Fault::FunctionAtSectionEnd { symbol }, Some(symbol));
                 }
                 continue;
             }
-            if self.symbols.is_alias(symbol) || (self.rules.notype_owns && self.symbols.traits(symbol).embedded_insn) {
+            if self.symbols.is_alias(symbol)
+                || (self.rules.symbols.notype_owns && self.symbols.traits(symbol).embedded_insn)
+            {
                 continue;
             }
             let Some(first) = self.find(section, start) else {
@@ -113,17 +115,15 @@ impl Builder<'_> {
                 STT_FUNC => Some(reloc.symbol),
                 STT_SECTION => self.symbols.function_at(symbol.section, reloc.addend as u64),
                 kind => {
-                    let weight = match self.rules.fatal {
-                        FatalStyle::Warning => Weight::Warning,
-                        FatalStyle::Error => Weight::Fatal,
-                    };
+                    let fatal = self.rules.tables.ignored_symbol_type_is_fatal;
+                    let weight = if fatal { Weight::Fatal } else { Weight::Warning };
                     let fault = Fault::IgnoredListAtWrongSymbol { section: NAME, kind };
                     self.plain_fault(weight, fault, None);
                     None
                 }
             };
             let Some(function) = function else { continue };
-            if self.rules.ignore_is_per_symbol {
+            if self.rules.walk.ignore_is_per_symbol {
                 self.symbols.mark(function, |traits| traits.ignore = true);
                 if let Some(child) = self.symbols.child(function) {
                     self.symbols.mark(child, |traits| traits.ignore = true);
@@ -140,7 +140,7 @@ impl Builder<'_> {
         if !self.options.uaccess {
             return;
         }
-        for name in super::names::uaccess_safe(self.rules.kernel) {
+        for name in self.rules.lists.uaccess_safe.iter() {
             if let Some(symbol) = self.symbols.by_name(self.image, name) {
                 self.symbols.mark(symbol, |traits| traits.uaccess_safe = true);
             }
@@ -150,7 +150,7 @@ impl Builder<'_> {
     /// With `--link`, code between symbols is what the linker left of a dropped weak function. A cold part that only
     /// such code jumps to is not validated either.
     pub(super) fn mark_holes(&mut self) {
-        if !self.options.link || !self.rules.holes_marked_first {
+        if !self.options.link || !self.rules.checks.holes_marked_first {
             return;
         }
         let mut in_hole = false;

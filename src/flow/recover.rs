@@ -47,7 +47,7 @@ impl Builder<'_> {
         let placed = |at: usize| relocs.at(at as u64).is_some();
         // Each place of an entry has a relocation, and the last one is followed by numbers; only the file has a line.
         let places = (0..bytes.len()).step_by(PLACE).take_while(|&at| placed(at)).count();
-        let without_file = if self.rules.bug_has_format { 2 } else { 1 };
+        let without_file = if self.rules.layout.bug_has_format { 2 } else { 1 };
         let line = if places > without_file { NUMBER } else { 0 };
         let flags_at = places * PLACE + line;
         let size = (flags_at + NUMBER).next_multiple_of(PLACE);

@@ -110,25 +110,35 @@ impl Builder<'_> {
         let pv_ops = self.find_pv_ops();
         self.assign_owners(notes, pv_ops);
         cancel.check()?;
+        if self.rules.branches.dead_ends_in_walk {
+            self.label_dead_ends();
+        }
         self.mark_ignored();
         let frames = self.finished_module.then(|| self.stored_frames());
         if let Some(frames) = &frames {
             self.recover_ignored(frames);
         }
         self.mark_uaccess_safe();
-        let generic = self.rules.annotations == Annotations::Generic;
+        let generic = self.rules.tables.annotations == Annotations::Generic;
         if generic {
             self.annotate_early();
         } else {
             self.label_ignore_alts();
-            self.label_noendbr();
+            if self.rules.tables.noendbr_labels {
+                self.label_noendbr();
+            }
+        }
+        if self.rules.branches.jumps_before_tables {
+            self.add_jumps();
         }
         let o = self.options;
-        if self.rules.special_always || o.stackval || o.orc || o.uaccess || o.noinstr || self.hacks.jump_label {
+        if self.rules.tables.special_always || o.stackval || o.orc || o.uaccess || o.noinstr || self.hacks.jump_label {
             self.add_special();
         }
         cancel.check()?;
-        self.add_jumps();
+        if !self.rules.branches.jumps_before_tables {
+            self.add_jumps();
+        }
         cancel.check()?;
         if generic {
             self.annotate_intra_calls();
@@ -137,7 +147,7 @@ impl Builder<'_> {
         }
         self.add_calls();
         cancel.check()?;
-        if !generic {
+        if !generic && !self.rules.branches.dead_ends_in_walk {
             self.label_dead_ends();
         }
         if self.finished_module {
@@ -156,6 +166,9 @@ impl Builder<'_> {
         if let Some(frames) = &frames {
             self.recover_hints(frames);
             self.recover_ignored_alternatives(frames);
+        }
+        if self.rules.branches.dead_ends_in_walk {
+            self.mark_dead_calls();
         }
         self.graph.declared.sort_unstable();
         self.graph.declared.dedup();
@@ -270,7 +283,7 @@ impl Builder<'_> {
 
     /// A relocation's addend as an offset of the place that a branch leads to.
     pub(super) fn branch_addend(&self, id: InsnId, reloc: &Reloc) -> u64 {
-        if self.rules.adjusted_addend {
+        if self.rules.branches.adjusted_addend {
             adjusted_addend(reloc, u64::from(self.insns.get(id).end()))
         } else {
             (reloc.addend as u64).wrapping_add(4)

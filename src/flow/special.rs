@@ -42,7 +42,12 @@ struct Table {
 impl Builder<'_> {
     pub(super) fn add_special(&mut self) {
         let tables = [
-            Table { name: ".altinstructions", kind: AlternateKind::Arm, size: self.rules.alt_entry.size, key: None },
+            Table {
+                name: ".altinstructions",
+                kind: AlternateKind::Arm,
+                size: self.rules.layout.alt_entry.size,
+                key: None,
+            },
             Table { name: "__jump_table", kind: AlternateKind::JumpLabel, size: 16, key: Some(8) },
             Table { name: "__ex_table", kind: AlternateKind::Exception, size: 12, key: None },
         ];
@@ -50,7 +55,7 @@ impl Builder<'_> {
         for table in &tables {
             self.read_table(table, &mut entries);
         }
-        if self.rules.alt_length_fixup {
+        if self.rules.tables.alt_length_fixup {
             fix_lengths(&mut entries);
         }
         for entry in entries {
@@ -81,11 +86,11 @@ impl Builder<'_> {
 
     fn read_entry(&mut self, table: &Table, section: SectionId, at: u64, raw: &[u8]) -> Option<Entry> {
         let is_arm = table.kind == AlternateKind::Arm;
-        let layout = self.rules.alt_entry;
+        let layout = self.rules.layout.alt_entry;
         let byte = |offset: u64| raw.get(offset as usize).copied().map_or(0, u32::from);
         let feature = if is_arm {
             let low = byte(8) | byte(9) << 8;
-            if layout.size == 14 { low | (byte(10) | byte(11) << 8) << 16 } else { low }
+            if layout.feature_len == 4 { low | (byte(10) | byte(11) << 8) << 16 } else { low }
         } else {
             0
         };
@@ -157,7 +162,9 @@ impl Builder<'_> {
             AlternateKind::Exception | AlternateKind::Table => new,
         };
         let mut skip_original = false;
-        if entry.kind == AlternateKind::Arm && self.rules.ignore_alternatives == IgnoreAlternatives::ByInstruction {
+        if entry.kind == AlternateKind::Arm
+            && self.rules.tables.ignore_alternatives == IgnoreAlternatives::ByInstruction
+        {
             // The low half holds the feature; 6.1 keeps the NOT flag in it, so that NOT(X) is another feature.
             let feature = entry.feature & 0xffff;
             skip_original = feature == FEATURE_POPCNT || (feature == FEATURE_SMAP && self.options.uaccess);
@@ -169,7 +176,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn add_alternate(&mut self, id: InsnId, alternate: Alternate) {
-        let front = match self.rules.alternate_order {
+        let front = match self.rules.tables.alternate_order {
             AlternateOrder::Written => false,
             AlternateOrder::Reversed => true,
             AlternateOrder::WrittenTablesReversed => alternate.kind == AlternateKind::Table,

@@ -38,7 +38,7 @@ impl Builder<'_> {
         if !self.image.sections().any(|(_, s)| self.is_rodata(&s.name)) {
             return;
         }
-        let functions: Vec<SymbolId> = if self.rules.table_symbols_in_symtab_order {
+        let functions: Vec<SymbolId> = if self.rules.tables.table_symbols_in_symtab_order {
             self.image.symbols().map(|(id, _)| id).collect()
         } else {
             (0..self.image.sections.len())
@@ -50,7 +50,7 @@ impl Builder<'_> {
             let function = functions[at];
             self.symbols.is_function(function)
                 && !self.image.symbol(function).is_undefined()
-                && !(self.rules.table_skips_aliases && self.symbols.is_alias(function))
+                && !(self.rules.tables.table_skips_aliases && self.symbols.is_alias(function))
                 && self.may_have_table(function, &search)
         });
         for function in eligible.into_iter().map(|at| functions[at]) {
@@ -72,7 +72,7 @@ impl Builder<'_> {
 
     fn is_rodata(&self, name: &str) -> bool {
         (name.starts_with(".rodata") && !name.contains(".str1."))
-            || (self.rules.relro_is_rodata && name.starts_with(".data.rel.ro"))
+            || (self.rules.tables.relro_is_rodata && name.starts_with(".data.rel.ro"))
     }
 
     fn add_function_tables(&mut self, function: SymbolId, search: &mut Search) {
@@ -151,14 +151,14 @@ impl Builder<'_> {
         }
         // A table has no symbol of its own, unless it was written in C and annotated.
         if self.symbols.symbol_containing(section, offset).is_some()
-            && self.image.section(section).name != self.rules.c_jump_table
+            && self.image.section(section).name != self.rules.tables.c_jump_table
         {
             return None;
         }
         let first = self.image.section(section).relocs.first_index_in(offset, offset.checked_add(1)?)?;
         if reloc.kind == PC32 {
             // GCC may leave code behind that nothing reaches when it uses a table so.
-            if self.rules.table_quirk_reported && !self.graph.unreachables_ignored {
+            if self.rules.tables.table_quirk_reported && !self.graph.unreachables_ignored {
                 self.insn_fault(Weight::Warning, Fault::JumpTableQuirk, id);
             }
             self.graph.unreachables_ignored = true;
@@ -167,7 +167,7 @@ impl Builder<'_> {
     }
 
     fn table_target(&self, reloc: &Reloc) -> u64 {
-        if self.rules.hint_symbol_and_addend {
+        if self.rules.tables.table_target_has_symbol {
             self.image.symbol(reloc.symbol).value.wrapping_add_signed(reloc.addend)
         } else {
             reloc.addend as u64
@@ -181,7 +181,7 @@ impl Builder<'_> {
         let end = symbol.value.wrapping_add(self.symbols.size(parent));
         let mut previous = 0u64;
         for (index, reloc) in relocs.iter().enumerate().skip(first) {
-            let ends = if self.rules.table_start_marks {
+            let ends = if self.rules.tables.table_start_marks {
                 search.starts.contains(&(section, index))
             } else {
                 next_table == Some((section, index))
@@ -198,7 +198,7 @@ impl Builder<'_> {
                 break;
             }
             let dangling =
-                self.rules.table_end_of_function_skipped && target_section == symbol.section && target == end;
+                self.rules.tables.table_end_of_function_skipped && target_section == symbol.section && target == end;
             if !dangling {
                 let Some(to) = self.find(target_section, target) else { break };
                 if self.parent_of(to) != Some(parent) {
@@ -217,6 +217,6 @@ impl Builder<'_> {
     fn entry_width(&self, reloc: &Reloc) -> u64 {
         // R_X86_64_PC32, PLT32, 32, 32S.
         let narrow = matches!(reloc.kind, 2 | 4 | 10 | 11);
-        if self.rules.table_entry_width_by_type && narrow { 4 } else { 8 }
+        if self.rules.tables.table_entry_width_by_type && narrow { 4 } else { 8 }
     }
 }

@@ -23,7 +23,11 @@ impl Walk<'_, '_> {
         state: &mut WalkState,
         view: FrameView,
     ) -> After {
-        match self.input.flow.kind(id) {
+        let kind = self.input.flow.kind(id);
+        if self.sls_checked && matches!(kind, Kind::Return | Kind::JumpDynamic) {
+            self.check_trap(id, kind == Kind::Return);
+        }
+        match kind {
             Kind::Return => self.check_return(function, state, view),
             Kind::Call | Kind::CallDynamic => self.check_call_insn(function, id, state, view),
             Kind::JumpConditional | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::JumpDynamicConditional => {
@@ -86,7 +90,7 @@ impl Walk<'_, '_> {
     /// The slot of `pv_ops` that an indirect call goes through, as a release names it that still knows the relocation.
     /// It divides the addend as it stands, which of an address relative to the instruction is four too small.
     fn pv_op_name(&self, id: InsnId) -> Option<String> {
-        if !self.input.rules.pv_ops_named || !self.input.flow.has_pv_ops {
+        if !self.input.rules.walk.pv_ops_named || !self.input.flow.has_pv_ops {
             return None;
         }
         let insn = self.input.insns.get(id);
@@ -104,7 +108,7 @@ impl Walk<'_, '_> {
         let input = self.input;
         let section = input.image.symbol(callee).section;
         input.flow.section(section).noinstr
-            || (input.rules.static_call_tramp_is_noinstr && input.symbols.traits(callee).static_call_tramp)
+            || (input.rules.walk.static_call_tramp_is_noinstr && input.symbols.traits(callee).static_call_tramp)
             || input.image.symbol_name(callee).starts_with("__ubsan_handle_")
     }
 
@@ -156,7 +160,7 @@ impl Walk<'_, '_> {
 
     fn check_jump(&mut self, id: InsnId, state: &WalkState, view: FrameView) -> After {
         let input = self.input;
-        if !calls::is_sibling_call(input.flow, input.symbols, input.rules.sibling_needs_function, id) {
+        if !calls::is_sibling_call(input.flow, input.symbols, input.rules.branches.sibling_needs_function, id) {
             return After::Go;
         }
         let owned = input.flow.function(input.symbols, id).is_some();
@@ -190,7 +194,7 @@ impl Walk<'_, '_> {
         state: &mut WalkState,
         view: FrameView,
     ) -> After {
-        if !self.input.options.uaccess {
+        if !self.uaccess_checked {
             return After::Go;
         }
         let opens = self.input.flow.kind(id) == Kind::Stac;

@@ -17,7 +17,7 @@ pub fn compare(recorded: &CfiState, new: &CfiState, all_registers: bool) -> Vec<
         return if all_registers { faults.collect() } else { faults.take(1).collect() };
     }
     if recorded.kind != new.kind {
-        return vec![Mismatch::Type(recorded.kind, new.kind)];
+        return vec![Mismatch::Type(recorded.kind.0, new.kind.0)];
     }
     let drap = |s: &CfiState| (s.drap, i32::from(s.drap_reg.0), s.drap_offset);
     let (a, b) = (drap(recorded), drap(new));

@@ -21,7 +21,7 @@ pub(super) fn register_changes(input: &Input<'_>, way: &[Passed], register: u8) 
 }
 
 fn changes(input: &Input<'_>, way: &[Passed], differs: impl Fn(&CfiState, &CfiState) -> bool) -> Vec<Step> {
-    let mut state = CfiState::function_entry(input.rules.hints.call);
+    let mut state = CfiState::function_entry(input.rules.layout.hints.call);
     let mut steps = Vec::new();
     for passed in way {
         if let Some(hint) = input.flow.hints.get(&passed.insn).filter(|_| input.flow.has(passed.insn, Flags::HINT)) {

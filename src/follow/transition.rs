@@ -36,7 +36,7 @@ impl Walk<'_, '_> {
     /// Case 8: the stack operations of an instruction.
     pub(super) fn apply_ops(&mut self, id: InsnId, ops: u32, walk: &mut WalkState) -> Result<(), Fault> {
         let flow = self.input.flow;
-        if self.input.options.uaccess && flow.has(id, Flags::GROUP) {
+        if self.uaccess_checked && flow.has(id, Flags::GROUP) {
             return self.apply_tracked(id, walk);
         }
         let in_function = flow.function(self.input.symbols, id).is_some();

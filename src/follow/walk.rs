@@ -113,6 +113,14 @@ pub(super) struct Walk<'a, 'l> {
     journal: Option<Journal>,
     hints: FxHashMap<InsnId, CfiId>,
     pub segments: Segments,
+    /// Whether user access is followed.
+    pub uaccess_checked: bool,
+    /// Whether missing `int3` is told on the way.
+    pub sls_checked: bool,
+    /// Whether a path that leads into another function is told.
+    falls_through_told: bool,
+    /// Findings since the start of a run that do not count.
+    uncounted: usize,
     said: FxHashSet<(std::mem::Discriminant<Fault>, InsnId)>,
     pub incomplete: bool,
     start: InsnId,
@@ -191,7 +199,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         mut states: Interner,
     ) -> Self {
         let initial = states.intern(CfiState::initial());
-        let entry = states.intern(CfiState::function_entry(input.rules.hints.call));
+        let entry = states.intern(CfiState::function_entry(input.rules.layout.hints.call));
         let hints = input.flow.hints.iter().map(|(&id, state)| (id, states.intern(state.clone()))).collect();
         let n = input.insns.len();
         Walk {
@@ -206,6 +214,11 @@ impl<'a, 'l> Walk<'a, 'l> {
             journal: None,
             hints,
             segments: Segments::new(if policy == Policy::Everything { n } else { 0 }),
+            uaccess_checked: input.options.uaccess || input.rules.walk.uaccess_always,
+            sls_checked: input.options.sls && input.rules.walk.sls_in_walk,
+            falls_through_told: !input.rules.walk.fall_through_needs_comment
+                || (!input.options.link && input.image.section_by_name(".comment").is_some()),
+            uncounted: 0,
             said: FxHashSet::default(),
             incomplete: false,
             start: InsnId(0),
@@ -237,7 +250,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     pub(super) fn starts_noinstr(&self, section: SectionId) -> bool {
         let options = self.input.options;
         options.noinstr
-            && (options.link || !self.input.rules.noinstr_needs_link)
+            && (options.link || !self.input.rules.walk.noinstr_needs_link)
             && self.input.flow.section(section).noinstr
     }
 
@@ -280,8 +293,9 @@ impl<'a, 'l> Walk<'a, 'l> {
         while let Some(mut top) = stack.pop() {
             self.start = top.start;
             let before = self.ledger.findings.len();
+            self.uncounted = 0;
             let next = self.step(function, &mut top);
-            if self.ledger.findings.len() != before {
+            if self.ledger.findings.len() != before + self.uncounted {
                 outcome = Outcome::Found;
             }
             match next {
@@ -309,7 +323,7 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     fn backtrace(&mut self, stack: &[Frame], start: InsnId, mark: &str) {
         let options = self.input.options;
-        let wanted = options.backtrace || (options.verbose && self.input.rules.once_per_function);
+        let wanted = options.backtrace || (options.verbose && self.input.rules.words.verbose_is_backtrace);
         if !wanted {
             return;
         }
@@ -394,7 +408,12 @@ impl<'a, 'l> Walk<'a, 'l> {
             }
             match flow.function(symbols, id) {
                 Some(owner) if symbols.parent(owner) != Some(function) => {
-                    return Step::Next(self.left_function(function, owner, frame));
+                    if self.falls_through_told {
+                        return Step::Next(self.left_function(function, owner, frame));
+                    }
+                    if self.journal.is_some() {
+                        return Step::Next(Next::Leave);
+                    }
                 }
                 None if self.journal.is_some() => return Step::Next(Next::Leave),
                 _ => {}
@@ -456,9 +475,9 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn left_function(&mut self, function: SymbolId, owner: SymbolId, frame: &Frame) -> Next {
         let Input { image, symbols, rules, flow, .. } = self.input;
         let name = image.symbol_name(function);
-        let prefix = rules.prefix_functions.iter().any(|prefix| name.starts_with(prefix))
-            && (!rules.prefix_function_must_be_function || symbols.is_function(function));
-        if prefix || flow.unreachables_ignored {
+        let prefix = rules.walk.prefix_functions.iter().any(|prefix| name.starts_with(prefix))
+            && (!rules.walk.prefix_function_must_be_function || symbols.is_function(function));
+        if prefix || (flow.unreachables_ignored && !rules.walk.fall_through_needs_comment) {
             return Next::End;
         }
         self.plain(
@@ -466,7 +485,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             Some(frame.previous.unwrap_or(frame.insn)),
             Some(function),
         );
-        if rules.prefix_function_must_be_function {
+        if rules.walk.fall_through_warns_function {
             self.ledger.mark_warned(function);
         }
         self.attach(frame, frame.insn, None);
@@ -475,11 +494,12 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     fn end_of_section(&mut self, function: Option<SymbolId>, frame: &Frame) -> Next {
         let cfa = self.states.get(frame.state.cfi).cfa.base;
-        if cfa == crate::cfi::Base::UNDEFINED || self.input.flow.unreachables_ignored {
+        let rules = self.input.rules;
+        let silenced = rules.walk.end_of_section_silenced && self.input.flow.unreachables_ignored;
+        if cfa == crate::cfi::Base::UNDEFINED || silenced {
             return Next::End;
         }
-        let rules = self.input.rules;
-        let at = if rules.end_of_section_names_function { frame.insn } else { self.start };
+        let at = if rules.words.end_of_section_is_walk_start { self.start } else { frame.insn };
         let section = self.input.insns.section_of(at);
         let section = (section.0 != 0).then_some(section);
         let fault = Fault::UnexpectedEndOfSection { function, section };
@@ -494,7 +514,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             return true;
         };
         let (a, b) = (self.states.get(recorded), self.states.get(frame.state.cfi));
-        let mismatches = merge::compare(a, b, self.input.rules.all_register_mismatches);
+        let mismatches = merge::compare(a, b, self.input.rules.walk.all_register_mismatches);
         let merged = mismatches.is_empty();
         for mismatch in mismatches {
             self.report(Fault::StackStateMismatch(mismatch), frame, Some(recorded), false);
@@ -505,7 +525,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn conflict(&mut self, frame: &Frame, first: InsnId) -> Step {
         let flow = self.input.flow;
         let at = match flow.group_of(frame.insn).map(|g| flow.group(g)) {
-            Some(group) if self.input.rules.conflict_at_original => match group.original {
+            Some(group) if self.input.rules.walk.conflict_at_original => match group.original {
                 Some(original) => flow.group(original).first,
                 None => group.first,
             },
@@ -541,7 +561,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             return Err(Step::Next(Next::Leave));
         }
         let Some(state) = self.mark(saved).state() else {
-            if rules.restore_deferred && frame.previous.is_none() {
+            if rules.walk.restore_deferred && frame.previous.is_none() {
                 return Err(Step::Next(Next::End));
             }
             return Err(self.give_up(Fault::RestoreBeforeSave, frame, true));
@@ -552,7 +572,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn alternate(&mut self, function: Option<SymbolId>, frame: &mut Frame, n: usize) -> Step {
         let flow = self.input.flow;
         let id = frame.insn;
-        let by_group = self.input.rules.ignore_alternatives == IgnoreAlternatives::ByGroup;
+        let by_group = self.input.rules.tables.ignore_alternatives == IgnoreAlternatives::ByGroup;
         if flow.has(id, Flags::ALTERNATES) && (by_group || !flow.has(id, Flags::IGNORE_ALTS)) {
             let alternates = flow.alternates(id);
             if let Some(alternate) = alternates.get(n) {
@@ -631,6 +651,21 @@ impl<'a, 'l> Walk<'a, 'l> {
         Step::Forward
     }
 
+    /// What stands behind a return or an indirect jump is asked on the way. Such findings count for nothing.
+    pub(super) fn check_trap(&mut self, id: InsnId, ret: bool) {
+        let Input { flow, insns, .. } = self.input;
+        let trapped = flow.next(insns, id).is_none_or(|next| flow.kind(next) == Kind::Trap);
+        if trapped || flow.has(id, Flags::SAFE) {
+            return;
+        }
+        let fault = Fault::MissingInt3 { ret };
+        if self.policy == Policy::Everything && !self.said.insert((std::mem::discriminant(&fault), id)) {
+            return;
+        }
+        self.uncounted += 1;
+        self.ledger.at_insn(&self.input.naming(), super::weigh(&fault), fault, id, flow.owner(id), None);
+    }
+
     /// A finding behind which the state is not known.
     fn give_up(&mut self, fault: Fault, frame: &Frame, at_walk_start: bool) -> Step {
         self.report(fault, frame, None, at_walk_start);
@@ -650,7 +685,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         }
         let Input { insns, flow, rules, .. } = self.input;
         // Up to 6.1 some findings are printed with the section in which the walk started.
-        let shown = (at_walk_start && rules.walk_start_section_printed)
+        let shown = (at_walk_start && rules.words.walk_start_section)
             .then(|| CodeLoc::new(insns.section_of(self.start), u64::from(insns.get(at).offset)));
         let weight = super::weigh(&fault);
         self.ledger.at_insn(&self.input.naming(), weight, fault, at, flow.owner(at), shown);

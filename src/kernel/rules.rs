@@ -1,47 +1,81 @@
-//! What differs between releases, each difference a named field.
+//! What differs between releases, each difference a named field, grouped by what it decides.
 //!
-//! Out: [`Rules`], one constant per release.  A stage asks a field; it never asks which release it is.
-//! Reads like: the `tools/objtool` folders of the packages that [`Kernel`](super::Kernel) names.
+//! Out: [`Rules`].  A stage asks a field; it never asks which release it is.  The values are in `releases`.
+//! Holds afterwards: every field is read by a stage, and has at least two values among the releases.
+//! Reads like: the `tools/objtool` folders of the trees that [`Kernel`] names. "From 6.6 on" and the like
+//! speak of the releases that orcls knows; the change itself may have come in one between them.
+
+use std::borrow::Cow;
 
 use super::Kernel;
 
+/// Defines a group of rules, whose fields a test can go through.
+macro_rules! groups {
+    ($($(#[$about:meta])* pub struct $group:ident { $($(#[$doc:meta])* pub $field:ident: $of:ty,)* })*) => {
+        $(
+            $(#[$about])*
+            #[derive(Clone, Debug)]
+            pub struct $group { $($(#[$doc])* pub $field: $of,)* }
+
+            #[cfg(test)]
+            impl $group {
+                /// Each field with its value.
+                fn fields(&self) -> Vec<(&'static str, String)> {
+                    vec![$((stringify!($field), format!("{:?}", self.$field)),)*]
+                }
+            }
+        )*
+    };
+}
+
+/// A list of names: compiled in, or read from a tree.
+pub type Names = Cow<'static, [Cow<'static, str>]>;
+
+/// The number of an unwind hint's type.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub struct HintNumber(pub u8);
+
+/// The number of a register in an ORC entry or a hint.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct OrcNumber(pub u8);
+
 /// The numbers of the unwind hint types (`include/linux/objtool_types.h`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HintTypes {
     /// `UNWIND_HINT_TYPE_UNDEFINED`
-    pub undefined: Option<u8>,
+    pub undefined: Option<HintNumber>,
     /// `UNWIND_HINT_TYPE_END_OF_STACK`
-    pub end_of_stack: Option<u8>,
+    pub end_of_stack: Option<HintNumber>,
     /// `UNWIND_HINT_TYPE_CALL`
-    pub call: u8,
+    pub call: HintNumber,
     /// `UNWIND_HINT_TYPE_REGS`
-    pub regs: u8,
+    pub regs: HintNumber,
     /// `UNWIND_HINT_TYPE_REGS_PARTIAL`
-    pub regs_partial: u8,
+    pub regs_partial: HintNumber,
     /// `UNWIND_HINT_TYPE_FUNC`
-    pub func: u8,
+    pub func: HintNumber,
     /// `UNWIND_HINT_TYPE_ENTRY`
-    pub entry: Option<u8>,
+    pub entry: Option<HintNumber>,
     /// `UNWIND_HINT_TYPE_SAVE`
-    pub save: u8,
+    pub save: HintNumber,
     /// `UNWIND_HINT_TYPE_RESTORE`
-    pub restore: u8,
+    pub restore: HintNumber,
 }
 
 /// The numbers of the ORC registers (`arch/x86/include/asm/orc_types.h`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "the registers' own names")]
 pub struct OrcRegs {
-    pub prev_sp: u8,
-    pub dx: u8,
-    pub di: u8,
-    pub bp: u8,
-    pub sp: u8,
-    pub r10: u8,
-    pub r13: u8,
-    pub bp_indirect: u8,
-    pub sp_indirect: u8,
-    pub ax: Option<u8>,
+    pub prev_sp: OrcNumber,
+    pub dx: OrcNumber,
+    pub di: OrcNumber,
+    pub bp: OrcNumber,
+    pub sp: OrcNumber,
+    pub r10: OrcNumber,
+    pub r13: OrcNumber,
+    pub bp_indirect: OrcNumber,
+    pub sp_indirect: OrcNumber,
+    pub ax: Option<OrcNumber>,
 }
 
 /// How an ORC entry is packed and printed.
@@ -63,10 +97,12 @@ pub enum Annotations {
 }
 
 /// The layout of `struct alt_instr` (`arch/x86/include/asm/alternative.h`).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AltEntry {
     /// Size of an entry.
     pub size: u64,
+    /// Size of the feature, with its flags.
+    pub feature_len: u64,
     /// Offset of the length of the original code.
     pub orig_len: u64,
     /// Offset of the length of the replacement.
@@ -104,11 +140,13 @@ pub enum JumpRules {
     StartIsSibling,
 }
 
-/// How a fatal finding ends the run.
+/// How a fatal finding is printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FatalStyle {
     /// A warning line, subject to the once-per-function rule.
     Warning,
+    /// At an instruction a warning line, else an error line; always printed.
+    WarningAtInstruction,
     /// An error line, always printed.
     Error,
 }
@@ -131,6 +169,28 @@ pub enum UnreachableReport {
     First,
     /// All, with a hint at a missing `__noreturn`.
     All,
+}
+
+/// What becomes of an object that was linked from several ones where `--link` is not given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LinkedWithoutFlag {
+    /// Nothing: it is like any other.
+    Unnoticed,
+    /// The flag is taken for given, which is told.
+    Forced,
+    /// It is refused.
+    Refused,
+}
+
+/// Where the padding of functions is looked for that becomes their prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PrefixSearch {
+    /// NOPs in front of every function.
+    Padding,
+    /// NOPs in front of functions that are no prefix, cold part or static-call trampoline themselves.
+    PaddingOfPlainFunctions,
+    /// What `__patchable_function_entries` lists.
+    PatchableEntries,
 }
 
 /// What objtool adds to an object (`check` in `tools/objtool/check.c`).
@@ -156,383 +216,420 @@ pub enum Addition {
     Orc,
 }
 
-/// The differences, by name.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "the fields are named by what they say; the reference of each is the release's source")]
-pub struct Rules {
-    pub kernel: Kernel,
-    // Symbols.
-    pub zero_size_symbols_found: bool,
-    pub lookup_resolves_alias: bool,
-    pub cold_forces_function: bool,
-    pub parent_name_limit: Option<u32>,
-    pub symtab_required: bool,
-    pub wide_thunk_names: bool,
-    pub srso_alias_embedded: bool,
-    pub tsan_is_profiling: bool,
-    pub local_labels: bool,
-    // Ownership.
-    pub notype_owns: bool,
-    pub owner_copied_to_replacements: bool,
-    pub end_of_section_is_fatal: bool,
-    // Noreturn.
-    pub noreturn_list_weak: bool,
-    pub noreturn_list_any_global: bool,
-    pub rust_noreturn: bool,
-    pub rust_noreturn_ends: &'static [&'static str],
-    pub dead_end_in_replacements: bool,
-    pub unreachable_annotation: bool,
-    // Tables.
-    pub annotations: Annotations,
-    pub alt_entry: AltEntry,
-    pub alt_not_in_feature: bool,
-    pub alt_length_fixup: bool,
-    pub alt_group_shared: bool,
-    pub alt_reloc_checked: bool,
-    pub ignore_alternatives: IgnoreAlternatives,
-    pub alternate_order: AlternateOrder,
-    pub special_always: bool,
-    pub table_start_marks: bool,
-    pub table_end_of_function_skipped: bool,
-    pub table_entry_width_by_type: bool,
-    pub table_quirk_reported: bool,
-    pub table_skips_aliases: bool,
-    pub table_symbols_in_symtab_order: bool,
-    pub relro_is_rodata: bool,
-    pub c_jump_table: &'static str,
-    pub bug_has_format: bool,
-    // Jumps and calls.
-    pub jumps: JumpRules,
-    pub adjusted_addend: bool,
-    pub embedded_not_listed: bool,
-    pub sibling_needs_function: bool,
-    pub fentry_always_nop: bool,
-    // Hints.
-    pub hints: HintTypes,
-    pub hint_offset_is_addend: bool,
-    pub hint_symbol_and_addend: bool,
-    pub hint_byte_is_end: bool,
-    pub hint_ax_and_bp_indirect: bool,
-    pub restore_deferred: bool,
-    // State changes.
-    pub vals_copied: bool,
-    pub lea_bp_checked: bool,
-    pub force_undefined: bool,
-    // The walk.
-    pub ignore_is_per_symbol: bool,
-    pub once_per_function: bool,
-    pub all_register_mismatches: bool,
-    pub conflict_at_original: bool,
-    pub walk_start_section_printed: bool,
-    pub prefix_functions: &'static [&'static str],
-    pub prefix_function_must_be_function: bool,
-    pub end_of_section_names_function: bool,
-    pub noinstr_needs_link: bool,
-    pub cpuidle_is_noinstr: bool,
-    pub static_call_tramp_is_noinstr: bool,
-    pub pv_ops_share_slots: bool,
-    pub pv_ops_named: bool,
-    pub unret_ends_at_context_switch: bool,
-    pub pv_ops_tables: &'static [&'static str],
-    pub unreachable: UnreachableReport,
-    pub unreachable_after_other_warnings: bool,
-    pub link_hole_before_first_symbol: bool,
-    pub holes_marked_first: bool,
-    // Other checks.
-    pub cfi_checked: bool,
-    pub ibt_exempt: &'static [&'static str],
-    pub ibt_skips_static_calls: bool,
-    pub ibt_compares_parents: bool,
-    pub ibt_range_ends: bool,
-    pub module_entry: ModuleEntry,
-    // Wording.
-    pub noreturn_hint_names_lists: bool,
-    pub mitigation_prefix: &'static str,
-    pub tail_word: &'static str,
-    pub insn_repeated_in_backtrace: bool,
-    pub jump_destination_symbolic: bool,
-    // Fatal ones.
-    pub fatal: FatalStyle,
-    // ORC.
-    pub orc_layout: OrcLayout,
-    pub orc_regs: OrcRegs,
-    pub prefix_by_patchable_entries: bool,
-    // Writing.
-    pub additions: &'static [Addition],
-    pub cfi_sites_for_fineibt: bool,
-    pub cfi_symbols_grow: bool,
-    pub mcount_loc_align: u64,
-    pub group_follows_its_symbol: bool,
-    pub relocs_reserved: bool,
-    // Flags.
-    pub unret_alone_needs_rethunk: bool,
-    pub cfi_needs_prefix: bool,
-    pub noabs_is_action: bool,
-    pub no_action: &'static str,
+/// Rust's functions that never return, by their mangled names, which begin with `_R`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RustNoreturn {
+    /// A name that ends so.
+    pub ends: Names,
+    /// A name that has this in it.
+    pub contains: Names,
+    /// A name that has all of these in it and ends with the last one.
+    pub all: Names,
 }
 
-use Addition::*;
+/// All rules of a release.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// The release.
+    pub kernel: Kernel,
+    /// How symbols are seen, looked up and made owners of code.
+    pub symbols: SymbolRules,
+    /// Functions that are known by name.
+    pub lists: ListRules,
+    /// Tables beside the code: annotations, alternatives, jump tables.
+    pub tables: TableRules,
+    /// Jumps and calls.
+    pub branches: BranchRules,
+    /// Unwind hints.
+    pub hints: HintRules,
+    /// State changes, and what a path may do.
+    pub walk: WalkRules,
+    /// Checks that need no path.
+    pub checks: CheckRules,
+    /// Numbers and formats.
+    pub layout: LayoutRules,
+    /// What is written into the object.
+    pub write: WriteRules,
+    /// What is printed.
+    pub words: WordRules,
+    /// Which flags go together.
+    pub flags: FlagRules,
+}
 
-const OLD_REGS: OrcRegs =
-    OrcRegs { prev_sp: 1, dx: 2, di: 3, bp: 4, sp: 5, r10: 6, r13: 7, bp_indirect: 8, sp_indirect: 9, ax: None };
+groups! {
+    /// How symbols are seen, looked up and made owners of code (`elf.c`, `decode_instructions`).
+    pub struct SymbolRules {
+        /// Symbols of size 0 are found by their address. From 7.0 on.
+        pub zero_size_found: bool,
+        /// A symbol found by address stands for its canonical alias, and the smallest of several is found. From 7.0 on.
+        pub lookup_resolves_alias: bool,
+        /// Of symbols at one place with one size the first stands for all, whatever their types, and those with the
+        /// smaller size are found first. Up to 5.15; later the last one of each type does.
+        pub first_of_any_type_is_canonical: bool,
+        /// `.cold` makes a function of a symbol of any type, whose parent is looked for in the same source file first. From
+        /// 7.0 on.
+        pub cold_forces_function: bool,
+        /// The longest name of a cold part's parent. Up to 6.1.
+        pub parent_name_limit: Option<u32>,
+        /// An object without `.symtab` is refused. From 6.18 on.
+        pub symtab_required: bool,
+        /// A group whose signature symbol does not exist is refused. From 6.18 on.
+        pub group_symbol_required: bool,
+        /// `__pi_` in front of a thunk's name is looked through. From 6.18 on.
+        pub wide_thunk_names: bool,
+        /// `srso_alias_safe_ret` is an instruction inside another one. From 6.18 on.
+        pub srso_alias_embedded: bool,
+        /// Calls of `__tsan_func_*` are those of a profiler. 6.1, 6.6 and 6.12.
+        pub tsan_is_profiling: bool,
+        /// `.L` symbols are known as such. From 6.12 on.
+        pub local_labels: bool,
+        /// Symbols without a type own code. From 6.6 on.
+        pub notype_owns: bool,
+        /// Code of replacements belongs to the function of the original, whoever's symbol it lies under. Up to 7.0.
+        pub owner_copied_to_replacements: bool,
+        /// A function at the very end of a section is spoken of as such, and other symbols there are passed over. From 6.6
+        /// on.
+        pub end_of_section_is_told: bool,
+        /// Code before a section's first symbol lies in a hole. From 6.18 on.
+        pub hole_before_first_symbol: bool,
+    }
 
-const V6_12: Rules = Rules {
-    kernel: Kernel::V6_12,
-    zero_size_symbols_found: false,
-    lookup_resolves_alias: false,
-    cold_forces_function: false,
-    parent_name_limit: None,
-    symtab_required: false,
-    wide_thunk_names: false,
-    srso_alias_embedded: false,
-    tsan_is_profiling: true,
-    local_labels: true,
-    notype_owns: true,
-    owner_copied_to_replacements: true,
-    end_of_section_is_fatal: true,
-    noreturn_list_weak: true,
-    noreturn_list_any_global: false,
-    rust_noreturn: true,
-    rust_noreturn_ends: &[],
-    dead_end_in_replacements: false,
-    unreachable_annotation: false,
-    annotations: Annotations::Labels,
-    alt_entry: AltEntry { size: 14, orig_len: 12, new_len: 13 },
-    alt_not_in_feature: false,
-    alt_length_fixup: true,
-    alt_group_shared: true,
-    alt_reloc_checked: false,
-    ignore_alternatives: IgnoreAlternatives::ByInstruction,
-    alternate_order: AlternateOrder::Reversed,
-    special_always: false,
-    table_start_marks: false,
-    table_end_of_function_skipped: true,
-    table_entry_width_by_type: false,
-    table_quirk_reported: false,
-    table_skips_aliases: false,
-    table_symbols_in_symtab_order: false,
-    relro_is_rodata: true,
-    c_jump_table: ".data.rel.ro.c_jump_table",
-    bug_has_format: false,
-    jumps: JumpRules::SymbolIsSibling,
-    adjusted_addend: false,
-    embedded_not_listed: false,
-    sibling_needs_function: false,
-    fentry_always_nop: false,
-    hints: HintTypes {
-        undefined: Some(0),
-        end_of_stack: Some(1),
-        call: 2,
-        regs: 3,
-        regs_partial: 4,
-        func: 5,
-        entry: None,
-        save: 6,
-        restore: 7,
-    },
-    hint_offset_is_addend: false,
-    hint_symbol_and_addend: false,
-    hint_byte_is_end: false,
-    hint_ax_and_bp_indirect: false,
-    restore_deferred: true,
-    vals_copied: true,
-    lea_bp_checked: true,
-    force_undefined: true,
-    ignore_is_per_symbol: false,
-    once_per_function: true,
-    all_register_mismatches: false,
-    conflict_at_original: true,
-    walk_start_section_printed: false,
-    prefix_functions: &["__cfi_", "__pfx_"],
-    prefix_function_must_be_function: false,
-    end_of_section_names_function: false,
-    noinstr_needs_link: true,
-    cpuidle_is_noinstr: true,
-    static_call_tramp_is_noinstr: true,
-    pv_ops_share_slots: true,
-    pv_ops_named: false,
-    unret_ends_at_context_switch: true,
-    pv_ops_tables: &["pv_ops", "xen_cpu_ops", "xen_irq_ops", "xen_mmu_ops"],
-    unreachable: UnreachableReport::All,
-    unreachable_after_other_warnings: false,
-    link_hole_before_first_symbol: false,
-    holes_marked_first: false,
-    cfi_checked: false,
-    ibt_exempt: &[".parainstructions", ".smp_locks"],
-    ibt_skips_static_calls: true,
-    ibt_compares_parents: true,
-    ibt_range_ends: true,
-    module_entry: ModuleEntry::NotCallable,
-    noreturn_hint_names_lists: false,
-    mitigation_prefix: "MITIGATION_",
-    tail_word: "tail",
-    insn_repeated_in_backtrace: false,
-    jump_destination_symbolic: false,
-    fatal: FatalStyle::Warning,
-    orc_layout: OrcLayout::TypeAndSignal,
-    orc_regs: OLD_REGS,
-    prefix_by_patchable_entries: false,
-    additions: &[StaticCalls, Retpolines, CfiSites, Returns, Calls, Mcount, Prefixes, EndbrSeal, Orc],
-    cfi_sites_for_fineibt: false,
-    cfi_symbols_grow: false,
-    mcount_loc_align: 8,
-    group_follows_its_symbol: false,
-    relocs_reserved: true,
-    unret_alone_needs_rethunk: true,
-    cfi_needs_prefix: false,
-    noabs_is_action: false,
-    no_action: "At least one action required",
-};
+    /// Functions that are known by name. The tree's own lists take the place of these.
+    pub struct ListRules {
+        /// Functions that never return (`global_noreturns`; from 6.6 on `noreturns.h`).
+        pub noreturn: Names,
+        /// Weak functions may be on that list. From 6.6 on.
+        pub noreturn_weak: bool,
+        /// Bindings other than local, global and weak may be on it. From 7.0 on.
+        pub noreturn_any_global: bool,
+        /// Rust's functions that never return (`is_rust_noreturn`). From 6.12 on.
+        pub rust_noreturn: Option<RustNoreturn>,
+        /// Functions that may run with user access open (`uaccess_safe_builtin`).
+        pub uaccess_safe: Names,
+    }
 
-const V6_1: Rules = Rules {
-    kernel: Kernel::V6_1,
-    parent_name_limit: Some(128),
-    local_labels: false,
-    notype_owns: false,
-    end_of_section_is_fatal: false,
-    noreturn_list_weak: false,
-    rust_noreturn: false,
-    unreachable_annotation: true,
-    alt_entry: AltEntry { size: 12, orig_len: 10, new_len: 11 },
-    alt_not_in_feature: true,
-    alt_length_fixup: false,
-    alt_group_shared: false,
-    alt_reloc_checked: true,
-    alternate_order: AlternateOrder::Written,
-    special_always: true,
-    table_start_marks: true,
-    table_end_of_function_skipped: false,
-    relro_is_rodata: false,
-    c_jump_table: ".rodata..c_jump_table",
-    jumps: JumpRules::SymbolIsSiblingLenient,
-    sibling_needs_function: true,
-    fentry_always_nop: true,
-    hints: HintTypes {
-        undefined: None,
-        end_of_stack: None,
-        call: 0,
-        regs: 1,
-        regs_partial: 2,
-        func: 3,
-        entry: Some(4),
-        save: 5,
-        restore: 6,
-    },
-    hint_offset_is_addend: true,
-    hint_byte_is_end: true,
-    restore_deferred: false,
-    vals_copied: false,
-    lea_bp_checked: false,
-    force_undefined: false,
-    once_per_function: false,
-    conflict_at_original: false,
-    walk_start_section_printed: true,
-    prefix_functions: &["__cfi_"],
-    cpuidle_is_noinstr: false,
-    static_call_tramp_is_noinstr: false,
-    unreachable: UnreachableReport::First,
-    ibt_compares_parents: false,
-    ibt_range_ends: false,
-    module_entry: ModuleEntry::Unsaid,
-    pv_ops_named: true,
-    unret_ends_at_context_switch: false,
-    mitigation_prefix: "",
-    tail_word: "Tail",
-    orc_layout: OrcLayout::TypeAndEnd,
-    additions: &[StaticCalls, Retpolines, Returns, Mcount, EndbrSeal, Orc],
-    mcount_loc_align: 1,
-    relocs_reserved: false,
-    no_action: "At least one command required",
-    ..V6_12
-};
+    /// Tables beside the code (`special.c`, `add_*` and `read_*` in `check.c`).
+    pub struct TableRules {
+        /// How instructions are annotated: labels up to 6.12.
+        pub annotations: Annotations,
+        /// `.discard.annotate_insn` must have a relocation per entry. From 7.0 on.
+        pub annotation_relocs_required: bool,
+        /// `.discard.noendbr` is read. From 6.1 to 6.12.
+        pub noendbr_labels: bool,
+        /// `.discard.unreachable` is read. Up to 6.6.
+        pub unreachable_labels: bool,
+        /// `.discard.validate_unret` is read. 6.6 and 6.12.
+        pub unret_labels: bool,
+        /// The target of an annotation of dead ends may be a local label. From 6.12 on.
+        pub dead_ends_at_labels: bool,
+        /// What is before a label of dead ends may lie in another section. Up to 6.1.
+        pub before_label_across_sections: bool,
+        /// An annotation of ignored functions that names neither a function nor a section ends the run. From 6.18 on.
+        pub ignored_symbol_type_is_fatal: bool,
+        /// Entries for the same place get the longest of their lengths. From 6.12 on.
+        pub alt_length_fixup: bool,
+        /// Entries for the same place share a group, and with it the states. From 6.6 on.
+        pub alt_group_shared: bool,
+        /// Relocations in replacements are allowed only at a branch in front. Up to 6.1.
+        pub alt_reloc_checked: bool,
+        /// How alternatives are ignored. By group from 6.18 on.
+        pub ignore_alternatives: IgnoreAlternatives,
+        /// In which order alternates are followed.
+        pub alternate_order: AlternateOrder,
+        /// The tables of code that may be patched are read whatever the flags. Up to 6.1.
+        pub special_always: bool,
+        /// A jump table ends where any other one begins, not only where the function's next one does.
+        pub table_start_marks: bool,
+        /// An entry of a jump table that leads to the function's end is passed over. From 6.6 on.
+        pub table_end_of_function_skipped: bool,
+        /// Entries of a jump table with narrow relocations are 4 bytes. From 6.18 on.
+        pub table_entry_width_by_type: bool,
+        /// An entry of a jump table leads to symbol and addend; before, the symbol's value does not count. From 6.18 on.
+        pub table_target_has_symbol: bool,
+        /// A jump table that is addressed relative to the instruction is told. From 6.18 on.
+        pub table_quirk_reported: bool,
+        /// Aliases of functions have no tables of their own. From 7.0 on.
+        pub table_skips_aliases: bool,
+        /// Jump tables are looked for in the order of the symbol table, not of sections. From 7.0 on.
+        pub table_symbols_in_symtab_order: bool,
+        /// `.data.rel.ro*` may hold jump tables. From 6.12 on.
+        pub relro_is_rodata: bool,
+        /// Where tables of C code are that have a symbol of their own.
+        pub c_jump_table: &'static str,
+    }
 
-const V7_3: Rules = Rules {
-    kernel: Kernel::V7_3,
-    zero_size_symbols_found: true,
-    lookup_resolves_alias: true,
-    cold_forces_function: true,
-    symtab_required: true,
-    wide_thunk_names: true,
-    srso_alias_embedded: true,
-    tsan_is_profiling: false,
-    owner_copied_to_replacements: false,
-    noreturn_list_any_global: true,
-    rust_noreturn_ends: &[
-        "_4core3num20from_str_radix_panic",
-        "_4core3num28from_ascii_bytes_radix_panic",
-        "_4core3str16slice_error_fail",
-    ],
-    dead_end_in_replacements: true,
-    annotations: Annotations::Generic,
-    ignore_alternatives: IgnoreAlternatives::ByGroup,
-    alternate_order: AlternateOrder::WrittenTablesReversed,
-    table_start_marks: true,
-    table_entry_width_by_type: true,
-    table_quirk_reported: true,
-    table_skips_aliases: true,
-    table_symbols_in_symtab_order: true,
-    bug_has_format: true,
-    jumps: JumpRules::StartIsSibling,
-    adjusted_addend: true,
-    embedded_not_listed: true,
-    hint_symbol_and_addend: true,
-    hint_ax_and_bp_indirect: true,
-    ignore_is_per_symbol: true,
-    all_register_mismatches: true,
-    prefix_functions: &["__pfx_", "__cfi_", "__pi___pfx_", "__pi___cfi_"],
-    prefix_function_must_be_function: true,
-    end_of_section_names_function: true,
-    noinstr_needs_link: false,
-    pv_ops_share_slots: false,
-    pv_ops_tables: &["pv_ops", "pv_ops_lock"],
-    unreachable_after_other_warnings: true,
-    link_hole_before_first_symbol: true,
-    holes_marked_first: true,
-    cfi_checked: true,
-    ibt_exempt: &[
-        ".init.klp_funcs",
-        ".llvm.call-graph-profile",
-        ".llvm_bb_addr_map",
-        "__tracepoints",
-        ".return_sites",
-        ".call_sites",
-    ],
-    ibt_skips_static_calls: false,
-    module_entry: ModuleEntry::MagicName,
-    insn_repeated_in_backtrace: true,
-    noreturn_hint_names_lists: true,
-    jump_destination_symbolic: true,
-    fatal: FatalStyle::Error,
-    orc_regs: OrcRegs {
-        prev_sp: 8,
-        dx: 2,
-        di: 5,
-        bp: 4,
-        sp: 3,
-        r10: 6,
-        r13: 7,
-        bp_indirect: 10,
-        sp_indirect: 9,
-        ax: Some(1),
-    },
-    prefix_by_patchable_entries: true,
-    additions: &[StaticCalls, Retpolines, Returns, Calls, Mcount, Prefixes, CfiSites, EndbrSeal, Orc],
-    cfi_sites_for_fineibt: true,
-    cfi_symbols_grow: true,
-    group_follows_its_symbol: true,
-    unret_alone_needs_rethunk: false,
-    cfi_needs_prefix: true,
-    noabs_is_action: true,
-    ..V6_12
-};
+    /// Jumps and calls (`add_jump_destinations`, `add_call_destinations`, `annotate_call_site`).
+    pub struct BranchRules {
+        /// How static jumps find their destination.
+        pub jumps: JumpRules,
+        /// Jumps are resolved before special tables are read, so that code of replacements has no owner yet. Up to 5.15.
+        pub jumps_before_tables: bool,
+        /// A jump without relocation to a thunk is what the thunk is. From 6.12 on.
+        pub local_thunk_jumps: bool,
+        /// A PC-relative addend counts from the instruction's end; before, 4 is added whatever follows. From 7.0 on.
+        pub adjusted_addend: bool,
+        /// A jump to the end of its function is passed over where unreachable code is. From 6.6 on.
+        pub jump_to_end_ignored: bool,
+        /// Calls of instructions inside others are not listed. From 6.18 on.
+        pub embedded_not_listed: bool,
+        /// Only jumps of functions are sibling calls. Up to 6.1.
+        pub sibling_needs_function: bool,
+        /// Calls in replacements count: they are listed, and those of functions that never return end the path. From 6.18
+        /// on.
+        pub calls_in_replacements: bool,
+        /// Whether a call returns is decided when a path reaches it, jump tables known, and follows local sibling calls. Up
+        /// to 5.15.
+        pub dead_ends_in_walk: bool,
+        /// `__fentry__` calls become NOPs without `--mnop`. Up to 6.1.
+        pub fentry_always_nop: bool,
+    }
 
-impl Kernel {
-    /// The release's rules.
-    pub fn rules(self) -> &'static Rules {
-        match self {
-            Kernel::V6_1 => &V6_1,
-            Kernel::V6_12 => &V6_12,
-            Kernel::V7_3 => &V7_3,
+    /// Unwind hints (`read_unwind_hints`).
+    pub struct HintRules {
+        /// The place is the addend alone. Up to 6.6.
+        pub offset_is_addend: bool,
+        /// The place is symbol and addend; between, only section symbols and local labels are allowed. From 7.0 on.
+        pub symbol_and_addend: bool,
+        /// The byte behind the type says that the stack ends; later, that the frame is a signal's. Up to 6.1.
+        pub byte_is_end: bool,
+        /// AX and the indirect BP may be bases. From 7.2 on.
+        pub ax_and_bp_indirect: bool,
+        /// Partial registers at a global symbol start the untraining check. Up to 6.1.
+        pub partial_regs_start_unret: bool,
+        /// Partial registers at a global symbol without `endbr` end the run. From 6.18 on.
+        pub entry_without_endbr_is_fatal: bool,
+    }
+
+    /// State changes, and what a path may do (`update_cfi_state`, `validate_branch`).
+    pub struct WalkRules {
+        /// A copy of a register's saved value is known as such. From 6.6 on.
+        pub vals_copied: bool,
+        /// `lea` from the frame pointer keeps the frame's size where the CFA is at the frame pointer itself. From 6.12 on.
+        pub lea_bp_checked: bool,
+        /// A restore hint that a path starts with waits for its save. From 6.6 on.
+        pub restore_deferred: bool,
+        /// Whether to ignore code is a property of the function, not of each instruction. From 6.18 on.
+        pub ignore_is_per_symbol: bool,
+        /// Every register whose rule differs is told, not only the first. From 6.18 on.
+        pub all_register_mismatches: bool,
+        /// A conflict of alternatives is at the start of the group and names the instruction. From 6.6 on.
+        pub conflict_at_original: bool,
+        /// Names of functions that may fall through: the padding of others.
+        pub prefix_functions: &'static [&'static str],
+        /// Only functions are such prefixes. From 7.0 on.
+        pub prefix_function_must_be_function: bool,
+        /// A function that falls through counts as warned about. From 6.18 on.
+        pub fall_through_warns_function: bool,
+        /// Only objects with `.comment` fall through, and whatever is said of unreachable code. Up to 5.15.
+        pub fall_through_needs_comment: bool,
+        /// `--no-unreachable` and its like silence a path that runs off its section. From 6.1 on.
+        pub end_of_section_silenced: bool,
+        /// Hints in ignored code are followed, which is told. Up to 5.15.
+        pub ignored_hints_followed: bool,
+        /// User access is checked without `--uaccess`. Up to 5.15.
+        pub uaccess_always: bool,
+        /// Missing `int3` is found where a path leads, by what stands behind. Up to 5.15.
+        pub sls_in_walk: bool,
+        /// The noinstr state needs `--link`. Up to 6.12.
+        pub noinstr_needs_link: bool,
+        /// `.cpuidle.text` is noinstr. From 6.6 on.
+        pub cpuidle_is_noinstr: bool,
+        /// Static-call trampolines may be called from noinstr code. From 6.6 on.
+        pub static_call_tramp_is_noinstr: bool,
+        /// The tables of paravirt operations, which are looked through.
+        pub pv_ops_tables: &'static [&'static str],
+        /// The tables fill the slots of the first one, and a slot without a function is not looked at. Up to 6.12.
+        pub pv_ops_share_slots: bool,
+        /// A slot's function is named, slot by slot. 6.1 only.
+        pub pv_ops_named: bool,
+        /// A switch of the context ends the untraining check outside of functions. From 6.6 on.
+        pub unret_ends_at_context_switch: bool,
+        /// A broken path of the untraining check ends the run. Up to 6.12.
+        pub broken_unret_is_fatal: bool,
+    }
+
+    /// Checks that need no path (`validate_reachable_instructions`, `validate_ibt` and others in `check.c`).
+    pub struct CheckRules {
+        /// Which unreachable instructions are reported.
+        pub unreachable: UnreachableReport,
+        /// The untraining check comes before the search for unreachable code. Up to 5.15.
+        pub unret_before_unreachable: bool,
+        /// Findings of other checks than the walk leave the search for unreachable code on. From 6.18 on.
+        pub unreachable_after_other_warnings: bool,
+        /// With `--link`, code between symbols is marked before the walk. From 7.0 on.
+        pub holes_marked_first: bool,
+        /// With `--link`, code between symbols is what the linker left of a dropped function. From 6.1 on.
+        pub holes_known: bool,
+        /// `.fixup` may be unreachable. Up to 5.15.
+        pub fixup_exempt: bool,
+        /// A static-call trampoline may be unreachable. From 6.1 on.
+        pub trampolines_exempt: bool,
+        /// `--cfi` looks for indirect calls without a check. From 6.18 on.
+        pub cfi_checked: bool,
+        /// Sections whose relocations may lead to any code, beside those that all releases leave alone.
+        pub ibt_exempt: &'static [&'static str],
+        /// Any section with `__patchable_function_entries` in its name is left alone. Up to 6.18.
+        pub ibt_patchable_is_substring: bool,
+        /// A relocation that leads to a static-call trampoline is left alone. Up to 6.12.
+        pub ibt_skips_static_calls: bool,
+        /// A cold part's reference to its own function counts as one from inside. From 6.6 on.
+        pub ibt_compares_parents: bool,
+        /// The end of a function or section may be referred to. From 6.6 on.
+        pub ibt_range_ends: bool,
+        /// What is said of a module's entry functions.
+        pub module_entry: ModuleEntry,
+    }
+
+    /// Numbers and formats.
+    pub struct LayoutRules {
+        /// `struct alt_instr`: 12 bytes up to 6.1.
+        pub alt_entry: AltEntry,
+        /// `struct bug_entry` has a format. From 7.0 on.
+        pub bug_has_format: bool,
+        /// The hints' types.
+        pub hints: HintTypes,
+        /// How an ORC entry is packed and printed.
+        pub orc: OrcLayout,
+        /// The registers of ORC entries and hints: renumbered in 7.2.
+        pub orc_regs: OrcRegs,
+    }
+
+    /// What is written into the object.
+    pub struct WriteRules {
+        /// What is added, in this order.
+        pub additions: &'static [Addition],
+        /// `.cfi_sites` needs `--fineibt`. From 7.2 on.
+        pub cfi_sites_for_fineibt: bool,
+        /// `.cfi_sites` is in the order of the symbol table, not of sections. From 7.0 on.
+        pub cfi_sites_in_symtab_order: bool,
+        /// `--cfi` makes the symbols of preambles longer. From 7.2 on.
+        pub cfi_symbols_grow: bool,
+        /// Where prefixes are looked for.
+        pub prefix_search: PrefixSearch,
+        /// A name that is too long for a prefix symbol is told. From 7.0 on.
+        pub prefix_name_limited: bool,
+        /// `sh_addralign` of `__mcount_loc`: 1 up to 6.1.
+        pub mcount_loc_align: u64,
+        /// A group's signature is renumbered with its symbol. From 6.18 on.
+        pub group_follows_its_symbol: bool,
+        /// Relocations that turn out to be not needed leave an empty entry. From 6.6 on.
+        pub relocs_reserved: bool,
+        /// A run that ended early writes nothing. From 6.18 on.
+        pub nothing_after_refusal: bool,
+        /// A fatal finding of a section writer leaves the table of unwind information, which is a command of its own. Up to
+        /// 5.15.
+        pub orc_after_fatal: bool,
+    }
+
+    /// What is printed.
+    pub struct WordRules {
+        /// How a fatal finding is printed.
+        pub fatal: FatalStyle,
+        /// At an instruction, one warning per function and its cold part. From 6.6 on.
+        pub once_per_function: bool,
+        /// `--verbose` prints the way to a finding. From 6.6 on.
+        pub verbose_is_backtrace: bool,
+        /// A place is a function with `()` behind its name, or a section. Up to 5.15.
+        pub place_is_called: bool,
+        /// Some findings are printed with the section in which the walk started. Up to 6.1.
+        pub walk_start_section: bool,
+        /// A path that runs off its section is said of the function. From 6.18 on.
+        pub end_of_section_names_function: bool,
+        /// The section that a path runs off is the one in which the walk started. Up to 6.18.
+        pub end_of_section_is_walk_start: bool,
+        /// The advice for a missing `__noreturn` names the lists. From 6.18 on.
+        pub noreturn_hint_names_lists: bool,
+        /// What stands before the names of the configuration's mitigations. From 6.12 on.
+        pub mitigation_prefix: &'static str,
+        /// How a tail call is spelled.
+        pub tail_word: &'static str,
+        /// The instruction is repeated in front of the way to it. From 7.0 on.
+        pub insn_repeated_in_backtrace: bool,
+        /// A jump's missing destination is named by its symbol. From 7.0 on.
+        pub jump_destination_symbolic: bool,
+    }
+
+    /// Which flags go together (`opts_valid`).
+    pub struct FlagRules {
+        /// Flags are those of the sub-commands `check` and `orc`, which always follow all code, and `--vmlinux` stands for
+        /// noinstr code alone. Up to 5.15.
+        pub sub_commands: bool,
+        /// `--unret` alone is refused for want of `--rethunk`. Up to 6.12.
+        pub unret_alone_needs_rethunk: bool,
+        /// `--cfi` is refused without `--prefix`. From 7.2 on.
+        pub cfi_needs_prefix: bool,
+        /// `--noabs` is an action. From 6.18 on.
+        pub noabs_is_action: bool,
+        /// What becomes of several source files in one object without `--link`.
+        pub linked: LinkedWithoutFlag,
+        /// What is said where no action is asked for.
+        pub no_action: &'static str,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rustc_hash::{FxHashMap, FxHashSet};
+
+    use super::*;
+
+    fn fields(rules: &Rules) -> Vec<(&'static str, &'static str, String)> {
+        let groups = [
+            ("symbols", rules.symbols.fields()),
+            ("lists", rules.lists.fields()),
+            ("tables", rules.tables.fields()),
+            ("branches", rules.branches.fields()),
+            ("hints", rules.hints.fields()),
+            ("walk", rules.walk.fields()),
+            ("checks", rules.checks.fields()),
+            ("layout", rules.layout.fields()),
+            ("write", rules.write.fields()),
+            ("words", rules.words.fields()),
+            ("flags", rules.flags.fields()),
+        ];
+        let each = |(group, fields): (_, Vec<_>)| fields.into_iter().map(move |(field, value)| (group, field, value));
+        groups.into_iter().flat_map(each).collect()
+    }
+
+    #[test]
+    fn every_rule_differs_between_two_releases() {
+        let mut values: FxHashMap<_, FxHashSet<String>> = FxHashMap::default();
+        for kernel in Kernel::ALL {
+            for (group, field, value) in fields(kernel.rules()) {
+                values.entry((group, field)).or_default().insert(value);
+            }
         }
+        let same: Vec<_> = values.iter().filter(|(_, values)| values.len() < 2).map(|(field, _)| *field).collect();
+        assert!(same.is_empty(), "the same in all releases: {same:?}");
+    }
+
+    fn sources(folder: &Path, text: &mut String) {
+        for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() {
+                // What defines the rules is no reader of them.
+                if !path.ends_with("src/kernel") {
+                    sources(&path, text);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                text.extend(std::fs::read_to_string(&path).unwrap().split_whitespace());
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_read() {
+        let mut text = String::new();
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut text);
+        let unread = |(group, field, _): &(&str, &str, _)| {
+            let name = format!("{group}.{field}");
+            !text
+                .match_indices(&name)
+                .any(|(at, _)| !text[at + name.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+        };
+        let unread: Vec<_> = fields(Kernel::V6_12.rules()).into_iter().filter(unread).collect();
+        assert!(unread.is_empty(), "no stage reads {unread:?}");
     }
 }

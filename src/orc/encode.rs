@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::OrcEntry;
-use crate::kernel::rules::{OrcLayout, Rules};
+use crate::kernel::rules::{HintNumber, OrcLayout, OrcNumber, Rules};
 
 /// Size of an entry in bytes.
 pub const SIZE: usize = 6;
@@ -14,13 +14,13 @@ pub const SIZE: usize = 6;
 impl OrcEntry {
     /// The packed entry: two offsets, then registers, kind and flag in 16 bits.
     pub fn encode(&self, rules: &Rules) -> [u8; SIZE] {
-        let flag_bit = match rules.orc_layout {
+        let flag_bit = match rules.layout.orc {
             OrcLayout::TypeAndEnd => 10,
             OrcLayout::TypeAndSignal => 11,
         };
-        let bits = u16::from(self.sp_reg & 15)
-            | u16::from(self.bp_reg & 15) << 4
-            | u16::from(self.kind & 7) << 8
+        let bits = u16::from(self.sp_reg.0 & 15)
+            | u16::from(self.bp_reg.0 & 15) << 4
+            | u16::from(self.kind.0 & 7) << 8
             | u16::from(self.flag) << flag_bit;
         let (sp, bp, bits) = (self.sp_offset.to_le_bytes(), self.bp_offset.to_le_bytes(), bits.to_le_bytes());
         [sp[0], sp[1], bp[0], bp[1], bits[0], bits[1]]
@@ -30,16 +30,16 @@ impl OrcEntry {
     pub fn decode(bytes: [u8; SIZE], rules: &Rules) -> OrcEntry {
         let [a, b, c, d, e, f] = bytes;
         let bits = u16::from_le_bytes([e, f]);
-        let (kind_mask, flag_bit) = match rules.orc_layout {
+        let (kind_mask, flag_bit) = match rules.layout.orc {
             OrcLayout::TypeAndEnd => (3, 10),
             OrcLayout::TypeAndSignal => (7, 11),
         };
         OrcEntry {
             sp_offset: i16::from_le_bytes([a, b]),
             bp_offset: i16::from_le_bytes([c, d]),
-            sp_reg: (bits & 15) as u8,
-            bp_reg: (bits >> 4 & 15) as u8,
-            kind: (bits >> 8 & kind_mask) as u8,
+            sp_reg: OrcNumber((bits & 15) as u8),
+            bp_reg: OrcNumber((bits >> 4 & 15) as u8),
+            kind: HintNumber((bits >> 8 & kind_mask) as u8),
             flag: bits >> flag_bit & 1 != 0,
         }
     }
@@ -55,16 +55,16 @@ impl OrcEntry {
     pub fn write_text(&self, out: &mut String, rules: &Rules) {
         let (sp, bp) = ((self.sp_reg, self.sp_offset), (self.bp_reg, self.bp_offset));
         let flag = u8::from(self.flag);
-        if rules.orc_layout == OrcLayout::TypeAndEnd {
+        if rules.layout.orc == OrcLayout::TypeAndEnd {
             out.push_str(" sp:");
             write_register(out, sp, rules);
             out.push_str(" bp:");
             write_register(out, bp, rules);
-            let kind = ["call", "regs", "regs (partial)"].get(self.kind as usize).copied().unwrap_or("?");
+            let kind = ["call", "regs", "regs (partial)"].get(usize::from(self.kind.0)).copied().unwrap_or("?");
             let _ = write!(out, " type:{kind} end:{flag}");
         } else {
             let kinds = ["(und)", "end", "call", "regs", "regs (partial)"];
-            let _ = write!(out, "type:{} sp:", kinds.get(self.kind as usize).copied().unwrap_or("?"));
+            let _ = write!(out, "type:{} sp:", kinds.get(usize::from(self.kind.0)).copied().unwrap_or("?"));
             write_register(out, sp, rules);
             out.push_str(" bp:");
             write_register(out, bp, rules);
@@ -73,10 +73,10 @@ impl OrcEntry {
     }
 }
 
-fn write_register(out: &mut String, (register, offset): (u8, i16), rules: &Rules) {
-    let regs = rules.orc_regs;
+fn write_register(out: &mut String, (register, offset): (OrcNumber, i16), rules: &Rules) {
+    let regs = rules.layout.orc_regs;
     let name = match register {
-        0 => {
+        OrcNumber(0) => {
             out.push_str("(und)");
             return;
         }

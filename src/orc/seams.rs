@@ -49,13 +49,14 @@ fn seamless<T>(rows: Vec<T>, place: impl Fn(&T) -> Option<(CodeLoc, OrcEntry)>) 
 mod tests {
     use super::*;
     use crate::ids::SectionId;
+    use crate::kernel::rules::{HintNumber, OrcNumber};
 
     #[track_caller]
     fn check(rows: &[(u32, u64, i16)], expected: &[(u32, u64, i16)]) {
         let row = |&(section, offset, sp): &(u32, u64, i16)| {
             let entry = match sp {
                 0 => OrcEntry::default(),
-                sp => OrcEntry { sp_offset: sp, sp_reg: 5, kind: 2, ..OrcEntry::default() },
+                sp => OrcEntry { sp_offset: sp, sp_reg: OrcNumber(5), kind: HintNumber(2), ..OrcEntry::default() },
             };
             (CodeLoc::new(SectionId(section), offset), entry)
         };

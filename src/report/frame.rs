@@ -88,10 +88,11 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+    use crate::kernel::rules::HintNumber;
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut CfiState), expected: expect_test::Expect) {
-        let mut state = CfiState::function_entry(2);
+        let mut state = CfiState::function_entry(HintNumber(2));
         change(&mut state);
         // A line at the margin, so that the margin of the drawing counts.
         expected.assert_eq(&format!("frame:\n{}", draw(&state)));

@@ -69,11 +69,11 @@ impl OrcRow {
             file: None,
             line: None,
             text: entry.text(kernel.rules()),
-            sp_reg: entry.sp_reg,
+            sp_reg: entry.sp_reg.0,
             sp_offset: entry.sp_offset,
-            bp_reg: entry.bp_reg,
+            bp_reg: entry.bp_reg.0,
             bp_offset: entry.bp_offset,
-            kind: entry.kind,
+            kind: entry.kind.0,
             signal: entry.flag,
         }
     }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cfi::{Base, CfiState, Rule};
 use crate::kernel::Kernel;
+use crate::kernel::rules::HintNumber;
 
 /// `base + offset`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -61,8 +62,8 @@ pub fn special_frame(state: &CfiState, kernel: Kernel) -> Option<&'static str> {
 const CALL_FRAME: &str = "a call frame";
 
 /// A hint type in words.
-pub fn frame_kind(kind: u8, kernel: Kernel) -> Option<&'static str> {
-    let types = kernel.rules().hints;
+pub fn frame_kind(kind: HintNumber, kernel: Kernel) -> Option<&'static str> {
+    let types = kernel.rules().layout.hints;
     let known = [
         (Some(types.call), CALL_FRAME),
         (Some(types.regs), "an interrupt frame (regs)"),

@@ -12,14 +12,17 @@ use crate::ids::SymbolId;
 use crate::image::{ElfImage, STT_SECTION};
 use crate::kernel::rules::Rules;
 
-/// By section: its symbols with their addresses, ties by position in the symbol table.
-pub fn by_address(image: &ElfImage) -> Vec<Vec<(u64, SymbolId)>> {
+/// By section: its symbols with their addresses, ties by position in the symbol table, or by size and position.
+pub fn by_address(image: &ElfImage, rules: &Rules) -> Vec<Vec<(u64, SymbolId)>> {
     let mut sections = vec![Vec::new(); image.sections.len()];
     for (id, symbol) in image.symbols() {
         sections[symbol.section.index()].push((symbol.value, id));
     }
     for symbols in &mut sections {
-        symbols.sort();
+        match rules.symbols.first_of_any_type_is_canonical {
+            true => symbols.sort_by_key(|&(value, id)| (value, image.symbol(id).size, id)),
+            false => symbols.sort(),
+        }
     }
     sections
 }
@@ -27,7 +30,7 @@ pub fn by_address(image: &ElfImage) -> Vec<Vec<(u64, SymbolId)>> {
 /// The symbols of one section by address.
 #[derive(Clone, Debug, Default)]
 pub struct AddressMap {
-    /// By start, ties by position in the symbol table.
+    /// By start, ties as [`by_address`] has them.
     tree: Vec<(u64, SymbolId)>,
     /// Made for the first question: most sections are never asked about.
     functions: OnceLock<Answers>,
@@ -48,7 +51,7 @@ impl AddressMap {
         let found = |&&(_, id): &&(u64, SymbolId)| {
             let symbol = image.symbol(id);
             // Undefined symbols share section 0, where no address means anything.
-            symbol.size != 0 || (rules.zero_size_symbols_found && !symbol.is_undefined())
+            symbol.size != 0 || (rules.symbols.zero_size_found && !symbol.is_undefined())
         };
         let tree = symbols.iter().filter(found).copied().collect();
         AddressMap { tree, ..AddressMap::default() }
@@ -129,23 +132,24 @@ fn answers(ranges: impl Iterator<Item = (u64, u64, (u64, usize), SymbolId)>) -> 
 
 /// The order of objtool's per-section symbol list: each symbol goes behind the last one that starts at or before it in
 /// the tree, and zero-size symbols leave the tree again unless they are found by address.
-pub fn list_order(image: &ElfImage, symbols: &[(u64, SymbolId)], zero_size_found: bool) -> Vec<SymbolId> {
+pub fn list_order(image: &ElfImage, symbols: &[(u64, SymbolId)], rules: &Rules) -> Vec<SymbolId> {
     let mut ids: Vec<SymbolId> = symbols.iter().map(|&(_, id)| id).collect();
-    if zero_size_found {
+    if rules.symbols.zero_size_found {
         return ids;
     }
     ids.sort_unstable();
     // `after[i]`: what follows entry i of `ids` in the list; the list's head is the extra entry at the end.
     let head = ids.len();
     let mut after: Vec<Option<usize>> = vec![None; ids.len() + 1];
-    let mut tree: BTreeMap<(u64, usize), ()> = BTreeMap::new();
+    let mut tree: BTreeMap<(u64, u64, usize), ()> = BTreeMap::new();
     for (i, &id) in ids.iter().enumerate() {
         let symbol = image.symbol(id);
-        let before = tree.range(..=(symbol.value, i)).next_back().map_or(head, |(&(_, j), ())| j);
+        let size = if rules.symbols.first_of_any_type_is_canonical { symbol.size } else { 0 };
+        let before = tree.range(..=(symbol.value, size, i)).next_back().map_or(head, |(&(.., j), ())| j);
         after[i] = after[before];
         after[before] = Some(i);
         if symbol.size != 0 {
-            tree.insert((symbol.value, i), ());
+            tree.insert((symbol.value, size, i), ());
         }
     }
     let mut out = Vec::with_capacity(ids.len());

@@ -34,7 +34,7 @@ const ON: Step = Ok(ControlFlow::Continue(()));
 
 /// Adds all that the flags ask for.
 pub(super) fn add(draft: &mut Draft<'_>) -> Result<(), WriteError> {
-    for &addition in draft.analysis.kernel.rules().additions {
+    for &addition in draft.analysis.kernel.rules().write.additions {
         if add_one(draft, addition)?.is_break() {
             break;
         }
@@ -85,7 +85,8 @@ fn mcount(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
     let places: Vec<CodeLoc> = analysis.flow.sites.mcount.iter().map(|&id| analysis.insns.loc(id)).collect();
     if !places.is_empty() {
-        let shape = Shape { align: analysis.kernel.rules().mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
+        let shape =
+            Shape { align: analysis.kernel.rules().write.mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
         places_table(draft, &shape, R_64, &places)?;
     }
     ON
@@ -109,11 +110,11 @@ fn static_calls(draft: &mut Draft<'_>) -> Step {
             step = ControlFlow::Break(());
             break;
         };
-        let tail = is_sibling_call(&analysis.flow, &analysis.symbols, rules.sibling_needs_function, id);
+        let tail = is_sibling_call(&analysis.flow, &analysis.symbols, rules.branches.sibling_needs_function, id);
         let addend = if tail { TAIL } else { 0 };
         relocs.push(NewReloc { offset: at + RELATIVE, symbol: key.into(), kind: R_PC32, addend });
     }
-    if rules.relocs_reserved {
+    if rules.write.relocs_reserved {
         relocs.resize(2 * sites.len(), NewReloc::EMPTY);
     }
     draft.add_table(&shape, sites.len(), relocs)?;
@@ -146,7 +147,7 @@ fn prefixes(draft: &mut Draft<'_>) -> Step {
         draft.add_symbol(Some(&name), new)?;
     }
     let padding = analysis.options.prefix.unwrap_or(0);
-    if analysis.kernel.rules().cfi_symbols_grow && analysis.options.cfi && padding != 0 {
+    if analysis.kernel.rules().write.cfi_symbols_grow && analysis.options.cfi && padding != 0 {
         grow_cfi_symbols(draft, u64::from(padding));
     }
     ON
@@ -170,7 +171,7 @@ fn cfi_sites(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
     let (image, symbols) = (&analysis.image, &analysis.symbols);
     let is_preamble = |id: &SymbolId| symbols.is_function(*id) && image.symbol_name(*id).starts_with("__cfi_");
-    let preambles: Vec<SymbolId> = if analysis.kernel.rules().table_symbols_in_symtab_order {
+    let preambles: Vec<SymbolId> = if analysis.kernel.rules().write.cfi_sites_in_symtab_order {
         image.symbols().map(|(id, _)| id).filter(is_preamble).collect()
     } else {
         let sections = image.sections().flat_map(|(id, _)| symbols.of_section(id));

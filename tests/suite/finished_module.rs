@@ -152,9 +152,9 @@ called:
 fn with_frame(source: &str, frame: u8, kernel: Kernel) -> Analysis {
     let frame = if frame == 0 { ".byte 0, 0, 0, 0, 0, 0" } else { &format!(".byte {frame}, 0, 0, 0, SP, 0") };
     let (sp, feature) = match kernel {
-        Kernel::V6_1 => ("5", ".word"),
-        Kernel::V6_12 => ("5", ".long"),
-        Kernel::V7_3 => ("3", ".long"),
+        Kernel::V5_15 | Kernel::V6_1 => ("5", ".word"),
+        Kernel::V6_6 | Kernel::V6_12 | Kernel::V6_18 | Kernel::V7_0 => ("5", ".long"),
+        Kernel::V7_2 | Kernel::V7_3 => ("3", ".long"),
     };
     let source = source.replace("FRAME", frame).replace("SP", sp).replace("FEATURE", feature);
     module(&[&source], KernelChoice::Fixed(kernel))

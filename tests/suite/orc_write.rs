@@ -416,7 +416,7 @@ fn broken_objects_are_refused_or_written_but_never_blown_up() {
         }
         let config = Config {
             options: all_flags(),
-            kernel: KernelChoice::Fixed(Kernel::ALL[round % 3]),
+            kernel: KernelChoice::Fixed(Kernel::ALL[round % Kernel::ALL.len()]),
             policy: Policy::Objtool,
             noreturn: Vec::new(),
         };

@@ -269,11 +269,9 @@ fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
 
 /// The release as `KERNEL` has it in `orcls.h`.
 fn number(kernel: Kernel) -> u32 {
-    match kernel {
-        Kernel::V6_1 => 601,
-        Kernel::V6_12 => 612,
-        Kernel::V7_3 => 703,
-    }
+    let (major, minor) = kernel.name().split_once('.').expect("two numbers");
+    let numbers: [u32; 2] = [major, minor].map(|number| number.parse().expect("a number"));
+    numbers[0] * 100 + numbers[1]
 }
 
 /// Reads `KIND[SELECTOR]: CODE "text"`; `None` where the words are just words.

@@ -5,6 +5,7 @@ use crate::cfi::{Base, CfiState, Dest, Rule, Source, StackOp};
 use crate::decode::Kind;
 use crate::findings::{Fault, Mismatch, Scene, Step, StepKind};
 use crate::ids::InsnId;
+use crate::kernel::rules::HintNumber;
 use crate::report::words::{self, Difference};
 
 impl Speaker<'_> {
@@ -17,7 +18,9 @@ impl Speaker<'_> {
                 difference(Base::reg(*number).name(), words::saved_at(*a), words::saved_at(*b))
             }
             Mismatch::Type(a, b) => {
-                let kind = |kind: u8| words::frame_kind(kind, kernel).map_or(format!("of type {kind}"), str::to_owned);
+                let kind = |kind: u8| {
+                    words::frame_kind(HintNumber(kind), kernel).map_or(format!("of type {kind}"), str::to_owned)
+                };
                 difference("the frame", kind(*a), kind(*b))
             }
             Mismatch::Drap(a, b) => difference("the realignment register", drap(*a), drap(*b)),
@@ -187,7 +190,7 @@ mod tests {
 
     #[track_caller]
     fn check(change: impl FnOnce(&mut CfiState), expected: &str) {
-        let mut state = CfiState::function_entry(2);
+        let mut state = CfiState::function_entry(HintNumber(2));
         change(&mut state);
         assert_eq!(left_over(&state).as_deref(), Some(expected).filter(|text| !text.is_empty()));
     }

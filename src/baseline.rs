@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 use crate::findings::Code;
+use crate::mangled;
 
 /// A code's name and a function.
 type Kind = (String, Option<String>);
@@ -48,7 +49,7 @@ impl Baseline {
             let line: Line = serde_json::from_str(line).map_err(|error| format!("line {}: {error}", at + 1))?;
             let mut counts: FxHashMap<Kind, usize> = FxHashMap::default();
             for entry in line.findings {
-                *counts.entry((entry.code, entry.function)).or_default() += 1;
+                *counts.entry((entry.code, entry.function.as_deref().map(key))).or_default() += 1;
             }
             if !counts.is_empty() {
                 baseline.objects.push((line.object, counts));
@@ -67,7 +68,7 @@ impl Baseline {
 impl Known {
     /// Whether a finding is known. Each answer `true` uses one up.
     pub fn take(&mut self, code: Code, function: Option<&str>) -> bool {
-        match self.left.get_mut(&(code.slug().to_owned(), function.map(str::to_owned))) {
+        match self.left.get_mut(&(code.slug().to_owned(), function.map(key))) {
             Some(left) if *left > 0 => {
                 *left -= 1;
                 true
@@ -75,6 +76,11 @@ impl Known {
             _ => false,
         }
     }
+}
+
+/// What a function is recognised by: a Rust one has another name with every compiler, but the same path.
+fn key(function: &str) -> String {
+    mangled::key(function).into_owned()
 }
 
 /// Whether all parts of the shorter path are the last ones of the longer.
@@ -117,6 +123,16 @@ mod tests {
         for (object, is_known) in [("a.o", true), ("./lib/a.o", true), ("../lib/a.o", true), ("net/a.o", false)] {
             assert_eq!(baseline.of(Path::new(object)).take(Code::NakedReturn, Some("f")), is_known, "{object}");
         }
+    }
+
+    #[test]
+    fn rust_functions_are_known_whatever_compiler_named_them() {
+        let line =
+            r#"{"object":"a.o","findings":[{"code":"falls-through","function":"_RNvCs2z1Piulx3M7_9d10_mixed3div"}]}"#;
+        let baseline = Baseline::parse(line).unwrap();
+        let known = |function| baseline.of(Path::new("a.o")).take(Code::FallsThrough, Some(function));
+        assert!(known("_RNvCsfIZDjVmhDHd_9d10_mixed3div"));
+        assert!(!known("_RNvCsfIZDjVmhDHd_9d10_mixed3res"));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 mod cmd;
 mod database;
 mod flags;
+mod rust;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use std::sync::Mutex;
 use rustc_hash::FxHashMap;
 
 pub use flags::{FlagSource, Flags};
+pub use rust::is_rust;
 
 use cmd::CmdFile;
 use database::Databases;
@@ -116,6 +118,9 @@ impl Finder {
     /// How the source file at `path` is built.
     pub fn source(&self, path: &Path) -> Result<Build, NotFound> {
         let path = absolute(path);
+        if is_rust(&path) {
+            return self.rust_source(path);
+        }
         let mut tried = Vec::new();
         for place in tree::places_of_source(&path, &self.search) {
             match place {

@@ -12,6 +12,7 @@ mod inputs;
 mod judge;
 mod listing;
 mod markdown;
+mod noreturn;
 mod orc;
 mod output;
 mod queue;
@@ -73,6 +74,8 @@ enum Command {
     Alternatives(listing::Alternatives),
     /// Say what a finding means, why it matters and how to fix it
     Explain(explain::Arguments),
+    /// List what objects declare never to return and objtool does not know
+    Noreturn(noreturn::Arguments),
     /// Build an example that breaks the stack, and show what an editor would show
     Demo,
     /// Say which command, object, flags and kernel would be used for a file, and why
@@ -97,6 +100,7 @@ pub fn run() -> ExitCode {
         Command::Orc(arguments) => orc::run(&arguments),
         Command::Cfi(arguments) => listing::cfi(&arguments),
         Command::Alternatives(arguments) => listing::alternatives(&arguments),
+        Command::Noreturn(arguments) => noreturn::run(&arguments),
         Command::Demo => demo::run(),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),

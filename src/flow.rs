@@ -33,6 +33,7 @@ use crate::symbols::Symbols;
 use branches::Branches;
 use runs::Runs;
 
+pub use names::Noreturn;
 pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
 

@@ -31,6 +31,7 @@
 pub mod ids;
 pub mod cancel;
 mod parallel;
+pub mod mangled;
 pub mod kernel;
 pub mod options;
 pub mod build;
@@ -55,5 +56,6 @@ pub mod analysis;
 pub mod write;
 pub mod source_map;
 pub mod report;
+pub mod tree_objects;
 pub mod lsp;
 pub mod cli;

@@ -8,6 +8,7 @@ mod sections;
 mod units;
 mod rows;
 mod inlines;
+mod functions;
 mod file_symbols;
 
 use std::sync::{Arc, OnceLock};
@@ -15,6 +16,7 @@ use std::sync::{Arc, OnceLock};
 use crate::ids::CodeLoc;
 use crate::image::{ElfImage, LoadError, Store};
 use file_symbols::FileSymbols;
+pub use functions::Function;
 use inlines::{Call, Inlines};
 use rows::LineRows;
 use sections::{DebugSections, Slice};
@@ -38,6 +40,14 @@ pub enum NoSource {
     /// The debug sections contradict themselves.
     #[error("broken debug info: {0}")]
     Broken(#[from] gimli::Error),
+}
+
+/// Whether a file belongs to Rust's own library, which nobody who writes a driver can change.
+pub fn is_rust_library(file: &str) -> bool {
+    const CRATES: [&str; 8] =
+        ["core", "alloc", "std", "compiler-builtins", "compiler_builtins", "stdarch", "portable-simd", "proc_macro"];
+    let mut parts = file.split('/').skip_while(|part| *part != "library").skip(1);
+    parts.next().is_some_and(|part| CRATES.contains(&part)) && parts.next().is_some()
 }
 
 /// A place in the sources.
@@ -65,6 +75,25 @@ pub struct InlineFrame {
     pub line: Option<u32>,
 }
 
+/// An instruction whose line was found in the text of a file, because no debug info has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TextRow {
+    /// The first byte.
+    pub start: CodeLoc,
+    /// Offset of the byte after the last.
+    pub end: u64,
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+}
+
+impl TextRow {
+    fn contains(&self, at: CodeLoc) -> bool {
+        self.start.section == at.section && (self.start.offset..self.end).contains(&at.offset)
+    }
+}
+
 /// Bytes of a section that belong to one line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CodeRange {
@@ -85,6 +114,10 @@ pub struct SourceMap {
     rows: Vec<OnceLock<LineRows>>,
     /// By unit.
     inlines: Vec<OnceLock<Inlines>>,
+    /// By unit.
+    functions: Vec<OnceLock<Vec<Function>>>,
+    /// Lines that were found in the texts, by their start.
+    by_text: Vec<TextRow>,
 }
 
 /// The files of a line table, by their numbers.
@@ -114,25 +147,61 @@ impl SourceMap {
             names: unread(n_tables),
             rows: unread(n_tables),
             inlines: unread(n_units),
+            functions: unread(n_units),
+            by_text: Vec::new(),
         })
+    }
+
+    /// The map of an object without debug info, whose lines are those that were found in texts.
+    fn of_text(image: &ElfImage, rows: Vec<TextRow>) -> SourceMap {
+        SourceMap {
+            sections: DebugSections::none(),
+            units: Units::default(),
+            file_symbols: FileSymbols::read(image),
+            names: Vec::new(),
+            rows: Vec::new(),
+            inlines: Vec::new(),
+            functions: Vec::new(),
+            by_text: rows,
+        }
     }
 
     /// Where the byte at `at` comes from.
     pub fn place(&self, at: CodeLoc) -> Option<Place> {
-        let address = self.sections.address(at)?;
-        let place = self.units.of(address).find_map(|unit| {
-            let table = self.units.units.get(unit)?.table?;
-            let row = self.rows(table)?.at(address)?;
-            Some(Place {
-                file: self.file(table, row.file.into())?,
-                line: (row.line != 0).then_some(row.line),
-                column: (row.column != 0).then_some(row.column),
-                inlined: self.inlines(unit)?.at(address).into_iter().map(|call| self.frame(table, call)).collect(),
+        if let Some(row) = self.by_text.iter().find(|row| row.contains(at)) {
+            return Some(Place {
+                file: Arc::clone(&row.file),
+                line: Some(row.line),
+                column: None,
+                inlined: Vec::new(),
+            });
+        }
+        let address = self.sections.address(at);
+        let place = address.and_then(|address| {
+            self.units.of(address).find_map(|unit| {
+                let table = self.units.units.get(unit)?.table?;
+                let row = self.rows(table)?.at(address)?;
+                Some(Place {
+                    file: self.file(table, row.file.into())?,
+                    line: (row.line != 0).then_some(row.line),
+                    column: (row.column != 0).then_some(row.column),
+                    inlined: self.inlines(unit)?.at(address).into_iter().map(|call| self.frame(table, call)).collect(),
+                })
             })
         });
         let by_symbol =
             || Some(Place { file: self.file_symbols.at(at)?, line: None, column: None, inlined: Vec::new() });
         place.or_else(by_symbol)
+    }
+
+    /// The main source file of the unit that the code at `at` belongs to, as the debug info names it.
+    pub fn main_file(&self, at: CodeLoc) -> Option<String> {
+        let unit = self.units.of(self.sections.address(at)?).next()?;
+        self.with_unit(unit, |unit| {
+            let name = unit.name.map(|name| name.to_string_lossy().into_owned())?;
+            let folder = unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned());
+            Some(rows::join_path(folder.as_deref(), None, &name))
+        })?
     }
 
     /// The code of a line, ascending. `file` is spelled as in [`SourceMap::files`].
@@ -142,7 +211,11 @@ impl SourceMap {
             rows.filter(move |(row, _)| u64::from(row.file) == number && row.line == line)
                 .map(|(row, end)| (row.address, end))
         };
-        self.ranges(self.mentions(file).flat_map(of_table))
+        let mut found = self.ranges(self.mentions(file).flat_map(of_table));
+        let by_text = self.by_text.iter().filter(|row| *row.file == *file && row.line == line);
+        found.extend(by_text.map(|row| CodeRange { start: row.start, end: row.end }));
+        found.sort_unstable();
+        found
     }
 
     /// The code of functions that were inlined at a line, ascending. `file` is spelled as in [`SourceMap::files`].
@@ -161,6 +234,7 @@ impl SourceMap {
     pub fn files(&self) -> Vec<Arc<str>> {
         let tables = (0..self.names.len()).filter_map(|table| self.file_names(table));
         let mut files: Vec<Arc<str>> = tables.flatten().flatten().cloned().collect();
+        files.extend(self.by_text.iter().map(|row| Arc::clone(&row.file)));
         files.sort_unstable();
         files.dedup();
         files
@@ -240,6 +314,18 @@ impl Lines {
     /// No lines at all, for who wants none.
     pub fn none() -> Lines {
         Lines { store: None, map: OnceLock::new() }
+    }
+
+    /// The same lines, and others that were found in the texts of `image`'s sources.
+    pub fn with_text_rows(mut self, image: &ElfImage, rows: Vec<TextRow>) -> Lines {
+        if rows.is_empty() {
+            return self;
+        }
+        let map = match (self.map(image).is_ok(), self.map.take()) {
+            (true, Some(Ok(map))) => SourceMap { by_text: rows, ..map },
+            _ => SourceMap::of_text(image, rows),
+        };
+        Lines { store: self.store, map: OnceLock::from(Ok(map)) }
     }
 
     /// The source map of `image`, which is the image of this store.

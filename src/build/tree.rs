@@ -83,7 +83,7 @@ pub(super) fn kernel_tree_of_module(cmd: &CmdFile, search: &Search) -> Option<Pa
 }
 
 /// The build trees to look at, in order.
-fn trees(source: &Path, search: &Search) -> Vec<PathBuf> {
+pub(super) fn trees(source: &Path, search: &Search) -> Vec<PathBuf> {
     if let Some(build_dir) = &search.build_dir {
         return vec![super::absolute(build_dir)];
     }
@@ -116,7 +116,7 @@ fn children(folder: &Path, wanted: impl Fn(&str) -> bool) -> Vec<PathBuf> {
 
 /// Where the build tree keeps the objects of the source's folder: beside the source, or with `O=` at the same place
 /// below the tree, whose `source` link leads to the sources.
-fn folder_in(tree: &Path, source: &Path) -> Option<PathBuf> {
+pub(super) fn folder_in(tree: &Path, source: &Path) -> Option<PathBuf> {
     let sources = tree.join("source").canonicalize().ok();
     let roots = [sources, tree.canonicalize().ok()];
     let source = source.canonicalize().unwrap_or_else(|_| source.to_owned());

@@ -21,6 +21,7 @@ use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
 use crate::findings::{Code, Finding};
 use crate::report::findings::ReportedGap;
+use crate::report::rust::{self, Surroundings};
 use crate::report::{self, Report, ReportedFinding, macros, statements};
 
 /// How findings are printed.
@@ -142,7 +143,7 @@ fn one(
     let judged = judge.object(input);
     let mut printed = Printed::default();
     if let Judged::Analysed(object) = &judged {
-        printed = print(object, arguments, &arguments.shown(object, baseline));
+        printed = print(object, arguments, judge, &arguments.shown(object, baseline));
     }
     let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let mut done = None;
@@ -188,7 +189,7 @@ struct Printed {
     for_sarif: Option<Report>,
 }
 
-fn print(object: &Object, arguments: &Arguments, shown: &[bool]) -> Printed {
+fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &[bool]) -> Printed {
     if arguments.format == Format::Objtool {
         return print_objtool(object, shown);
     }
@@ -196,10 +197,13 @@ fn print(object: &Object, arguments: &Arguments, shown: &[bool]) -> Printed {
     let text_of = |file: &str| Sources::text(&object.path, file).map(Arc::from);
     macros::name_macro_lines(&mut report, &text_of);
     statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
+    let known = Surroundings { text_of: &text_of, declared_by: &|symbol| judge.declared_by(object, symbol) };
+    rust::tell(&mut report, &object.analysis, &object.lines, &known);
     let (findings, reported): (Vec<&Finding>, Vec<ReportedFinding>) = (object.analysis.findings.iter())
         .zip(std::mem::take(&mut report.findings))
         .zip(shown)
-        .filter_map(|(finding, shown)| shown.then_some(finding))
+        .filter(|((_, reported), shown)| **shown && concerns(object, reported))
+        .map(|(finding, _)| finding)
         .unzip();
     report.findings = reported;
     report.unjudged.extend(object.undecided.iter().map(|gap| {
@@ -220,6 +224,17 @@ fn print(object: &Object, arguments: &Arguments, shown: &[bool]) -> Printed {
             Printed { text, n_findings, for_sarif: None }
         }
     }
+}
+
+/// Whether a finding is in the file that alone was asked about, or came there by a call of it.
+fn concerns(object: &Object, finding: &ReportedFinding) -> bool {
+    let Some(only) = &object.only else { return true };
+    let only = crate::compile::real_path(only);
+    let own =
+        finding.file.as_deref().into_iter().chain(finding.inlined.iter().filter_map(|frame| frame.file.as_deref()));
+    let steps = finding.path.iter().filter_map(|step| step.file.as_deref());
+    let is_it = |file: &str| crate::compile::real_path(std::path::Path::new(file)) == only;
+    own.chain(steps).any(is_it)
 }
 
 /// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.

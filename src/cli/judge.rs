@@ -11,14 +11,16 @@ use std::time::{Duration, Instant};
 use clap::{ArgAction, Args};
 
 use super::inputs::{self, Input};
+use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
-use crate::build::{Finder, FlagSource, Flags, Search};
+use crate::build::{Finder, FlagSource, Flags, Search, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile};
 use crate::image::{ElfImage, FileStore, LoadError, Store};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::source_map::Lines;
+use crate::tree_objects::{self, TreeObjects};
 use crate::{detect, guess, wording};
 
 /// Options that all analysing commands share.
@@ -89,6 +91,8 @@ pub(crate) struct Object {
     pub flags_from: String,
     /// What the build checks and the object alone cannot decide.
     pub undecided: Vec<String>,
+    /// The file that alone was asked about, of a crate that has more.
+    pub only: Option<PathBuf>,
 }
 
 fn stored(input: &Input) -> Result<Arc<dyn Store>, String> {
@@ -106,6 +110,7 @@ pub(crate) struct Judge<'a> {
     /// Where sources are compiled; made when the first one is.
     scratch: OnceLock<Result<Scratch, String>>,
     cancel: CancelToken,
+    tree_objects: TreeObjects,
 }
 
 impl<'a> Judge<'a> {
@@ -119,6 +124,7 @@ impl<'a> Judge<'a> {
             wanted: Options::default(),
             scratch: OnceLock::new(),
             cancel: CancelToken::default(),
+            tree_objects: TreeObjects::default(),
         }
     }
 
@@ -130,6 +136,11 @@ impl<'a> Judge<'a> {
     /// The finder that knows the builds.
     pub fn finder(&self) -> &Finder {
         &self.finder
+    }
+
+    /// The object of the tree in which `object` was built that declares a function never to return.
+    pub fn declared_by(&self, object: &Object, symbol: &str) -> Option<String> {
+        self.tree_objects.declares(&tree_objects::root_of(&self.finder, &object.path)?, symbol)
     }
 
     /// The release that the user chose, that the build is of, or that the object shows.
@@ -152,6 +163,9 @@ impl<'a> Judge<'a> {
 
     /// Analyses the object, or what the source compiles to.
     pub fn object(&self, input: &Input) -> Judged {
+        if is_rust(&input.path) {
+            return self.rust_source(input);
+        }
         if input.is_source() {
             return match self.source(input) {
                 Ok(object) => Judged::Analysed(Box::new(object)),
@@ -192,6 +206,50 @@ impl<'a> Judge<'a> {
         let given = &self.rules.options;
         let linked = opened.image.is_linked();
         given.any_action().then(|| given.refused(self.kernel(input, opened).rules(), linked))?
+    }
+
+    /// Judges the object that the build made of a Rust file's crate. Compiling the text would run the tree's procedural
+    /// macros within rustc, which is foreign code.
+    fn rust_source(&self, input: &Input) -> Judged {
+        let failed = |why: String| Judged::Failed(format!("{}: {why}", input.name()));
+        if let Err(error) = std::fs::metadata(&input.path) {
+            return failed(error.to_string());
+        }
+        let build = match self.finder.source(&input.path) {
+            Ok(build) => build,
+            Err(error) => {
+                let what =
+                    error.tried.first().map_or_else(String::new, |(file, why)| format!(" ({}: {why})", file.display()));
+                return failed(format!(
+                    "no object of the build was made from it{what}. Rust is judged by the objects that the build leaves: \
+                     build the kernel or the module, and name its folder with --build-dir if it is elsewhere"
+                ));
+            }
+        };
+        if !build.object.exists() {
+            let object = build.object.display();
+            return failed(format!("{object} has not been built, and orcls does not compile Rust: build it first"));
+        }
+        let written = |path: &std::path::Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        if written(&input.path) > written(&build.object) {
+            let object = build.object.display();
+            output::remark(&format!(
+                "{}: newer than {object}: what follows is about the text that was built",
+                input.name()
+            ));
+        }
+        let is_whole = build
+            .source
+            .as_deref()
+            .is_some_and(|source| crate::compile::real_path(source) == crate::compile::real_path(&input.path));
+        let object = Input { path: build.object, named: true };
+        match self.object(&object) {
+            Judged::Analysed(mut judged) => {
+                judged.only = (!is_whole).then(|| input.path.clone());
+                Judged::Analysed(judged)
+            }
+            other => other,
+        }
     }
 
     /// Compiles the source as the build does, and analyses the result.
@@ -239,7 +297,9 @@ impl<'a> Judge<'a> {
             analysis.kernel_evidence = format!("{} says so", file.display());
         }
         let lines = Lines::new(Arc::clone(&store));
-        Ok(Object { name, path: input.path.clone(), store, analysis, lines, flags_from, undecided })
+        let lines =
+            tree_objects::with_naked_functions(lines, &analysis, &input.path, &self.finder, &tree_objects::read_text);
+        Ok(Object { name, path: input.path.clone(), store, analysis, lines, flags_from, undecided, only: None })
     }
 
     /// The flags for an object, and where they come from.

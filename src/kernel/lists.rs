@@ -32,6 +32,7 @@ pub(super) fn of(kernel: Kernel) -> ListRules {
         noreturn: names(NORETURN, "", kernel),
         noreturn_weak: kernel >= Kernel::V6_6,
         noreturn_any_global: kernel >= Kernel::V7_0,
+        noreturns_header: kernel >= Kernel::V6_6,
         rust_noreturn: (!rust.ends.is_empty()).then_some(rust),
         uaccess_safe: names(UACCESS_SAFE, "", kernel),
     }

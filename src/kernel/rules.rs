@@ -302,6 +302,8 @@ groups! {
         pub noreturn_weak: bool,
         /// Bindings other than local, global and weak may be on it. From 7.0 on.
         pub noreturn_any_global: bool,
+        /// `noreturns.h` holds the list. From 6.5 on; before, `check.c` did.
+        pub noreturns_header: bool,
         /// Rust's functions that never return (`is_rust_noreturn`). From 6.12 on.
         pub rust_noreturn: Option<RustNoreturn>,
         /// Functions that may run with user access open (`uaccess_safe_builtin`).

@@ -13,6 +13,7 @@ pub use crate::findings::Severity;
 use crate::findings::{Code, Finding, Level, StateAt};
 use crate::kernel::Kernel;
 use crate::report::message::message;
+use crate::report::noreturn::Entry;
 use crate::report::path::path;
 pub use crate::report::path::{PathKind, PathStep};
 use crate::report::view::View;
@@ -68,6 +69,24 @@ pub struct ReportedFinding {
     pub path: Vec<PathStep>,
     /// The states that the finding is about.
     pub states: Vec<ReportedState>,
+    /// The function as a person reads it: the path of a Rust function, in a shorter form where it is long.
+    pub function_name: Option<String>,
+    /// The function that the finding is due to, because it never returns and objtool does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_returns: Option<NeverReturns>,
+}
+
+/// A function that never returns, which objtool does not know.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct NeverReturns {
+    /// As the symbol table spells it.
+    pub symbol: String,
+    /// As a person reads it.
+    pub path: String,
+    /// What declares it so; `None` where only the code shows it.
+    pub said_by: Option<String>,
+    /// What makes it known to objtool.
+    pub entry: Option<Entry>,
 }
 
 /// A state that a finding is about.
@@ -100,7 +119,7 @@ pub struct ReportedGap {
 
 /// Describes what `analysis` found in `object`.
 pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
-    let view = View::new(analysis, lines);
+    let view = View::outside_library(analysis, lines);
     let findings: Vec<ReportedFinding> = analysis.findings.iter().map(|finding| describe(&view, finding)).collect();
     let placed = analysis.findings.iter().any(|finding| finding.at.is_some());
     Report {
@@ -134,6 +153,8 @@ fn describe<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
         inlined,
         path: path(view, finding),
         states: finding.states.iter().map(|state| describe_state(view, state)).collect(),
+        function_name: finding.function.map(|function| view.name(function)),
+        never_returns: None,
     }
 }
 

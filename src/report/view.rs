@@ -12,7 +12,9 @@ use serde::Serialize;
 use crate::analysis::Analysis;
 use crate::decode::{Disassembler, bytes};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
-use crate::source_map::{Lines, NoSource, Place, SourceMap};
+use crate::image::STT_FUNC;
+use crate::mangled;
+use crate::source_map::{Lines, NoSource, Place, SourceMap, is_rust_library};
 
 /// A line of a file, as the JSON has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -43,10 +45,7 @@ impl From<Option<Place>> for SourceLine {
 
 /// A function's name as a person reads it: Rust names demangled, all others as they are.
 pub fn demangled(symbol: &str) -> String {
-    match rustc_demangle::try_demangle(symbol) {
-        Ok(name) => format!("{name:#}"),
-        Err(_) => symbol.to_owned(),
-    }
+    mangled::plain(symbol)
 }
 
 /// An analysis with its lines.
@@ -56,12 +55,30 @@ pub struct View<'a> {
     lines: &'a Lines,
     disassembler: OnceCell<Disassembler<'a>>,
     replacements: OnceCell<FxHashMap<GroupId, Vec<GroupId>>>,
+    shorter: OnceCell<ShortNames>,
+    /// Whether places in Rust's library are those of the calls that brought them in.
+    outside_library: bool,
 }
+
+/// How often each short form of a function's name is used in the object, by the number of its form.
+type ShortNames = FxHashMap<(usize, String), usize>;
 
 impl<'a> View<'a> {
     /// Looks nothing up yet.
     pub fn new(analysis: &'a Analysis, lines: &'a Lines) -> View<'a> {
-        View { analysis, lines, disassembler: OnceCell::new(), replacements: OnceCell::new() }
+        View {
+            analysis,
+            lines,
+            disassembler: OnceCell::new(),
+            replacements: OnceCell::new(),
+            shorter: OnceCell::new(),
+            outside_library: false,
+        }
+    }
+
+    /// As [`View::new`]; what was inlined from Rust's library is at the line of the crate that it was inlined into.
+    pub fn outside_library(analysis: &'a Analysis, lines: &'a Lines) -> View<'a> {
+        View { outside_library: true, ..View::new(analysis, lines) }
     }
 
     /// The source map, if there is one.
@@ -80,6 +97,15 @@ impl<'a> View<'a> {
     /// Where an instruction comes from. Code of a replacement without a line of its own comes from where the code that
     /// it replaces does.
     pub fn place(&self, at: CodeLoc) -> Option<Place> {
+        let place = self.exact_place(at)?;
+        if !self.outside_library || !is_rust_library(&place.file) {
+            return Some(place);
+        }
+        Some(call_outside(&place, |file| !is_rust_library(file)).unwrap_or(place))
+    }
+
+    /// Where the debug info says that an instruction comes from.
+    fn exact_place(&self, at: CodeLoc) -> Option<Place> {
         let map = self.map()?;
         let own = map.place(at);
         if own.as_ref().is_some_and(|place| place.line.is_some()) {
@@ -124,9 +150,17 @@ impl<'a> View<'a> {
         &self.analysis.image.section(id).name
     }
 
-    /// The symbol's name as a person reads it.
+    /// The symbol's name as a person reads it: long ones in a shorter form that no other function of the object has.
     pub fn name(&self, id: SymbolId) -> String {
-        demangled(self.analysis.image.symbol_name(id))
+        let path = demangled(self.analysis.image.symbol_name(id));
+        let forms = mangled::shorter(&path);
+        if forms.is_empty() {
+            return path;
+        }
+        let used = self.shorter.get_or_init(|| short_names(&self.analysis.image));
+        let mut numbered = forms.into_iter().enumerate().rev();
+        let unique = numbered.find(|(number, form)| used.get(&(*number, form.clone())).is_none_or(|&n| n == 1));
+        unique.map_or(path, |(_, form)| form)
     }
 
     /// The symbol that an instruction belongs to, as the symbol table spells it.
@@ -170,6 +204,27 @@ impl<'a> View<'a> {
         let group = self.analysis.flow.group(group);
         self.analysis.flow.group(group.original?).start
     }
+}
+
+/// The innermost call that brought `place` in from a file that is `wanted`, as a place of its own.
+pub(super) fn call_outside(place: &Place, wanted: impl Fn(&str) -> bool) -> Option<Place> {
+    let at =
+        place.inlined.iter().position(|frame| frame.line.is_some() && frame.file.as_deref().is_some_and(&wanted))?;
+    let frame = place.inlined.get(at)?;
+    let inlined = place.inlined.get(at + 1..).unwrap_or_default().to_vec();
+    Some(Place { file: frame.file.clone()?, line: frame.line, column: None, inlined })
+}
+
+fn short_names(image: &crate::image::ElfImage) -> ShortNames {
+    let mut used = ShortNames::default();
+    let functions = image.symbols().filter(|(_, symbol)| symbol.kind == STT_FUNC);
+    let paths: std::collections::BTreeSet<String> = functions.map(|(id, _)| demangled(image.symbol_name(id))).collect();
+    for path in paths {
+        for (number, form) in mangled::shorter(&path).into_iter().enumerate() {
+            *used.entry((number, form)).or_default() += 1;
+        }
+    }
+    used
 }
 
 /// How far to look for a line; a function without any is not walked for each of its findings.

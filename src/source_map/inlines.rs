@@ -114,7 +114,8 @@ impl<'a, 'data> InlineReader<'a, 'data> {
     }
 }
 
-fn file_number(value: AttributeValue<Slice<'_>>) -> Option<u64> {
+/// The number of a file in the unit's line table.
+pub(super) fn file_number(value: AttributeValue<Slice<'_>>) -> Option<u64> {
     match value {
         AttributeValue::FileIndex(index) => Some(index),
         other => other.udata_value(),

@@ -143,7 +143,7 @@ fn text<'data>(unit: UnitRef<'_, Slice<'data>>, value: AttributeValue<Slice<'dat
 }
 
 /// As `addr2line` joins: nothing is normalised.
-fn join_path(compiled_in: Option<&str>, directory: Option<&str>, name: &str) -> String {
+pub(super) fn join_path(compiled_in: Option<&str>, directory: Option<&str>, name: &str) -> String {
     let absolute = |path: &str| path.starts_with('/');
     if absolute(name) {
         return name.to_owned();

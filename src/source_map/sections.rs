@@ -33,9 +33,14 @@ pub struct DebugSections {
 }
 
 impl DebugSections {
+    /// Those of an object that has none.
+    pub fn none() -> DebugSections {
+        DebugSections { contents: DwarfSections::default(), code: Vec::new(), base: Vec::new() }
+    }
+
     /// Reads what is needed for lines and inlined functions, and applies its relocations.
     pub fn load(store: &dyn Store, image: &ElfImage) -> Result<DebugSections, NoSource> {
-        let mut sections = DebugSections { contents: DwarfSections::default(), code: Vec::new(), base: Vec::new() };
+        let mut sections = DebugSections::none();
         sections.place_code(image);
         let mut loader =
             Loader { store, image, base: sections.base.clone(), budget: store.size().saturating_mul(EXPANSION_LIMIT) };

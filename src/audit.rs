@@ -4,6 +4,7 @@
 //! Holds afterwards: each check ran only if its flag asks for it, in objtool's order.
 //! Reads like: `check` in `tools/objtool/check.c`.
 
+mod bodies;
 mod existing;
 mod ibt;
 mod retpoline;
@@ -11,6 +12,7 @@ mod static_calls;
 mod unreachable;
 mod unret;
 
+pub use bodies::removed_bodies;
 pub use existing::existing_lists;
 pub use ibt::{absolute_relocations, ibt, module_entries};
 pub use retpoline::{retpoline, sls};

@@ -4,17 +4,32 @@
 //! Holds afterwards: a name that no Rust compiler made stays as it is.
 //! Reads like: The Rust Reference on v0 mangling (RFC 2603): `C` starts a crate, `s<number>_` is its disambiguator.
 
-/// Whether a Rust compiler made the name.
+/// Whether a Rust compiler made the name, or it is meant to look so.
 pub fn is_mangled(name: &str) -> bool {
-    (name.starts_with("_R") || name.starts_with("_ZN")) && rustc_demangle::try_demangle(name).is_ok()
+    (name.starts_with("_R") || name.starts_with("_ZN"))
+        && (rustc_demangle::try_demangle(name).is_ok() || by_identifiers(name).is_some())
 }
 
 /// The path of a Rust function without the hash of its crate, which every compiler makes anew; other names as they are.
 pub fn plain(name: &str) -> String {
     match rustc_demangle::try_demangle(name) {
         Ok(path) => format!("{path:#}"),
-        Err(_) => name.to_owned(),
+        Err(_) => by_identifiers(name).unwrap_or_else(|| name.to_owned()),
     }
+}
+
+/// What the identifiers of a name say that is meant as a Rust one, but is not quite: written by hand, or cut off.
+fn by_identifiers(name: &str) -> Option<String> {
+    let body = name.strip_prefix("_R")?;
+    let (_, from) = after_crate(body, 0)?;
+    let mut rest = body.get(from + 1..)?;
+    let mut parts: Vec<&str> = Vec::new();
+    while let Some(length) = identifier(rest) {
+        let digits = rest.find(|c: char| !c.is_ascii_digit())?;
+        parts.push(rest.get(digits..length)?.trim_start_matches('_'));
+        rest = rest.get(length..)?;
+    }
+    (parts.len() > 1).then(|| parts.join("::") + rest)
 }
 
 /// What a name is compared by: its path, for a Rust function; else itself.
@@ -157,6 +172,8 @@ mod tests {
         assert_eq!(key(old), "core::panicking::panic_fmt");
         assert_eq!(key("panic"), "panic");
         assert_eq!(key("_RNot a Rust name"), "_RNot a Rust name");
+        // The length of the last part is wrong.
+        assert_eq!(plain("_RNvNtCsabcdefghijk_4core9panicking6panic_made_up"), "core::panicking::panic_made_up");
     }
 
     #[test]

@@ -129,6 +129,9 @@ pub(super) fn run(
         unjudged.extend(findings.map(|finding| withheld(&naming, &finding)));
         ledger.lines.clear();
     }
+    if config.policy == Policy::Everything && checked && !finished_module {
+        audit::removed_bodies(&input, &mut ledger);
+    }
     let (findings, lines) = (ledger.findings, ledger.lines);
     // An `endbr` is listed once, and not when something refers to it.
     flow.sites.endbr.retain(|&id| used.insert(id));

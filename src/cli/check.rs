@@ -233,7 +233,8 @@ fn concerns(object: &Object, finding: &ReportedFinding) -> bool {
     let own =
         finding.file.as_deref().into_iter().chain(finding.inlined.iter().filter_map(|frame| frame.file.as_deref()));
     let steps = finding.path.iter().filter_map(|step| step.file.as_deref());
-    let is_it = |file: &str| crate::compile::real_path(std::path::Path::new(file)) == only;
+    let is_it =
+        |file: &str| Sources::path(&object.path, file).is_some_and(|path| crate::compile::real_path(&path) == only);
     own.chain(steps).any(is_it)
 }
 

@@ -42,6 +42,11 @@ impl Sources {
         SourceFile::read(object, file).map(|file| file.text)
     }
 
+    /// The file on this machine that the debug info of `object` names.
+    pub fn path(object: &Path, file: &str) -> Option<PathBuf> {
+        find(object, Path::new(file))
+    }
+
     /// Whether the line can be shown.
     pub fn has(&self, file: &str, line: u32) -> bool {
         self.files.get(file).is_some_and(|file| file.line(line).is_some())

@@ -4,7 +4,7 @@
 //! Holds afterwards: every finding shows either its source line or its instruction, and says why it shows the latter.
 
 use annotate_snippets::renderer::{DEFAULT_TERM_WIDTH, DecorStyle};
-use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Renderer, Snippet};
+use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
 use super::judge::Object;
 use super::output;
@@ -32,9 +32,16 @@ pub(crate) fn render(report: &Report, findings: &[&Finding], object: &Object) ->
     });
     let sources = Sources::read(&object.path, files);
     let mut text = String::new();
-    for (finding, raw) in report.findings.iter().zip(findings) {
+    for (at, (finding, raw)) in report.findings.iter().zip(findings).enumerate() {
+        // What is due to one function that never returns is told once.
+        let same =
+            |other: &&ReportedFinding| other.never_returns.is_some() && other.never_returns == finding.never_returns;
+        if report.findings.iter().take(at).any(|earlier| same(&earlier)) {
+            continue;
+        }
+        let others: Vec<&ReportedFinding> = report.findings.iter().skip(at + 1).filter(same).collect();
         let insn = raw.insn.and_then(|insn| instruction(insn, object));
-        let group = group(finding, insn, report, &sources);
+        let group = group(finding, insn, report, &sources, &others);
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");
     }
@@ -54,6 +61,7 @@ fn group<'a>(
     insn: Option<String>,
     report: &'a Report,
     sources: &'a Sources,
+    others: &[&ReportedFinding],
 ) -> Group<'a> {
     let level = match finding.severity {
         Severity::Error => Level::ERROR,
@@ -85,7 +93,10 @@ fn group<'a>(
             without_line.push(step);
         }
     }
-    if !has_source && let Some(insn) = &insn {
+    if let (false, Some(file), Some(line)) = (has_source, finding.file.as_deref(), finding.line) {
+        // The source is not on this machine, but its name and line are known.
+        group = group.element(Origin::path(file).line(line as usize));
+    } else if !has_source && let Some(insn) = &insn {
         let line = format!("{:#x}: {insn}", finding.offset.unwrap_or_default());
         let span = AnnotationKind::Primary.span(0..line.len());
         let path = format!("{} {}", report.object, finding.section.as_deref().unwrap_or_default());
@@ -101,7 +112,7 @@ fn group<'a>(
         };
         group = group.element(Level::NOTE.message(format!("inlined: {}() called{call}", frame.function)));
     }
-    if let Some(place) = place(finding, insn.filter(|_| has_source)) {
+    if let Some(place) = place(finding, insn.filter(|_| has_source || finding.line.is_some())) {
         group = group.element(Level::NOTE.message(place));
     }
     for step in without_line {
@@ -110,8 +121,21 @@ fn group<'a>(
     if n_hidden > 0 {
         group = group.element(Level::NOTE.message(format!("{n_hidden} earlier branches are in --format json")));
     }
-    if !has_source && let Some(why) = &report.no_source {
+    if finding.line.is_none()
+        && let Some(why) = &report.no_source
+    {
         group = group.element(Level::NOTE.message(format!("no source line: {why}")));
+    }
+    for other in others {
+        let place = match (&other.file, other.line) {
+            (Some(file), Some(line)) => format!(" at {}:{line}", sources.shown(file)),
+            _ => String::new(),
+        };
+        let function = other.function_name.as_deref().unwrap_or("?");
+        group = group.element(Level::NOTE.message(format!("the same{place} in {function}()")));
+        if let Some(line) = &other.objtool {
+            group = group.element(Level::NOTE.message(format!("objtool: {line}")));
+        }
     }
     if let Some(line) = &finding.objtool {
         group = group.element(Level::NOTE.message(format!("objtool: {line}")));
@@ -149,7 +173,7 @@ fn snippet<'a>(file: &'a str, marks: &[Mark<'a>], sources: &'a Sources) -> Snipp
 /// Where the finding is, in the object's own terms.
 fn place(finding: &ReportedFinding, insn: Option<String>) -> Option<String> {
     let at = format!("{}+{:#x}", finding.section.as_ref()?, finding.offset?);
-    let function = finding.function.as_ref().map(|function| format!(" in {}()", report::demangled(function)));
+    let function = finding.function_name.as_ref().map(|function| format!(" in {function}()"));
     let insn = insn.map(|insn| format!(": {insn}"));
     Some(format!("at {at}{}{}", function.unwrap_or_default(), insn.unwrap_or_default()))
 }

@@ -80,6 +80,8 @@ codes! {
     MissingNoreturn = "missing-noreturn", Warning, [Unwinding, Checking], [];
     /// A function symbol without a size.
     MissingSize = "missing-size", Warning, [Unwinding, LivePatching, Checking], [AddSize];
+    /// A Rust function of which the compiler left nothing but a trap.
+    MissingBody = "missing-body", Warning, [Running], [];
     /// An instruction that leaves the kernel inside a callable function.
     UnsupportedInstruction = "unsupported-instruction-in-function", Error, [Unwinding, Checking], [CodeInsteadOfFunction];
     /// A path enters a function that was to be ignored.

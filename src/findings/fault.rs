@@ -78,6 +78,10 @@ pub enum Fault {
     MissingSize {
         symbol: SymbolId,
     },
+    /// Of a Rust function nothing but a trap is left; objtool has nothing against that.
+    MissingBody {
+        symbol: SymbolId,
+    },
     Unreachable,
     MissingNoreturn {
         callee: SymbolId,

@@ -75,6 +75,21 @@ pub(super) fn missing_size(symbol: SymbolId) -> Told<'static> {
     }
 }
 
+/// A Rust function of which the compiler left nothing but a trap.
+pub(super) fn missing_body(symbol: SymbolId) -> Told<'static> {
+    Told {
+        code: Code::MissingBody,
+        objtool: Words::Silent,
+        sentence: sentence(move |s| {
+            format!(
+                "the compiler removed the whole body of {}(), only a trap (`ud2`) is left: unless it is to abort, or \
+                 takes a value of a type that has none, that is undefined behaviour in it",
+                s.symbol(symbol)
+            )
+        }),
+    }
+}
+
 /// No path reaches the instruction.
 pub(super) fn unreachable() -> Told<'static> {
     Told {

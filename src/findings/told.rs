@@ -151,6 +151,7 @@ impl Fault {
             Fault::IgnoredFunctionReached => path::ignored_function_reached(),
             Fault::UnsupportedInstruction => path::unsupported_instruction(),
             Fault::MissingSize { symbol } => path::missing_size(*symbol),
+            Fault::MissingBody { symbol } => path::missing_body(*symbol),
             Fault::Unreachable => path::unreachable(),
             Fault::MissingNoreturn { callee } => path::missing_noreturn(*callee),
             Fault::IntraCallWithoutDest { section, offset } => path::intra_call_without_dest(section, *offset),

@@ -5,7 +5,7 @@
 //!
 //! | case | text | object | compiler | judged by |
 //! |---|---|---|---|---|
-//! | 1 | any | any | may not run | the object |
+//! | 1 | any | any | may not run, or the text is Rust | the object |
 //! | 2 | as on disk, like all it includes | newer than all of it, with lines | may run | the object |
 //! | 3 | any other | any | may run | the text |
 //! | 4 | any | any | refused (a plugin, a compiler that is not allowed) | the object |
@@ -15,15 +15,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::analysis::{self, AnalysisError, Policy};
-use crate::build::{Build, Finder, FlagSource, Flags, Search};
+use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
 use crate::findings::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
+use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
-use crate::source_map::Lines;
+use crate::source_map::{Lines, is_rust_library};
+use crate::tree_objects::{self, TreeObjects};
 
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
@@ -38,13 +40,20 @@ pub struct Toolchain {
     pages: Pages,
     known: KnownFindings,
     finder: Mutex<Option<(Search, Arc<Finder>)>>,
+    tree_objects: TreeObjects,
 }
 
 impl Toolchain {
     /// An engine with a private folder of its own.
     pub fn new() -> std::io::Result<Toolchain> {
         let (scratch, pages) = (Scratch::new()?, Pages::in_cache());
-        Ok(Toolchain { scratch, pages, known: KnownFindings::default(), finder: Mutex::new(None) })
+        Ok(Toolchain {
+            scratch,
+            pages,
+            known: KnownFindings::default(),
+            finder: Mutex::new(None),
+            tree_objects: TreeObjects::default(),
+        })
     }
 
     /// The finder for this search; it keeps what it has read for as long as the search stays the same.
@@ -64,10 +73,12 @@ impl Toolchain {
 impl Engine for Toolchain {
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
         let begin = Instant::now();
-        let build = self.finder(&task.search).source(&task.source).map_err(Trouble::NoCommand)?;
+        let finder = self.finder(&task.search);
+        let build = finder.source(&task.source).map_err(Trouble::NoCommand)?;
         let (build, names) = (Arc::new(build), Names::new(task));
         let stamps = [build.object.as_path(), build.origin.path()].map(Stamp::of);
-        let mut verdict = Judging { task, build, stamps, names, begin, cancel }.judge(&self.scratch)?;
+        let tree = Tree { finder: &finder, objects: &self.tree_objects };
+        let mut verdict = Judging { task, build, tree, stamps, names, begin, cancel }.judge(&self.scratch)?;
         self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         Ok(verdict)
@@ -81,12 +92,17 @@ impl Engine for Toolchain {
         cancel: &CancelToken,
     ) -> Result<Verdict, Trouble> {
         let begin = Instant::now();
-        let build = self.finder(search).object(object).ok();
+        let finder = self.finder(search);
+        let build = finder.object(object).ok();
         let flags = build.as_ref().map_or_else(Flags::unknown, |build| build.flags.clone());
         let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
-        let lines = Lines::new(store);
-        let mut report = report_of_build(object, &analysis, &lines);
+        let tree = Tree { finder: &finder, objects: &self.tree_objects };
+        let lines = tree.lines(store, object, &analysis);
+        let mut report = tree.report(object, &analysis, &lines, &|name| {
+            let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory);
+            tree_objects::read_text(&compile::normal(&directory.join(name)))
+        });
         if matches!(flags.source, FlagSource::NotChecked(_)) {
             report.findings.clear();
         }
@@ -109,18 +125,50 @@ impl Engine for Toolchain {
     }
 }
 
+/// What the status says of a Rust file.
+const RUST_IS_NOT_COMPILED: &str = "Rust is judged by the object that the build has left, and again after each build: compiling the text at hand would run the tree's procedural macros within rustc, which is foreign code";
+
 /// Tables of code that objtool adds to an object.
 const ADDED: [&str; 5] = [".call_sites", ".cfi_sites", ".retpoline_sites", ".return_sites", ".static_call_sites"];
 
+/// What is known of the other files of a build.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    finder: &'a Finder,
+    objects: &'a TreeObjects,
+}
+
+impl Tree<'_> {
+    fn lines(self, store: Arc<dyn Store>, object: &Path, analysis: &analysis::Analysis) -> Lines {
+        tree_objects::with_naked_functions(Lines::new(store), analysis, object, self.finder, &tree_objects::read_text)
+    }
+
+    /// The report with what the texts and the other objects add to it. Nothing is shown in files of Rust's own library.
+    fn report(
+        self,
+        object: &Path,
+        analysis: &analysis::Analysis,
+        lines: &Lines,
+        text_of: &dyn Fn(&str) -> Option<Arc<str>>,
+    ) -> Report {
+        let declared_by = |symbol: &str| self.objects.declares(&tree_objects::root_of(self.finder, object)?, symbol);
+        let mut report = report::report(&object.display().to_string(), analysis, lines);
+        report::macros::name_macro_lines(&mut report, text_of);
+        report::statements::name_asm_statements(&mut report, analysis, lines, text_of);
+        report::rust::tell(&mut report, analysis, lines, &Surroundings { text_of, declared_by: &declared_by });
+        report.findings.retain(|finding| !finding.file.as_deref().is_some_and(is_rust_library));
+        as_built(&mut report);
+        report
+    }
+}
+
 /// The report on an object as the build has it checked: of one that objtool has been at already, without what objtool would
 /// only say if it were run once more.
-fn report_of_build(object: &Path, analysis: &analysis::Analysis, lines: &Lines) -> Report {
-    let mut report = report::report(&object.display().to_string(), analysis, lines);
+fn as_built(report: &mut Report) {
     report.findings.retain(|finding| {
         finding.code != Code::AlreadyProcessed
             && !finding.section.as_deref().is_some_and(|section| ADDED.contains(&section))
     });
-    report
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
@@ -131,6 +179,7 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
 struct Judging<'a> {
     task: &'a Task,
     build: Arc<Build>,
+    tree: Tree<'a>,
     /// Taken before anything was read: what changes meanwhile has changed since.
     stamps: [Stamp; 2],
     names: Names,
@@ -141,6 +190,12 @@ struct Judging<'a> {
 impl Judging<'_> {
     fn judge(self, scratch: &Scratch) -> Result<Verdict, Trouble> {
         let config = &self.task.config;
+        if is_rust(&self.task.source) {
+            // Case 1, always.
+            let mut verdict = self.by_object(Vec::new())?;
+            verdict.notes.insert(0, RUST_IS_NOT_COMPILED.to_owned());
+            return Ok(verdict);
+        }
         if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
             // Case 1.
             return self.by_object(Vec::new());
@@ -281,10 +336,13 @@ impl Judging<'_> {
         let flags = &self.build.flags;
         let judged = analyse(&store, flags, &self.task.config, self.cancel);
         let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
-        let lines = Lines::new(store);
-        let mut report = report_of_build(&self.build.object, &analysis, &lines);
-        report::macros::name_macro_lines(&mut report, &|name| self.text_of(name));
-        report::statements::name_asm_statements(&mut report, &analysis, &lines, &|name| self.text_of(name));
+        let lines = self.tree.lines(store, &self.build.object, &analysis);
+        let mut report = self.tree.report(&self.build.object, &analysis, &lines, &|name| self.text_of(name));
+        let is_whole = |source: &Path| self.names.same(source, &self.task.source);
+        if is_rust(&self.task.source) && !self.build.source.as_deref().is_some_and(is_whole) {
+            // A file of a crate does not speak for what has no line in any.
+            report.findings.retain(|finding| finding.line.is_some());
+        }
         let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
         if let FlagSource::NotChecked(file) = &flags.source {
             notes.push(format!("the build does not run objtool on this file ({})", file.display()));

@@ -549,5 +549,5 @@ fn progress_token() -> ProgressToken {
 /// Whether files of this name are compiled on their own.
 fn is_source(path: &Path) -> bool {
     let ending = path.extension().and_then(|ending| ending.to_str());
-    matches!(ending, Some("c" | "S" | "s" | "asm" | "sx" | "cc" | "cpp" | "cxx" | "C"))
+    matches!(ending, Some("c" | "S" | "s" | "asm" | "sx" | "cc" | "cpp" | "cxx" | "C" | "rs"))
 }

@@ -35,10 +35,11 @@ pub fn tell(report: &mut Report, analysis: &Analysis, lines: &Lines, known: &Sur
     }
     let view = View::outside_library(analysis, lines);
     for (finding, reported) in analysis.findings.iter().zip(&mut report.findings) {
-        if !dead_end::tell(&view, finding, reported, known) {
-            asm::tell(&view, finding, reported, known.text_of);
+        if !dead_end::tell(&view, finding, reported, known) && asm::tell(&view, finding, reported, known.text_of) {
+            continue;
         }
         if is_rust(&view, finding) {
+            bodies(&view, finding, reported);
             missing_flags(&view, finding, reported);
             leave_library(&view, finding, reported);
         }
@@ -54,6 +55,48 @@ fn is_rust(view: &View<'_>, finding: &Finding) -> bool {
 /// The unit of a Rust crate is named `FILE.rs/@/CRATE.HASH-cgu.N`.
 fn is_rust_file(file: &str) -> bool {
     file.ends_with(".rs") || file.contains(".rs/@/")
+}
+
+/// What is said of whole functions: those without code, and those whose names are too long. They are placed at their `fn`.
+fn bodies(view: &View<'_>, finding: &Finding, reported: &mut ReportedFinding) {
+    let symbol = match &finding.fault {
+        Fault::MissingSize { symbol } => {
+            reported.message = format!(
+                "{}() has no body: the compiler removed all of its code, since every path through it is undefined \
+                 behaviour; whoever calls it runs on into the next function",
+                view.name(*symbol)
+            );
+            *symbol
+        }
+        Fault::MissingBody { symbol } => *symbol,
+        Fault::PrefixNameTooLong { name } => {
+            let Some(symbol) = finding.function.or_else(|| named(view, name)) else { return };
+            reported.message = format!(
+                "the name of {}() has {} characters in the object, too many for a prefix symbol: its prefix stays \
+                 without one, and is not unwound",
+                view.name(symbol),
+                name.len()
+            );
+            symbol
+        }
+        _ => return,
+    };
+    let image = &view.analysis.image;
+    let name = image.symbol_name(symbol);
+    let at = CodeLoc::new(image.symbol(symbol).section, image.symbol(symbol).value);
+    let Some(map) = view.map() else { return };
+    let by_name = || map.functions().into_iter().find(|function| function.name == name);
+    let Some(function) = map.function(at, name).or_else(by_name) else { return };
+    if let (Some(file), Some(line)) = (function.file, function.line)
+        && !is_rust_library(&file)
+    {
+        (reported.file, reported.line, reported.column) = (Some(file), Some(line), None);
+        reported.inlined.clear();
+    }
+}
+
+fn named(view: &View<'_>, name: &str) -> Option<crate::ids::SymbolId> {
+    view.analysis.image.symbols().find(|(id, _)| view.analysis.image.symbol_name(*id) == name).map(|(id, _)| id)
 }
 
 /// What is in a copy of a library's function, and was not inlined, is placed nowhere: its function's name says enough.

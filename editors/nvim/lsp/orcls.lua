@@ -7,11 +7,32 @@ local here = vim.fs.dirname(vim.fs.normalize(debug.getinfo(1, 'S').source:sub(2)
 -- The release archive carries the program; a plugin manager's checkout does not.
 local bundled = vim.fs.joinpath(vim.fs.dirname(here), 'bin', 'orcls')
 
+--- Whether a Rust file belongs to a kernel, or to a module that Kbuild makes.
+local function is_kernel(path)
+  for folder in vim.fs.parents(path) do
+    local has = function(name)
+      return vim.uv.fs_stat(vim.fs.joinpath(folder, name)) ~= nil
+    end
+    if has('scripts/Makefile.build') or has('Kbuild') or has('.Module.symvers.cmd') or has('.modules.order.cmd') then
+      return true
+    end
+    if has('Cargo.toml') then
+      return false
+    end
+  end
+  return false
+end
+
 return {
   cmd = { vim.fn.executable(bundled) == 1 and bundled or 'orcls', 'lsp' },
-  filetypes = { 'c', 'cpp', 'asm' },
-  -- A kernel from an archive has no .git, but MAINTAINERS.
-  root_markers = { 'compile_commands.json', '.git', 'MAINTAINERS' },
+  filetypes = { 'c', 'cpp', 'asm', 'rust' },
+  -- Of Rust files only those of kernels and their modules: all others are left to rust-analyzer alone.
+  root_dir = function(buf, start)
+    if vim.bo[buf].filetype ~= 'rust' or is_kernel(vim.api.nvim_buf_get_name(buf)) then
+      -- A kernel from an archive has no .git, but MAINTAINERS.
+      start(vim.fs.root(buf, { 'compile_commands.json', '.git', 'MAINTAINERS' }))
+    end
+  end,
   workspace_required = false,
   -- Findings are pushed to clients that can not be told to pull again. Neovim 0.12 says that it can, and then asks only
   -- about files that are not open, when the server has findings for those too.

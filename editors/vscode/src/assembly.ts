@@ -1,4 +1,6 @@
-// Which files are ours, and a language for GNU assembly where no other extension brings one.
+// Which files are ours, Rust of the kernel among them, and a language for GNU assembly where no other extension brings one.
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import * as vscode from 'vscode';
 import type { DocumentFilter } from 'vscode-languageclient/node';
 
@@ -9,10 +11,26 @@ const OWN = 'orcls-gas';
 export const SELECTOR: DocumentFilter[] = [
   ...['c', 'cpp', ...ASSEMBLY].map(language => ({ scheme: 'file', language })),
   { scheme: 'file', pattern: '**/*.{S,s}' },
+  { scheme: 'file', language: 'rust' },
 ];
 
 export function isOurs(document: vscode.TextDocument): boolean {
+  if (document.languageId === 'rust') return document.uri.scheme === 'file' && isKernelFolder(dirname(document.uri.fsPath));
   return vscode.languages.match(SELECTOR as vscode.DocumentSelector, document) > 0;
+}
+
+const kernelFolders = new Map<string, boolean>();
+
+/** Whether a folder belongs to a kernel, or to a module that Kbuild makes: other Rust is left to rust-analyzer alone. */
+function isKernelFolder(folder: string): boolean {
+  const known = kernelFolders.get(folder);
+  if (known !== undefined) return known;
+  const has = (name: string) => existsSync(join(folder, name));
+  const parent = dirname(folder);
+  const is = ['scripts/Makefile.build', 'Kbuild', '.Module.symvers.cmd', '.modules.order.cmd'].some(has)
+    || (!has('Cargo.toml') && parent !== folder && isKernelFolder(parent));
+  kernelFolders.set(folder, is);
+  return is;
 }
 
 /**

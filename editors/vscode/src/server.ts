@@ -62,6 +62,11 @@ export class Server implements vscode.Disposable {
       outputChannel: this.log,
       initializationOptions: { orcls: settings() },
       middleware: {
+        // The selector knows no folders: Rust of other projects is not sent.
+        didOpen: async (document, next) => { if (isOurs(document)) await next(document); },
+        didChange: async (event, next) => { if (isOurs(event.document)) await next(event); },
+        didSave: async (document, next) => { if (isOurs(document)) await next(document); },
+        didClose: async (document, next) => { if (isOurs(document)) await next(document); },
         workspace: {
           // The server asks per folder; trust is not a setting of the user's and is added here.
           configuration: async (params, token, next) => {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use tower_lsp::lsp_types::*;
 
+use crate::build::is_rust;
 use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::{Code, FixKind};
 use crate::report::ReportedFinding;
@@ -72,6 +73,10 @@ pub fn code_actions(
     }
     let Some((document, unit)) = snapshot.unit(&params.text_document.uri) else { return Ok(None) };
     let config = &snapshot.config;
+    // A fix is offered once it was tried, and Rust is not compiled.
+    if is_rust(&unit.path) {
+        return Ok(None);
+    }
     if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
         return Ok(None);
     }

@@ -4,6 +4,8 @@
 
 use serde_json::{Value, json};
 
+use crate::build::is_rust;
+
 use super::super::config::{CompileMode, Trust};
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
@@ -46,6 +48,10 @@ fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, Strin
     }
     match (unit.freshness(version), snapshot.config.trust, snapshot.config.compile) {
         (Freshness::Fresh, ..) => ("fresh", "what is shown belongs to the text".to_owned()),
+        _ if is_rust(&unit.path) => {
+            let why = "orcls does not compile Rust: the build's object is shown, which is older than the text";
+            ("stale", format!("{why}; it is judged again after the next build"))
+        }
         (_, Trust::Untrusted, _) => {
             ("untrusted", "the workspace is not trusted: no compiler is run, the build's object is shown".to_owned())
         }

@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use crate::cfi::StackOp;
-use crate::findings::{Fault, Finding};
+use crate::findings::{Fault, Finding, Mismatch};
 use crate::ids::InsnId;
 use crate::report::findings::ReportedFinding;
-use crate::report::path::passed;
+use crate::report::path::{PathKind, PathStep, passed};
 use crate::report::view::View;
+use crate::report::words;
 
 use super::at_line;
 
@@ -40,22 +41,85 @@ pub(super) fn tell(
             None => runs.push((file, line, vec![insn])),
         }
     }
+    let without_text = left_over(view, finding);
     for (file, line, insns) in runs {
-        let Some(text) = text_of(&file) else { continue };
-        let Some(growth) = growth(view, &statements(&text, line), &insns).filter(|&growth| growth != 0) else {
-            continue;
+        let growth = match text_of(&file) {
+            Some(text) => growth(view, &statements(&text, line), &insns),
+            None => without_text.as_ref().filter(|left| left.file == file && left.line == line).map(|left| left.bytes),
         };
-        let place = at_line(&file, line, Some(&file));
+        let Some(growth) = growth.filter(|&growth| growth != 0) else { continue };
         let what = match growth {
             1.. => format!("pushes {growth} bytes that nothing pops"),
             _ => format!("pops {} bytes that it did not push", growth.unsigned_abs()),
         };
-        reported.message = format!("the `asm!` on {place} {what}: {}", reported.message);
+        let place = at_line(&file, line, Some(&file));
+        reported.message = match effect(finding) {
+            Some(effect) => format!("the `asm!` on {place} {what}: {effect}"),
+            None => format!("the `asm!` on {place} {what}; {}", reported.message),
+        };
+        // What the compiler put around the statement to align the stack is not to blame.
+        reported.path.retain(|step| step.kind != PathKind::Cause);
+        reported.path.extend(insns.first().map(|&insn| step(view, insn, &file, line, &what)));
         (reported.file, reported.line, reported.column) = (Some(file), Some(line), None);
         reported.inlined.clear();
         return true;
     }
     false
+}
+
+/// What comes of it.
+fn effect(finding: &Finding) -> Option<String> {
+    match &finding.fault {
+        Fault::StackStateMismatch(Mismatch::Cfa(first, second)) => Some(format!(
+            "two paths meet, one with CFA {}, the other with {}",
+            words::rule(*first),
+            words::rule(*second)
+        )),
+        Fault::ReturnWithModifiedFrame => Some("the function returns with the stack pointer elsewhere".to_owned()),
+        _ => None,
+    }
+}
+
+fn step(view: &View<'_>, insn: InsnId, file: &Arc<str>, line: u32, what: &str) -> PathStep {
+    let at = view.analysis.insns.loc(insn);
+    PathStep {
+        kind: PathKind::Cause,
+        section: view.section_name(at.section).to_owned(),
+        offset: at.offset,
+        file: Some(Arc::clone(file)),
+        line: Some(line),
+        instruction: view.text(insn),
+        text: format!("this `asm!` {what}"),
+    }
+}
+
+/// What the stack operations of one line leave.
+struct LeftOver {
+    file: Arc<str>,
+    line: u32,
+    bytes: i32,
+}
+
+/// Where no text can be read: the stack operations of a way without those that the compiler aligns the stack with, a
+/// `push %rax` at its start and an `add` of as much at its end. Its own code gives back what it takes, so that what the
+/// others leave is due to `asm!`; but only where all are on one line.
+fn left_over(view: &View<'_>, finding: &Finding) -> Option<LeftOver> {
+    let way = finding.states.last().map(|state| passed(view, state))?;
+    let ops: Vec<InsnId> = way.into_iter().filter(|&insn| !view.analysis.insns.ops(insn).is_empty()).collect();
+    let growth = |insn: InsnId| view.analysis.insns.ops(insn).iter().map(StackOp::growth).fold(0, i32::wrapping_add);
+    let inner = match ops.as_slice() {
+        [first, inner @ .., last]
+            if view.text(*first).trim_end() == "push %rax" && growth(*first).wrapping_add(growth(*last)) == 0 =>
+        {
+            inner
+        }
+        all => all,
+    };
+    let first = view.source_line(*inner.first()?);
+    let same = inner.iter().all(|&insn| view.source_line(insn) == first);
+    let bytes = inner.iter().map(|&insn| growth(insn)).fold(0, i32::wrapping_add);
+    let file = first.file.filter(|file| file.ends_with(".rs"))?;
+    same.then_some(LeftOver { file, line: first.line?, bytes })
 }
 
 fn is_about_the_stack(fault: &Fault) -> bool {

@@ -1,0 +1,27 @@
+//! Rust functions of which the compiler left nothing.
+//!
+//! In: the symbols, the instructions.  Out: a finding per function that is a trap and nothing else.
+//! Holds afterwards: only names that a Rust compiler makes are looked at: in C and assembly a lone `ud2` is meant.
+//! Reads like: LLVM LangRef, "Undefined Values" and the instruction `unreachable`, which becomes `ud2`.
+
+use crate::decode::Kind;
+use crate::findings::Fault;
+use crate::follow::Input;
+use crate::ids::CodeLoc;
+use crate::ledger::{Ledger, Weight};
+use crate::mangled;
+
+/// What is left of them is found in the order of the symbols.
+pub fn removed_bodies(input: &Input<'_>, ledger: &mut Ledger) {
+    for (id, symbol) in input.image.symbols() {
+        if !symbol.is_function() || symbol.is_undefined() || symbol.size == 0 {
+            continue;
+        }
+        let first = input.insns.at(CodeLoc::new(symbol.section, symbol.value));
+        let Some(first) = first.filter(|&first| input.flow.kind(first) == Kind::Bug) else { continue };
+        let is_all = u64::from(input.insns.get(first).end()) == symbol.value.saturating_add(symbol.size);
+        if is_all && mangled::is_mangled(input.image.symbol_name(id)) {
+            ledger.at_insn(&input.naming(), Weight::Own, Fault::MissingBody { symbol: id }, first, Some(id), None);
+        }
+    }
+}

@@ -15,4 +15,5 @@ mod leftovers;
 mod lsp;
 mod orc_write;
 mod report;
+mod rust;
 mod side_by_side;

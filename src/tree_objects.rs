@@ -36,8 +36,11 @@ const CRATES: [(&str, &str); 4] = [
 /// What was read from objects, kept for as long as they stay the same.
 #[derive(Debug, Default)]
 pub struct TreeObjects {
-    read: Mutex<FxHashMap<PathBuf, (Option<SystemTime>, Arc<FxHashSet<String>>)>>,
+    read: Mutex<FxHashMap<PathBuf, (Option<SystemTime>, Names)>>,
 }
+
+/// Functions by their paths.
+type Names = Arc<FxHashSet<String>>;
 
 impl TreeObjects {
     /// The object in the build tree `root` that declares the function `symbol` never to return.
@@ -55,13 +58,13 @@ impl TreeObjects {
         self.of(&root.join(object)).contains(&*key).then(|| format!("the tree's own {object}"))
     }
 
-    fn of(&self, object: &Path) -> Arc<FxHashSet<String>> {
+    fn of(&self, object: &Path) -> Names {
         let written = std::fs::metadata(object).and_then(|meta| meta.modified()).ok();
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, known)) = read.get(object).filter(|(of, _)| *of == written) {
             return Arc::clone(known);
         }
-        let names: Arc<FxHashSet<String>> = Arc::new(declared(object).unwrap_or_default());
+        let names: Names = Arc::new(declared(object).unwrap_or_default());
         read.insert(object.to_owned(), (written, Arc::clone(&names)));
         names
     }

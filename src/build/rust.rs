@@ -46,7 +46,7 @@ pub(super) fn users_of(source: &Path, search: &Search) -> Users {
             if !users.objects.is_empty() {
                 users.objects.sort_by_key(|file| {
                     let main = CmdFile::read(file).ok().and_then(|cmd| cmd.source);
-                    (!main.is_some_and(|main| Path::new(&main).file_name() == source.file_name()), file.clone())
+                    (main.is_none_or(|main| Path::new(&main).file_name() != source.file_name()), file.clone())
                 });
                 return users;
             }
@@ -152,7 +152,6 @@ impl super::Finder {
 #[cfg(test)]
 mod tests {
     use super::super::{Finder, Search};
-    use super::*;
 
     /// A tree with the crate `kernel`, a driver and a procedural macro.
     fn tree() -> tempfile::TempDir {

@@ -104,5 +104,7 @@ pub fn finding(line: u32, message: &str) -> ReportedFinding {
         inlined: Vec::new(),
         path: Vec::new(),
         states: Vec::new(),
+        function_name: None,
+        never_returns: None,
     }
 }

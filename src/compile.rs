@@ -153,7 +153,7 @@ fn additions(family: Family, arguments: &arguments::Arguments) -> Vec<&'static s
 }
 
 /// Compilers take many wishes from the environment: programs to run, files to write, folders to search.
-fn clean_environment(command: &mut Command, directory: &Path, folder: &Path) {
+pub(crate) fn clean_environment(command: &mut Command, directory: &Path, folder: &Path) {
     let path = std::env::join_paths(program::search_path()).ok();
     let kept = [("PATH", path), ("SOURCE_DATE_EPOCH", std::env::var_os("SOURCE_DATE_EPOCH"))];
     command.env_clear().envs(kept.into_iter().filter_map(|(name, value)| Some((name, value?))));

@@ -81,6 +81,8 @@ pub enum StepKind {
     Fixup,
     /// A static branch, in its other state.
     StaticBranch,
+    /// A call that is followed into the callee.
+    Call,
     /// A stack operation that nothing on the way takes back: the cause of a difference.
     Cause,
     /// Next to here a stack operation is missing: the other way has it, or what `to` takes was never put.

@@ -28,6 +28,7 @@ use rustc_hash::FxHashMap;
 use crate::cfi::CfiState;
 use crate::decode::{InsnTable, Kind};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
+use crate::image::ElfImage;
 use crate::parallel;
 use crate::symbols::Symbols;
 use branches::Branches;
@@ -36,6 +37,9 @@ use runs::Runs;
 pub use names::Noreturn;
 pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
+
+/// The only table of paravirt operations that calls are followed through, whatever other ones fill its slots.
+pub(crate) const PV_OPS: &str = "pv_ops";
 
 /// Why an instruction has another way to go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -303,6 +307,18 @@ impl FlowGraph {
             }
         }
         insns.next_in_section(id)
+    }
+
+    /// The functions that may be in the slot of `pv_ops` that an indirect branch goes through, and the slot.
+    pub(crate) fn paravirt(&self, image: &ElfImage, insns: &InsnTable, id: InsnId) -> Option<(i64, &[SymbolId])> {
+        let insn = insns.get(id);
+        let relocs = &image.section(insns.section_of(id)).relocs;
+        let reloc = relocs.first_in(u64::from(insn.offset), u64::from(insn.end()))?;
+        if image.symbol_name(reloc.symbol) != PV_OPS {
+            return None;
+        }
+        let slot = reloc.addend.wrapping_add(4) / 8;
+        Some((slot, self.pv_ops.get(&slot).map_or(&[], Vec::as_slice)))
     }
 
     /// Whether a dynamic jump goes through a known table: its own, or that of the code it replaces.

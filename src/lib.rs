@@ -21,6 +21,7 @@
 //!                        │ source_map: lines, when they are asked for; write: the object as objtool leaves it
 //!                        ▼
 //!           Report       messages, paths and tables as plain data
+//!                        │ whole: the same of vmlinux.o, linked with an edited object in its place
 //!                        │
 //!                  cli ──┴── lsp
 //! ```
@@ -57,5 +58,6 @@ pub mod write;
 pub mod source_map;
 pub mod report;
 pub mod tree_objects;
+pub mod whole;
 pub mod lsp;
 pub mod cli;

@@ -299,21 +299,42 @@ impl SourceMap {
     }
 }
 
+/// What knows places of code that has no debug information of its own, such as an object that was linked without.
+pub trait Places: Send + Sync {
+    /// Where the byte at `at` comes from.
+    fn place(&self, at: CodeLoc) -> Option<Place>;
+}
+
 /// The lines of an object, read when the first is asked for.
 pub struct Lines {
-    store: Option<Arc<dyn Store>>,
+    source: Source,
     map: OnceLock<Result<SourceMap, NoSource>>,
+}
+
+/// Where lines are looked up.
+enum Source {
+    /// In the object's own debug information.
+    Own(Arc<dyn Store>),
+    /// Elsewhere.
+    Elsewhere(Arc<dyn Places>),
+    /// Nowhere.
+    Unwanted,
 }
 
 impl Lines {
     /// Lines of the object in `store`.
     pub fn new(store: Arc<dyn Store>) -> Lines {
-        Lines { store: Some(store), map: OnceLock::new() }
+        Lines { source: Source::Own(store), map: OnceLock::new() }
+    }
+
+    /// Lines that something else knows.
+    pub fn elsewhere(places: Arc<dyn Places>) -> Lines {
+        Lines { source: Source::Elsewhere(places), map: OnceLock::new() }
     }
 
     /// No lines at all, for who wants none.
     pub fn none() -> Lines {
-        Lines { store: None, map: OnceLock::new() }
+        Lines { source: Source::Unwanted, map: OnceLock::new() }
     }
 
     /// The same lines, and others that were found in the texts of `image`'s sources.
@@ -325,15 +346,23 @@ impl Lines {
             (true, Some(Ok(map))) => SourceMap { by_text: rows, ..map },
             _ => SourceMap::of_text(image, rows),
         };
-        Lines { store: self.store, map: OnceLock::from(Ok(map)) }
+        Lines { source: self.source, map: OnceLock::from(Ok(map)) }
     }
 
     /// The source map of `image`, which is the image of this store.
     pub fn map(&self, image: &ElfImage) -> Result<&SourceMap, &NoSource> {
-        let load = || match &self.store {
-            Some(store) => SourceMap::load(store.as_ref(), image),
-            None => Err(NoSource::NotWanted),
+        let load = || match &self.source {
+            Source::Own(store) => SourceMap::load(store.as_ref(), image),
+            Source::Elsewhere(_) | Source::Unwanted => Err(NoSource::NotWanted),
         };
         self.map.get_or_init(load).as_ref()
+    }
+
+    /// Where the byte at `at` of `image` comes from.
+    pub fn place(&self, image: &ElfImage, at: CodeLoc) -> Option<Place> {
+        match &self.source {
+            Source::Elsewhere(places) => places.place(at),
+            Source::Own(_) | Source::Unwanted => self.map(image).ok()?.place(at),
+        }
     }
 }

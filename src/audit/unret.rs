@@ -5,12 +5,15 @@
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::Kind;
-use crate::findings::{Fault, Names};
+use crate::findings::{Fault, Names, Step, StepKind};
 use crate::flow::{Flags, calls};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId};
 use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::{Ledger, Weight};
+
+/// objtool's mark of a call in a backtrace.
+const CALL: &str = "(call)";
 
 struct Walk<'a, 'l> {
     input: &'a Input<'a>,
@@ -80,11 +83,13 @@ impl Walk<'_, '_> {
                         Some(next) => frame = Frame { insn: next, phase: Phase::Arrive, tag: "" },
                         None => {
                             self.report(Weight::Warning, Fault::UnretEnd, frame.insn);
+                            self.tell_calls(start, &stack);
                             self.backtrace(&stack);
                             return Next::Broken;
                         }
                     },
                     failed => {
+                        self.tell_calls(start, &stack);
                         self.backtrace(&stack);
                         return failed;
                     }
@@ -92,6 +97,15 @@ impl Walk<'_, '_> {
             }
         }
         Next::End
+    }
+
+    /// Adds to the finding that was reported last how the walk came to its function.
+    fn tell_calls(&mut self, start: InsnId, stack: &[Frame]) {
+        let Some(finding) = self.ledger.findings.last_mut() else { return };
+        let step = |kind, insn| Step { kind, insn, to: None, bytes: 0 };
+        finding.cause.push(step(StepKind::Start, start));
+        let calls = stack.iter().filter(|frame| frame.tag == CALL);
+        finding.cause.extend(calls.map(|frame| step(StepKind::Call, frame.insn)));
     }
 
     fn backtrace(&mut self, stack: &[Frame]) {
@@ -173,7 +187,7 @@ impl Walk<'_, '_> {
                 };
                 // A callee that comes back without a finding has untrained.
                 frame.phase = Phase::Branched { ends: true };
-                return Next::Enter(target, "(call)");
+                return Next::Enter(target, CALL);
             }
             Kind::Return => {
                 self.report(Weight::Warning, Fault::ReturnBeforeUntrain, id);

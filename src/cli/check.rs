@@ -53,6 +53,9 @@ pub(crate) struct Arguments {
     /// Leave out the findings that an earlier `check --format json` has printed into FILE
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
+    /// Judge as part of vmlinux.o: link it privately, with the object or the compiled source in its place
+    #[arg(long)]
+    whole: bool,
     #[command(flatten)]
     rules: Rules,
 }
@@ -107,6 +110,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let brief = arguments.format == Format::Objtool && !arguments.all;
     let policy = if brief { Policy::Objtool } else { Policy::Everything };
     let judge = Judge::new(&arguments.rules, policy);
+    let judge = if arguments.whole { judge.judging_whole() } else { judge };
     let tally = Mutex::new(Tally { failed: usize::from(failed), ..Tally::default() });
     queue::run(inputs.len(), |at| match inputs.get(at) {
         Some(input) => one(arguments, &baseline, &judge, (at, input), &tally),

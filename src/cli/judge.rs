@@ -13,7 +13,7 @@ use clap::{ArgAction, Args};
 use super::inputs::{self, Input};
 use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
-use crate::build::{Finder, FlagSource, Flags, Search, is_rust};
+use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile};
 use crate::image::{ElfImage, FileStore, LoadError, Store};
@@ -21,6 +21,7 @@ use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::source_map::Lines;
 use crate::tree_objects::{self, TreeObjects};
+use crate::whole::{Question, Whole};
 use crate::{detect, guess, wording};
 
 /// Options that all analysing commands share.
@@ -107,6 +108,8 @@ pub(crate) struct Judge<'a> {
     policy: Policy,
     /// Flags besides those of the user and of the build.
     wanted: Options,
+    /// Objects are judged as parts of `vmlinux.o`.
+    whole: bool,
     /// Where sources are compiled; made when the first one is.
     scratch: OnceLock<Result<Scratch, String>>,
     cancel: CancelToken,
@@ -122,6 +125,7 @@ impl<'a> Judge<'a> {
             finder,
             policy,
             wanted: Options::default(),
+            whole: false,
             scratch: OnceLock::new(),
             cancel: CancelToken::default(),
             tree_objects: TreeObjects::default(),
@@ -131,6 +135,11 @@ impl<'a> Judge<'a> {
     /// The same, but an ORC table is made whether or not the build makes one.
     pub fn for_orc(self) -> Self {
         Judge { wanted: Options { orc: true, ..Options::default() }, ..self }
+    }
+
+    /// The same, but objects are judged as parts of their trees' `vmlinux.o`.
+    pub fn judging_whole(self) -> Self {
+        Judge { whole: true, ..self }
     }
 
     /// The finder that knows the builds.
@@ -186,7 +195,13 @@ impl<'a> Judge<'a> {
         if let Some(words) = self.refused(input, &opened) {
             return Judged::Refused(format!("{}: error: objtool: {words}", input.name()));
         }
-        match self.analyse(opened, input, build) {
+        let whole = self.whole.then(|| self.finder.object(&input.path));
+        let analysed = match whole {
+            None => self.analyse(opened, input, build),
+            Some(Ok(build)) => self.linked(opened.name, &build, opened.store),
+            Some(Err(error)) => Err(format!("{}: {error}", input.name())),
+        };
+        match analysed {
             Ok(object) => Judged::Analysed(Box::new(object)),
             Err(why) => Judged::Failed(why),
         }
@@ -269,14 +284,45 @@ impl<'a> Judge<'a> {
             compilers: &[],
             time: COMPILE_TIME,
         };
-        let scratch = self.scratch.get_or_init(|| Scratch::new().map_err(|error| error.to_string()));
-        let compiled = compile(&request, scratch.as_ref()?, &self.cancel).map_err(|error| match error {
+        let compiled = compile(&request, self.scratch()?, &self.cancel).map_err(|error| match error {
             CompileError::Rejected { words, .. } => format!("it does not compile\n{}", words.trim_end()),
             other => other.to_string(),
         })?;
+        if self.whole {
+            return self.linked(input.name(), &build, Arc::new(compiled.object));
+        }
         let opened = Opened::read(input.name(), Arc::new(compiled.object)).map_err(|error| error.to_string())?;
         let object = Input { path: build.object.clone(), named: true };
         self.analyse(opened, &object, build.flags)
+    }
+
+    /// The `vmlinux.o` that an object becomes a part of.
+    fn linked(&self, name: String, build: &Build, store: Arc<dyn Store>) -> Result<Object, String> {
+        let question = Question {
+            directory: &build.directory,
+            path: &build.object,
+            object: &store,
+            kernel: self.rules.kernel,
+            noreturn: &[],
+            finder: &self.finder,
+            scratch: self.scratch()?,
+        };
+        let (analysis, lines) = Whole::linked(&question, &self.cancel).map_err(|why| why.to_string())?;
+        let flags_from = format!("vmlinux.o of {}", build.directory.display());
+        Ok(Object {
+            name,
+            path: build.object.clone(),
+            store,
+            analysis,
+            lines,
+            flags_from,
+            undecided: Vec::new(),
+            only: None,
+        })
+    }
+
+    fn scratch(&self) -> Result<&Scratch, String> {
+        self.scratch.get_or_init(|| Scratch::new().map_err(|error| error.to_string())).as_ref().map_err(String::clone)
     }
 
     fn analyse(&self, opened: Opened, input: &Input, build: Flags) -> Result<Object, String> {

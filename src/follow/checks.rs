@@ -6,13 +6,10 @@
 
 use crate::decode::Kind;
 use crate::findings::Fault;
-use crate::flow::{Flags, calls};
+use crate::flow::{Flags, PV_OPS, calls};
 use crate::ids::{InsnId, SymbolId};
 
 use super::walk::{After, FrameView, Verdict, Walk, WalkState};
-
-/// The only table of paravirt operations that calls are followed through, whatever other ones fill its slots.
-const PV_OPS: &str = "pv_ops";
 
 impl Walk<'_, '_> {
     /// Case 9: by the instruction's kind.
@@ -115,15 +112,9 @@ impl Walk<'_, '_> {
     /// An indirect call through a paravirt slot is fine when every function that may be in the slot is.
     fn noinstr_pv_op(&mut self, id: InsnId) -> bool {
         let input = self.input;
-        let insn = input.insns.get(id);
-        let relocs = &input.image.section(input.insns.section_of(id)).relocs;
-        let Some(reloc) = relocs.first_in(u64::from(insn.offset), u64::from(insn.end())) else { return false };
-        if input.image.symbol_name(reloc.symbol) != PV_OPS {
-            return false;
-        }
-        let slot = reloc.addend.wrapping_add(4) / 8;
+        let Some((slot, targets)) = input.flow.paravirt(input.image, input.insns, id) else { return false };
         let mut clean = true;
-        for &target in input.flow.pv_ops.get(&slot).into_iter().flatten() {
+        for &target in targets {
             if !input.flow.section(input.image.symbol(target).section).noinstr {
                 self.plain(Fault::ParavirtOp { slot, target }, None, Some(target));
                 clean = false;

@@ -26,13 +26,15 @@ use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
 use crate::source_map::{Lines, is_rust_library};
 use crate::tree_objects::{self, TreeObjects};
+use crate::whole::{Question, Whole};
 
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
 use super::known::KnownFindings;
 use super::names::Names;
 use super::pages::Pages;
-use super::verdict::{Anatomy, Basis, Engine, Stamp, Task, Timing, Trouble, Verdict, written};
+use super::verdict::{Anatomy, Basis, Engine, Scope, Stamp, Task, Timing, Trouble, Verdict, written};
+use super::whole;
 
 /// Runs compilers and analyses.
 pub struct Toolchain {
@@ -41,6 +43,7 @@ pub struct Toolchain {
     known: KnownFindings,
     finder: Mutex<Option<(Search, Arc<Finder>)>>,
     tree_objects: TreeObjects,
+    whole: Whole,
 }
 
 impl Toolchain {
@@ -53,6 +56,7 @@ impl Toolchain {
             known: KnownFindings::default(),
             finder: Mutex::new(None),
             tree_objects: TreeObjects::default(),
+            whole: Whole::default(),
         })
     }
 
@@ -75,10 +79,33 @@ impl Engine for Toolchain {
         let begin = Instant::now();
         let finder = self.finder(&task.search);
         let build = finder.source(&task.source).map_err(Trouble::NoCommand)?;
+        let scope = if may_run(&task.config) { whole::scope(&build, &finder) } else { Scope::Alone };
         let (build, names) = (Arc::new(build), Names::new(task));
         let stamps = [build.object.as_path(), build.origin.path()].map(Stamp::of);
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
         let mut verdict = Judging { task, build, tree, stamps, names, begin, cancel }.judge(&self.scratch)?;
+        self.known.leave_out(&mut verdict, &task.config, &task.search);
+        verdict.pages = self.pages.addresses(verdict.codes());
+        verdict.scope = scope;
+        Ok(verdict)
+    }
+
+    fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        let (Some(build), Some(anatomy)) = (&verdict.build, &verdict.anatomy) else {
+            return Err(Trouble::Cancelled);
+        };
+        let question = Question {
+            directory: &build.directory,
+            path: &build.object,
+            object: &anatomy.object,
+            kernel: task.config.kernel,
+            noreturn: &task.config.noreturn,
+            finder: &self.finder(&task.search),
+            scratch: &self.scratch,
+        };
+        let judged = self.whole.judge(&question, cancel);
+        cancel.check()?;
+        let mut verdict = whole::joined(verdict.clone(), judged, &Names::new(task));
         self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         Ok(verdict)
@@ -98,7 +125,7 @@ impl Engine for Toolchain {
         let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
-        let lines = tree.lines(store, object, &analysis);
+        let lines = tree.lines(Arc::clone(&store), object, &analysis);
         let mut report = tree.report(object, &analysis, &lines, &|name| {
             let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory);
             tree_objects::read_text(&compile::normal(&directory.join(name)))
@@ -119,7 +146,7 @@ impl Engine for Toolchain {
         verdict.pages = self.pages.addresses(verdict.codes());
         verdict.texts = names.texts(verdict.files.values());
         verdict.build = build.map(Arc::new);
-        verdict.anatomy = Some(Anatomy::new(analysis, lines));
+        verdict.anatomy = Some(Arc::new(Anatomy::new(analysis, store, lines)));
         verdict.timing = Timing { compile: Duration::ZERO, own: begin.elapsed() };
         Ok(verdict)
     }
@@ -127,6 +154,11 @@ impl Engine for Toolchain {
 
 /// What the status says of a Rust file.
 const RUST_IS_NOT_COMPILED: &str = "Rust is judged by the object that the build has left, and again after each build: compiling the text at hand would run the tree's procedural macros within rustc, which is foreign code";
+
+/// Whether programs may be run for the workspace.
+fn may_run(config: &Config) -> bool {
+    config.trust != Trust::Untrusted && config.compile != CompileMode::Off
+}
 
 /// Tables of code that objtool adds to an object.
 const ADDED: [&str; 5] = [".call_sites", ".cfi_sites", ".retpoline_sites", ".return_sites", ".static_call_sites"];
@@ -196,7 +228,7 @@ impl Judging<'_> {
             verdict.notes.insert(0, RUST_IS_NOT_COMPILED.to_owned());
             return Ok(verdict);
         }
-        if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
+        if !may_run(config) {
             // Case 1.
             return self.by_object(Vec::new());
         }
@@ -292,7 +324,7 @@ impl Judging<'_> {
         let built = written(object);
         let store = FileStore::open(object).map_err(|error| failed(object, &error))?;
         let mut verdict = self.verdict(Arc::new(store), Basis::Object(built), notes)?;
-        let names = verdict.anatomy.as_ref().and_then(Anatomy::map).map(|map| map.files()).unwrap_or_default();
+        let names = verdict.anatomy.as_deref().and_then(Anatomy::map).map(|map| map.files()).unwrap_or_default();
         verdict.includes = self.names.shown_all(names.iter().map(|name| self.build.directory.join(&**name)));
         verdict.includes.retain(|file| *file != self.task.source);
         // A text belongs to the object when it is on disk and was there first. What has been typed since leads back to it.
@@ -336,7 +368,7 @@ impl Judging<'_> {
         let flags = &self.build.flags;
         let judged = analyse(&store, flags, &self.task.config, self.cancel);
         let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
-        let lines = self.tree.lines(store, &self.build.object, &analysis);
+        let lines = self.tree.lines(Arc::clone(&store), &self.build.object, &analysis);
         let mut report = self.tree.report(&self.build.object, &analysis, &lines, &|name| self.text_of(name));
         let is_whole = |source: &Path| self.names.same(source, &self.task.source);
         if is_rust(&self.task.source) && !self.build.source.as_deref().is_some_and(is_whole) {
@@ -354,7 +386,7 @@ impl Judging<'_> {
         verdict.stamps = self.stamps.to_vec();
         verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
         verdict.texts = self.names.texts(verdict.files.values());
-        verdict.anatomy = Some(Anatomy::new(analysis, lines));
+        verdict.anatomy = Some(Arc::new(Anatomy::new(analysis, store, lines)));
         verdict.notes = notes;
         Ok(verdict)
     }

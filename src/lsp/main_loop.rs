@@ -31,12 +31,14 @@ use super::session::{Delivery, Session};
 use super::snapshot::Snapshot;
 use super::trace::Trace;
 use super::units::Units;
-use super::verdict::{Engine, Stamp, Task, Trouble, Verdict};
+use super::verdict::{Engine, Scope, Stamp, Task, Trouble, Verdict};
 use super::workers::{Lost, Workers};
 
 /// A text is judged this long after its last edit: long enough that a paste or a formatter is one edit, short enough
 /// that nobody waits.
 const DEBOUNCE: Duration = Duration::from_millis(4);
+/// A text that was judged is linked into `vmlinux.o` when nothing was typed for so long.
+const REST: Duration = Duration::from_millis(60);
 /// How often a command or an object that was not there is looked for again.
 const RETRY: Duration = Duration::from_secs(10);
 /// How often what the build has left is looked at.
@@ -170,6 +172,9 @@ impl World {
             let now = Instant::now();
             for path in self.units.take_due(now) {
                 self.judge(&path);
+            }
+            for path in self.units.take_whole_due(now) {
+                self.judge_whole(&path);
             }
             if now >= next_poll {
                 next_poll = now + POLL;
@@ -320,6 +325,7 @@ impl World {
             // Looking for a command means looking through folders; an edit does not bring one.
             if on_type && !matches!(unit.trouble, Some(Trouble::NoCommand(_))) {
                 unit.due = Some(Instant::now() + DEBOUNCE);
+                unit.whole_due = None;
                 self.workers.judges.cancel(path);
             }
             self.outbox.status_changed(document.uri.clone());
@@ -376,6 +382,23 @@ impl World {
     }
 
     fn judge(&mut self, path: &Path) {
+        self.submit(path, |engine, task, cancel| engine.judge(task, cancel));
+    }
+
+    /// Judges `vmlinux.o` with the file that the last verdict is about.
+    fn judge_whole(&mut self, path: &Path) {
+        let Some(last) = self.units.get(path).and_then(|unit| unit.last.clone()) else {
+            return;
+        };
+        self.submit(path, move |engine, task, cancel| engine.judge_whole(&last, task, cancel));
+    }
+
+    /// Has a worker judge an open source file, in the place of what it does for that file.
+    fn submit(
+        &mut self,
+        path: &Path,
+        judge: impl FnOnce(&dyn Engine, &Task, &CancelToken) -> Result<Verdict, Trouble> + Send + 'static,
+    ) {
         let search = self.snapshot().search();
         let (Some(document), Some(unit)) = (self.documents.of_path(path), self.units.get_mut(path)) else {
             return;
@@ -396,7 +419,7 @@ impl World {
         self.workers.judges.submit(
             path.clone(),
             CancelToken::default(),
-            move |cancel| engine.judge(&task, cancel).map(Box::new),
+            move |cancel| judge(engine.as_ref(), &task, cancel).map(Box::new),
             move |result| {
                 let result = result.unwrap_or_else(|lost| match lost {
                     Lost::Dropped => Err(Trouble::Cancelled),
@@ -425,6 +448,9 @@ impl World {
                 files.extend(diagnostics::files(&verdict));
                 let verdict: Arc<Verdict> = Arc::from(verdict);
                 unit.trouble = None;
+                if verdict.scope == Scope::Pending && !superseded {
+                    unit.whole_due = Some(Instant::now() + REST);
+                }
                 unit.last = Some(Arc::clone(&verdict));
                 unit.settled = number;
                 self.warm(verdict);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::compile::{normal, real_path};
-use crate::report::Report;
+use crate::report::{Report, ReportedFinding};
 
 use super::position::Text;
 use super::verdict::Task;
@@ -54,8 +54,17 @@ impl Names {
 
     /// The file of each name in a report.
     pub fn of_report(&self, report: &Report, directory: &Path) -> FxHashMap<Arc<str>, PathBuf> {
+        self.of_findings(report.findings.iter(), directory)
+    }
+
+    /// The file of each name in findings.
+    pub fn of_findings<'a>(
+        &self,
+        findings: impl Iterator<Item = &'a ReportedFinding>,
+        directory: &Path,
+    ) -> FxHashMap<Arc<str>, PathBuf> {
         let mut names: Vec<&Arc<str>> = Vec::new();
-        for finding in &report.findings {
+        for finding in findings {
             names.extend(&finding.file);
             names.extend(finding.inlined.iter().filter_map(|frame| frame.file.as_ref()));
             names.extend(finding.path.iter().filter_map(|step| step.file.as_ref()));

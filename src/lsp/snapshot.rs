@@ -51,10 +51,13 @@ impl Snapshot {
 
     /// The units whose code was made from this file: the file's own, or those that include it, in order of their paths.
     pub fn users_of<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a Unit> {
-        self.units.iter().filter(move |unit| {
-            let includes = unit.last.as_ref().is_some_and(|verdict| verdict.includes.iter().any(|file| file == path));
-            unit.path == path || includes
-        })
+        self.units.iter().filter(move |unit| self.is_user(unit, path))
+    }
+
+    /// Whether the unit's code was made from this file.
+    pub fn is_user(&self, unit: &Unit, path: &Path) -> bool {
+        let includes = unit.last.as_ref().is_some_and(|verdict| verdict.includes.iter().any(|file| file == path));
+        unit.path == path || includes
     }
 
     /// What the last check of the workspace found that concerns `path`. An open source file speaks for itself.

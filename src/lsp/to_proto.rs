@@ -11,12 +11,16 @@ use tower_lsp::lsp_types::{
     Range, Url,
 };
 
+use crate::findings::Code;
 use crate::report::findings::{PathKind, PathStep, ReportedFinding, Severity};
 
 use super::config::Show;
 use super::snapshot::Snapshot;
 use super::verdict::{Freshness, Verdict};
+use super::whole::Cause;
 
+/// Behind the message of a finding that need not hold for the text at hand.
+const STALE: &str = " (found in an older text)";
 /// More steps than this tell nobody more.
 const MAX_RELATED: usize = 48;
 
@@ -99,6 +103,59 @@ impl Placer<'_> {
         Some(DiagnosticRelatedInformation { location, message })
     }
 
+    /// As the user wants to see findings of this code; `None` where not at all.
+    fn severity(&self, finding: &ReportedFinding) -> Option<DiagnosticSeverity> {
+        match self.snapshot.config.checks.get(&finding.code) {
+            Some(Show::Off) => None,
+            Some(Show::As(severity)) => Some(*severity),
+            None => Some(severity(finding.severity)),
+        }
+    }
+
+    /// What brings about findings in other objects, as the client gets it in `file`. objtool prints those, not this.
+    pub fn cause(&self, cause: &Cause<'_>, file: &Path, freshness: Freshness) -> Option<Diagnostic> {
+        let session = &self.snapshot.session;
+        let severity = self.severity(&cause.findings.first()?.finding)?;
+        let mut remarks: Vec<_> = (cause.findings.iter())
+            .filter_map(|elsewhere| {
+                let finding = &elsewhere.finding;
+                let message = finding.objtool.as_ref().unwrap_or(&finding.message);
+                self.remark(finding.file.as_deref()?, finding.line?, message.clone())
+            })
+            .collect();
+        remarks.truncate(MAX_RELATED);
+        let mut message = cause.message();
+        if freshness != Freshness::Fresh {
+            message.push_str(STALE);
+        }
+        let elsewhere = cause.findings.iter().map(|elsewhere| {
+            let finding = &elsewhere.finding;
+            json!({ "objtool": finding.objtool, "object": elsewhere.object, "function": finding.function })
+        });
+        let data = json!({
+            "objtool": null,
+            "function": cause.symbol,
+            "elsewhere": elsewhere.collect::<Vec<_>>(),
+            "stale": freshness != Freshness::Fresh,
+        });
+        Some(Diagnostic {
+            range: self.range(file, cause.line, None),
+            severity: Some(severity),
+            code: Some(NumberOrString::String(cause.code.slug().to_owned())),
+            code_description: self.page(cause.code),
+            source: Some("orcls".to_owned()),
+            message,
+            related_information: (session.related_information && !remarks.is_empty()).then_some(remarks),
+            data: session.diagnostic_data.then_some(data),
+            ..Diagnostic::default()
+        })
+    }
+
+    fn page(&self, code: Code) -> Option<CodeDescription> {
+        let page = self.verdict.pages.get(&code).filter(|_| self.snapshot.session.code_description).cloned();
+        page.map(|href| CodeDescription { href })
+    }
+
     /// The finding as the client gets it at `place`, with the findings that have the same cause as remarks; `None` when
     /// the user does not want it.
     pub fn diagnostic(
@@ -109,11 +166,7 @@ impl Placer<'_> {
         freshness: Freshness,
     ) -> Option<Diagnostic> {
         let session = &self.snapshot.session;
-        let severity = match self.snapshot.config.checks.get(&finding.code) {
-            Some(Show::Off) => return None,
-            Some(Show::As(severity)) => *severity,
-            None => severity(finding.severity),
-        };
+        let severity = self.severity(finding)?;
         // Of several copies of an inlined function each says where it was put.
         let copy_in =
             finding.function.as_ref().filter(|_| place.file == self.verdict.source && !finding.inlined.is_empty());
@@ -123,7 +176,7 @@ impl Placer<'_> {
             (None, None) => finding.message.clone(),
         };
         if freshness != Freshness::Fresh {
-            message.push_str(" (found in an older text)");
+            message.push_str(STALE);
         }
         let mut remarks: Vec<_> = told(&finding.path).filter_map(|step| self.related(step)).collect();
         remarks.extend(finding.inlined.iter().filter_map(|frame| {
@@ -142,12 +195,11 @@ impl Placer<'_> {
             "offset": finding.offset,
             "stale": freshness != Freshness::Fresh,
         });
-        let page = self.verdict.pages.get(&finding.code).filter(|_| session.code_description).cloned();
         Some(Diagnostic {
             range: self.range(&place.file, place.line, place.column),
             severity: Some(severity),
             code: Some(NumberOrString::String(finding.code.slug().to_owned())),
-            code_description: page.map(|href| CodeDescription { href }),
+            code_description: self.page(finding.code),
             source: Some("orcls".to_owned()),
             message,
             related_information: (session.related_information && !remarks.is_empty()).then_some(remarks),

@@ -25,6 +25,8 @@ pub struct Unit {
     pub trouble: Option<Trouble>,
     /// When to judge it next.
     pub due: Option<Instant>,
+    /// When to judge `vmlinux.o` with it.
+    pub whole_due: Option<Instant>,
     /// The number of the judgement that is under way.
     pub running: Option<u64>,
     /// The number of the judgement that `last` or `trouble` came from.
@@ -45,7 +47,7 @@ impl Unit {
 
     /// Whether a judgement is under way or due.
     pub fn is_busy(&self) -> bool {
-        self.running.is_some() || self.due.is_some()
+        self.running.is_some() || self.due.is_some() || self.whole_due.is_some()
     }
 }
 
@@ -58,7 +60,16 @@ pub struct Units {
 impl Units {
     /// Adds a file, or takes its new name.
     pub fn open(&mut self, path: PathBuf, uri: Url) -> &mut Unit {
-        let unit = Unit { path: path.clone(), uri, last: None, trouble: None, due: None, running: None, settled: 0 };
+        let unit = Unit {
+            path: path.clone(),
+            uri,
+            last: None,
+            trouble: None,
+            due: None,
+            whole_due: None,
+            running: None,
+            settled: 0,
+        };
         self.by_path.entry(path).or_insert(unit)
     }
 
@@ -89,7 +100,7 @@ impl Units {
 
     /// When the next file is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.iter().filter_map(|unit| unit.due).min()
+        self.iter().filter_map(|unit| unit.due.into_iter().chain(unit.whole_due).min()).min()
     }
 
     /// The files that are due at `now`; they no longer are.
@@ -97,6 +108,17 @@ impl Units {
         let due = self.by_path.values_mut().filter(|unit| unit.due.is_some_and(|due| due <= now));
         due.map(|unit| {
             unit.due = None;
+            unit.whole_due = None;
+            unit.path.clone()
+        })
+        .collect()
+    }
+
+    /// The files with which `vmlinux.o` is due at `now`; they no longer are.
+    pub fn take_whole_due(&mut self, now: Instant) -> Vec<PathBuf> {
+        let due = self.by_path.values_mut().filter(|unit| unit.whole_due.is_some_and(|due| due <= now));
+        due.map(|unit| {
+            unit.whole_due = None;
             unit.path.clone()
         })
         .collect()

@@ -16,8 +16,10 @@ use crate::build::{Build, NotFound, Search};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::compile::{normal, real_path};
 use crate::findings::Code;
+use crate::image::Store;
 use crate::report::Report;
 use crate::source_map::{Lines, SourceMap};
+use crate::whole::Elsewhere;
 
 use super::config::Config;
 use super::documents::Document;
@@ -99,14 +101,16 @@ pub struct Anatomy {
     pub analysis: Analysis,
     /// Its lines.
     pub lines: Lines,
+    /// Its bytes.
+    pub object: Arc<dyn Store>,
     /// The files of the debug information: their paths without `.` and `..`, and their names.
     files: OnceLock<Vec<(PathBuf, Arc<str>)>>,
 }
 
 impl Anatomy {
     /// The insides of an analysed object.
-    pub fn new(analysis: Analysis, lines: Lines) -> Anatomy {
-        Anatomy { analysis, lines, files: OnceLock::new() }
+    pub fn new(analysis: Analysis, object: Arc<dyn Store>, lines: Lines) -> Anatomy {
+        Anatomy { analysis, lines, object, files: OnceLock::new() }
     }
 
     /// Its source map, if it has debug information.
@@ -135,8 +139,21 @@ impl fmt::Debug for Anatomy {
     }
 }
 
+/// Whether a verdict is about the object alone or about `vmlinux.o` with it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Scope {
+    /// The object alone, which is all that the build checks.
+    Alone,
+    /// The object alone, so far.
+    Pending,
+    /// `vmlinux.o`, linked with the object.
+    Whole,
+    /// The object alone, though the build checks `vmlinux.o`; why.
+    Unlinked(String),
+}
+
 /// What was found out about one source file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Verdict {
     /// The source file.
     pub source: PathBuf,
@@ -158,8 +175,12 @@ pub struct Verdict {
     pub includes: Vec<PathBuf>,
     /// The findings.
     pub report: Report,
+    /// Whether `vmlinux.o` was judged.
+    pub scope: Scope,
+    /// What the file's code brings about in other objects.
+    pub elsewhere: Vec<Elsewhere>,
     /// The insides.
-    pub anatomy: Option<Anatomy>,
+    pub anatomy: Option<Arc<Anatomy>>,
     /// How long it took.
     pub timing: Timing,
     /// What a person should know: what was chosen, what could not be done.
@@ -206,6 +227,8 @@ impl Verdict {
             texts: FxHashMap::default(),
             includes: Vec::new(),
             report,
+            scope: Scope::Alone,
+            elsewhere: Vec::new(),
             anatomy: None,
             timing: Timing::default(),
             notes: Vec::new(),
@@ -216,7 +239,8 @@ impl Verdict {
 impl Verdict {
     /// The codes of its findings.
     pub fn codes(&self) -> impl Iterator<Item = Code> {
-        self.report.findings.iter().map(|finding| finding.code)
+        let elsewhere = self.elsewhere.iter().map(|elsewhere| &elsewhere.finding);
+        self.report.findings.iter().chain(elsewhere).map(|finding| finding.code)
     }
 
     /// The folder that the compiler ran in; names of the debug information may be relative to it.
@@ -240,6 +264,9 @@ impl From<Cancelled> for Trouble {
 pub trait Engine: Send + Sync + 'static {
     /// Judges a source file. Called on a worker's thread.
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble>;
+
+    /// Judges the file of a verdict that is [`Scope::Pending`] as a part of `vmlinux.o`. Called on a worker's thread.
+    fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble>;
 
     /// Judges an object that the build has left. Called on a worker's thread.
     fn inspect(

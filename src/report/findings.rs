@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::analysis::Analysis;
 pub use crate::findings::Severity;
-use crate::findings::{Code, Finding, Level, StateAt};
+use crate::findings::{Code, Fault, Finding, Level, StateAt};
 use crate::kernel::Kernel;
 use crate::report::message::message;
 use crate::report::noreturn::Entry;
@@ -120,7 +120,7 @@ pub struct ReportedGap {
 /// Describes what `analysis` found in `object`.
 pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
     let view = View::outside_library(analysis, lines);
-    let findings: Vec<ReportedFinding> = analysis.findings.iter().map(|finding| describe(&view, finding)).collect();
+    let findings: Vec<ReportedFinding> = analysis.findings.iter().map(|finding| reported(&view, finding)).collect();
     let placed = analysis.findings.iter().any(|finding| finding.at.is_some());
     Report {
         object: object.to_owned(),
@@ -131,8 +131,13 @@ pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
     }
 }
 
-fn describe<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
-    let place = finding.at.and_then(|at| view.nearest_place(at));
+/// Describes one finding.
+pub fn reported<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
+    // Data has no lines: what it points to has.
+    let place = finding.at.and_then(|at| view.nearest_place(at)).or_else(|| match finding.fault {
+        Fault::DataRelocationToNonEndbr { target } => view.nearest_place(target),
+        _ => None,
+    });
     let (file, line, column, inlined) = match place {
         Some(place) => (Some(place.file), place.line, place.column, place.inlined),
         None => (None, None, None, Vec::new()),

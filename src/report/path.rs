@@ -110,7 +110,12 @@ pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
     if let Fault::AlternativeStackConflict { insn, .. } = finding.fault {
         path.arms(finding, insn);
     }
-    finding.cause.iter().for_each(|step| path.cause(step, finding.states.len() > 1));
+    for step in &finding.cause {
+        match step.kind {
+            StepKind::Start | StepKind::Call => path.branch(step),
+            _ => path.cause(step, finding.states.len() > 1),
+        }
+    }
     path.end(finding);
     path.steps
 }
@@ -160,6 +165,10 @@ impl Path<'_> {
             },
             StepKind::Fixup => format!("the instruction faults and its fix-up runs{}", to_line()),
             StepKind::StaticBranch => format!("the static branch is in its other state{}", to_line()),
+            StepKind::Call => match self.view.analysis.flow.callee(step.insn) {
+                Some(callee) => format!("the path goes on in {}(), which is called here", self.view.name(callee)),
+                None => "the path goes on in a function that is called here".to_owned(),
+            },
             StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Open | StepKind::Move => return,
         };
         self.push(PathKind::Branch, step.insn, text);

@@ -106,13 +106,13 @@ impl<'a> View<'a> {
 
     /// Where the debug info says that an instruction comes from.
     fn exact_place(&self, at: CodeLoc) -> Option<Place> {
-        let map = self.map()?;
-        let own = map.place(at);
+        let place = |at| self.lines.place(&self.analysis.image, at);
+        let own = place(at);
         if own.as_ref().is_some_and(|place| place.line.is_some()) {
             return own;
         }
         let replaced = self.group_at(at).and_then(|group| self.replaced(group));
-        replaced.and_then(|at| map.place(at)).or(own)
+        replaced.and_then(place).or(own)
     }
 
     /// As [`View::place`]; code that the compiler gave no line gets that of the code before it in its function.

@@ -17,3 +17,4 @@ mod orc_write;
 mod report;
 mod rust;
 mod side_by_side;
+mod whole;

@@ -17,10 +17,12 @@ use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::super::units::Unit;
 use super::super::verdict::{Freshness, Verdict};
+use super::super::whole::by_cause;
 
 /// The files in which findings of the verdict may be shown, the source file among them.
 pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
-    let names = verdict.report.findings.iter().filter_map(|finding| finding.file.as_ref());
+    let elsewhere = verdict.elsewhere.iter().map(|elsewhere| &elsewhere.finding);
+    let names = verdict.report.findings.iter().chain(elsewhere).filter_map(|finding| finding.file.as_ref());
     let named = names.filter_map(|name| verdict.files.get(name).cloned());
     named.chain([verdict.source.clone()]).collect()
 }
@@ -28,7 +30,8 @@ pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
 /// The findings that are shown in the file at `path`.
 pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
     let mut list = Vec::new();
-    for unit in snapshot.users_of(path) {
+    let concerned = |unit: &&Unit| snapshot.is_user(unit, path) || brings_about(unit, path);
+    for unit in snapshot.units.iter().filter(concerned) {
         let version = snapshot.documents.of_path(&unit.path).map_or(0, |document| document.version);
         if let Some(verdict) = &unit.last {
             of_verdict(snapshot, verdict, unit.freshness(version), path, &mut list);
@@ -43,6 +46,13 @@ pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
     let same_line = |a: &Diagnostic, b: &Diagnostic| !is_source || objtool(b).is_none() || objtool(a) == objtool(b);
     list.dedup_by(|b, a| a.range == b.range && a.code == b.code && a.message == b.message && same_line(a, b));
     list
+}
+
+/// Whether the unit's code is to blame for findings in another object, in the file at `path`.
+fn brings_about(unit: &Unit, path: &Path) -> bool {
+    let Some(verdict) = &unit.last else { return false };
+    let mut names = verdict.elsewhere.iter().filter_map(|elsewhere| elsewhere.finding.file.as_deref());
+    names.any(|name| verdict.file(name) == path)
 }
 
 fn objtool(diagnostic: &Diagnostic) -> Option<&str> {
@@ -63,6 +73,14 @@ fn of_verdict(snapshot: &Snapshot, verdict: &Verdict, freshness: Freshness, path
             list.extend(placer.diagnostic(finding, &same_cause, place, freshness));
         }
     }
+    for elsewhere in verdict.elsewhere.iter().filter(|elsewhere| elsewhere.finding.line.is_some()) {
+        for place in placer.places(&elsewhere.finding).iter().filter(|place| place.file == path) {
+            list.extend(placer.diagnostic(&elsewhere.finding, &[], place, freshness));
+        }
+    }
+    let causes = by_cause(verdict);
+    let here = causes.iter().filter(|cause| verdict.file(cause.file) == path);
+    list.extend(here.filter_map(|cause| placer.cause(cause, path, freshness)));
 }
 
 /// Findings whose first cause is that of an earlier one of the function stand with it, unless objtool prints them too.

@@ -9,7 +9,7 @@ use crate::build::is_rust;
 use super::super::config::{CompileMode, Trust};
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
-use super::super::verdict::{Basis, Freshness, Trouble, Verdict};
+use super::super::verdict::{Basis, Freshness, Scope, Trouble, Verdict};
 use super::PlaceParams;
 
 /// The state of a file.
@@ -36,6 +36,10 @@ fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, Strin
         return ("no-command", format!("{not_found}. {}", not_found.advice()));
     }
     if unit.is_busy() {
+        let judged_alone = |verdict: &Verdict| verdict.scope == Scope::Pending;
+        if unit.due.is_none() && unit.last.as_deref().is_some_and(judged_alone) {
+            return ("analysing", "judged alone; being judged as part of vmlinux.o".to_owned());
+        }
         return ("analysing", "the text is being compiled and analysed".to_owned());
     }
     if let Some(trouble) = &unit.trouble {
@@ -72,6 +76,15 @@ fn describe(verdict: &Verdict, source: &std::path::Path, status: &mut serde_json
     status.insert("analysedVersion".to_owned(), json!(verdict.versions.get(source)));
     status.insert("findings".to_owned(), json!(verdict.report.findings.len()));
     status.insert("unjudged".to_owned(), json!(verdict.report.unjudged));
+    let (scope, why) = match &verdict.scope {
+        Scope::Alone => ("object", None),
+        Scope::Pending => ("pending", None),
+        Scope::Whole => ("vmlinux.o", None),
+        Scope::Unlinked(why) => ("object", Some(why)),
+    };
+    status.insert("scope".to_owned(), json!(scope));
+    status.insert("scopeReason".to_owned(), json!(why));
+    status.insert("elsewhere".to_owned(), json!(verdict.elsewhere.len()));
     status.insert("notes".to_owned(), json!(verdict.notes));
     let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;
     status.insert("compileMs".to_owned(), json!(milliseconds(verdict.timing.compile)));

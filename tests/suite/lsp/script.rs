@@ -9,7 +9,7 @@ use orcls::cancel::CancelToken;
 use orcls::findings::Code;
 use orcls::kernel::Kernel;
 use orcls::lsp::config::Config;
-use orcls::lsp::verdict::{Basis, Engine, Task, Trouble, Verdict};
+use orcls::lsp::verdict::{Basis, Engine, Scope, Task, Trouble, Verdict};
 use orcls::report::Report;
 use orcls::report::findings::{ReportedFinding, Severity};
 
@@ -50,6 +50,10 @@ impl Engine for Script {
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
         self.begun.fetch_add(1, Ordering::SeqCst);
         (self.judge)(task, cancel)
+    }
+
+    fn judge_whole(&self, verdict: &Verdict, _: &Task, _: &CancelToken) -> Result<Verdict, Trouble> {
+        Ok(Verdict { scope: Scope::Whole, ..verdict.clone() })
     }
 
     fn inspect(&self, object: &Path, _: &Config, _: &Search, cancel: &CancelToken) -> Result<Verdict, Trouble> {

@@ -1,0 +1,157 @@
+//! Joins the verdict on an object with that on the `vmlinux.o` that it is a part of.
+//!
+//! In: a [`Verdict`] on the object, what [`Whole`](crate::whole::Whole) found.  Out: the verdict on both.
+//! Holds afterwards: objtool's text stands only beside what it prints of `vmlinux.o`; the object's own findings keep
+//! their words, paths and causes.
+//!
+//! | case | of the object alone | of `vmlinux.o` | shown |
+//! |---|---|---|---|
+//! | 1 | found | printed | the object's words, `vmlinux.o`'s text |
+//! | 2 | not found | printed | `vmlinux.o`'s words and text |
+//! | 3 | found, though objtool prints nothing | not printed | as of the object alone |
+//! | 4 | found by a search that objtool makes only where nothing else was found | not printed, other findings are | without objtool's text |
+//! | 5 | printed | not printed | not at all: the build would not say it |
+
+use std::collections::hash_map::Entry;
+use std::path::Path;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use crate::build::{Build, Finder};
+use crate::findings::Code;
+use crate::report::ReportedFinding;
+use crate::whole::{Elsewhere, Judged, Unavailable, Whole};
+
+use super::names::Names;
+use super::verdict::{Scope, Verdict};
+
+/// Whether the build also checks the `vmlinux.o` that the object becomes a part of.
+pub fn scope(build: &Build, finder: &Finder) -> Scope {
+    match Whole::is_part(&build.directory, &build.object, finder) {
+        Ok(()) => Scope::Pending,
+        // A module, a host program, or a tree in which each object is checked by itself.
+        Err(Unavailable::NoProgram(_) | Unavailable::NotMember(_)) => Scope::Alone,
+        Err(why) => Scope::Unlinked(why.to_string()),
+    }
+}
+
+/// The verdict on the object and on the program.
+pub fn joined(mut verdict: Verdict, judged: Result<Judged, Unavailable>, names: &Names) -> Verdict {
+    let judged = match judged {
+        Ok(judged) => judged,
+        Err(why) => {
+            verdict.notes.push(format!("not judged as part of vmlinux.o: {why}"));
+            return Verdict { scope: Scope::Unlinked(why.to_string()), ..verdict };
+        }
+    };
+    if let Some(build) = &verdict.build {
+        // What the object alone could not decide is decided.
+        verdict.notes.retain(|note| !build.flags.undecided.contains(note));
+    }
+    let is_clean = judged.own.is_empty() && judged.elsewhere.is_empty();
+    verdict.report.findings = merged(std::mem::take(&mut verdict.report.findings), judged.own, is_clean);
+    let findings = verdict.report.findings.iter().chain(judged.elsewhere.iter().map(|elsewhere| &elsewhere.finding));
+    let files = names.of_findings(findings, verdict.directory());
+    verdict.texts = names.texts(files.values());
+    verdict.files = files;
+    verdict.elsewhere = judged.elsewhere;
+    verdict.scope = Scope::Whole;
+    verdict
+}
+
+/// Where a finding is, whichever link it comes from.
+type Key = (Code, Option<String>, Option<u64>);
+
+fn key(finding: &ReportedFinding) -> Key {
+    (finding.code, finding.section.clone(), finding.offset)
+}
+
+fn merged(alone: Vec<ReportedFinding>, whole: Vec<ReportedFinding>, is_clean: bool) -> Vec<ReportedFinding> {
+    let mut by_key: FxHashMap<Key, ReportedFinding> = FxHashMap::default();
+    for finding in alone {
+        by_key.entry(key(&finding)).or_insert(finding);
+    }
+    let mut merged = Vec::new();
+    for finding in whole {
+        merged.push(match by_key.entry(key(&finding)) {
+            // Case 1.
+            Entry::Occupied(same) => {
+                ReportedFinding { objtool: finding.objtool, objtool_level: finding.objtool_level, ..same.remove() }
+            }
+            // Case 2.
+            Entry::Vacant(_) => finding,
+        });
+    }
+    let searched_last = |code: Code| matches!(code, Code::UnreachableInstruction | Code::MissingNoreturn);
+    let mut rest: Vec<ReportedFinding> = by_key
+        .into_values()
+        // Cases 3 and 4; all others are case 5.
+        .filter(|finding| finding.objtool.is_none() || (searched_last(finding.code) && !is_clean))
+        .map(|finding| ReportedFinding { objtool: None, objtool_level: None, ..finding })
+        .collect();
+    rest.sort_by_key(key);
+    merged.extend(rest);
+    merged
+}
+
+/// Findings elsewhere that have one cause, in the order in which they came. What is shown in the edited file itself is
+/// not among them.
+pub fn by_cause(verdict: &Verdict) -> Vec<Cause<'_>> {
+    let mut causes: Vec<Cause<'_>> = Vec::new();
+    for elsewhere in &verdict.elsewhere {
+        let Some((symbol, line)) = &elsewhere.cause else { continue };
+        let (Some(file), Some(line)) = (&line.file, line.line) else { continue };
+        if elsewhere.finding.file.as_deref().is_some_and(|file| verdict.file(file) == verdict.source) {
+            continue;
+        }
+        match causes.iter_mut().find(|cause| cause.symbol == symbol && cause.line == line) {
+            Some(cause) => cause.findings.push(elsewhere),
+            None => {
+                let code = elsewhere.finding.code;
+                causes.push(Cause { code, symbol, file, line, findings: vec![elsewhere] });
+            }
+        }
+    }
+    causes
+}
+
+/// What of the edited file brings about findings in other objects.
+pub struct Cause<'a> {
+    /// The code of the first.
+    pub code: Code,
+    /// The function that they are about.
+    pub symbol: &'a str,
+    /// The file that it is defined in, as the report names it.
+    pub file: &'a Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The findings.
+    pub findings: Vec<&'a Elsewhere>,
+}
+
+impl Cause<'_> {
+    /// The sentence for the cause.
+    pub fn message(&self) -> String {
+        let Some(first) = self.findings.first() else { return String::new() };
+        // A finding without a place says less than one with.
+        let finding = self
+            .findings
+            .iter()
+            .find(|other| other.finding.file.is_some())
+            .map_or(&first.finding, |other| &other.finding);
+        let at = match (&finding.file, finding.line) {
+            (Some(file), Some(line)) => {
+                let name = Path::new(&**file).file_name().and_then(|name| name.to_str()).unwrap_or(file);
+                format!("{name}:{line}")
+            }
+            _ => first.object.clone(),
+        };
+        let more = match self.findings.len() {
+            0 | 1 => String::new(),
+            2 => ", and in 1 other place".to_owned(),
+            n => format!(", and in {} other places", n - 1),
+        };
+        format!("because of {}(), in vmlinux.o at {at}{more}: {}", self.symbol, finding.message)
+    }
+}

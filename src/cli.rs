@@ -92,6 +92,9 @@ struct Lsp {
 
 /// Runs the command that the process was asked for.
 pub fn run() -> ExitCode {
+    if let Some(status) = crate::compile::confine::hidden_mode(std::env::args_os()) {
+        return status;
+    }
     let line = CommandLine::parse();
     output::set_colour(line.color);
     let result = match line.command {

@@ -9,6 +9,8 @@
 //! and a list of the headers. None of these changes an instruction.
 
 pub mod arguments;
+pub mod confine;
+pub mod ownership;
 pub mod program;
 pub mod process;
 pub mod register;
@@ -29,6 +31,7 @@ pub use overlay::{Unsaved, normal, real_path};
 pub use process::Limits;
 pub use scratch::Scratch;
 
+use confine::{Confinement, Toolchain};
 use process::Outcome;
 use program::Family;
 
@@ -99,13 +102,19 @@ pub enum CompileError {
 pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -> Result<Compiled, CompileError> {
     let (program, start) = program::find(request.argv, request.directory, request.compilers)?;
     let words = request.argv.get(start..).unwrap_or_default();
-    let arguments = arguments::sort(words, request.directory, request.source.path)?;
+    let arguments = arguments::sort(words, program.family, request.directory, request.source.path)?;
     let job = scratch.job()?;
     let folder = job.path();
     let overlay =
         overlay::prepare(program.family, folder, request.directory, &arguments, request.source, request.others)?;
     let (object, list) = (folder.join("out.o"), folder.join("out.d"));
-    let mut command = Command::new(&program.path);
+    let limits = Limits { time: request.time, memory: MAX_MEMORY, file: MAX_OBJECT };
+    let confinement = Confinement {
+        read: places(request, &arguments),
+        write: folder.to_owned(),
+        execute: Toolchain::of(&program.path, cancel).programs.clone(),
+    };
+    let mut command = scratch.command(&program.path, &confinement, limits)?;
     command.args(&overlay.arguments).args(additions(program.family, &arguments));
     command.args([
         "-MD".into(),
@@ -116,9 +125,9 @@ pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -
         OsString::from(&object),
     ]);
     clean_environment(&mut command, request.directory, folder);
-    let limits = Limits { time: request.time, memory: MAX_MEMORY, file: MAX_OBJECT };
+    let keeper = scratch.keeper();
     let begin = Instant::now();
-    let outcome = process::run(command, limits, cancel)?;
+    let outcome = process::run(command, limits, keeper, cancel)?;
     let took = begin.elapsed();
     match outcome {
         Outcome::Cancelled => return Err(CompileError::Cancelled),
@@ -135,8 +144,25 @@ pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -
     }
     let rule = fs::read_to_string(&list).unwrap_or_default();
     let absolute = |name: PathBuf| normal(&request.directory.join(overlay.real_name(&name)));
-    let files = dependencies(&rule).into_iter().map(absolute).collect();
+    // The folder is spelled as it was handed out: what is below it is orcls's own.
+    let read = dependencies(&rule).into_iter().map(absolute);
+    let files = read.filter(|file| !file.starts_with(folder)).collect();
     Ok(Compiled { object: fs::read(&object)?, files, took, without_lto: arguments.without_lto })
+}
+
+/// Where the compiler may have to read: the build's folder, the source's, those of headers, and what surrounds them as
+/// far as it is one project.
+fn places(request: &Request<'_>, arguments: &arguments::Arguments) -> Vec<PathBuf> {
+    let mut places = vec![request.directory.to_owned()];
+    places.extend(arguments.search_folders().map(|folder| request.directory.join(folder)));
+    let files = request.others.iter().map(|other| other.path).chain([request.source.path]);
+    for folder in files.filter_map(Path::parent).chain([request.directory]) {
+        places.push(folder.to_owned());
+        places.extend(folder.ancestors().find(|root| root.join(".git").exists()).map(Path::to_owned));
+    }
+    places.sort();
+    places.dedup();
+    places
 }
 
 /// Arguments that give what orcls needs and change no code.

@@ -69,7 +69,7 @@ async fn show(folder: &Path) -> anyhow::Result<()> {
             "hover": { "contentFormat": ["markdown"] },
         },
     });
-    let setup = json!({ "processId": null, "rootUri": root, "capabilities": capabilities });
+    let setup = json!({ "processId": null, "rootUri": root, "capabilities": capabilities, "initializationOptions": { "trusted": true } });
     client.request("initialize", Some(setup)).await?;
     client.notify("initialized", json!({})).await?;
     let text = json!({ "uri": document, "languageId": "asm", "version": 1, "text": SOURCE });

@@ -15,7 +15,7 @@ use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
 use crate::cancel::CancelToken;
-use crate::compile::{CompileError, Request, Scratch, Unsaved, compile};
+use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine, ownership};
 use crate::image::{ElfImage, FileStore, LoadError, Store};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
@@ -39,6 +39,9 @@ pub(crate) struct Rules {
     /// Say on standard error how much time each stage took
     #[arg(long)]
     pub time: bool,
+    /// Compile a source where the kernel does not lock programs in (no Landlock)
+    #[arg(long)]
+    pub trust: bool,
     /// Print help
     // objtool's own -h is --hacks.
     #[arg(long, action = ArgAction::Help)]
@@ -284,7 +287,18 @@ impl<'a> Judge<'a> {
             compilers: &[],
             time: COMPILE_TIME,
         };
-        let compiled = compile(&request, self.scratch()?, &self.cancel).map_err(|error| match error {
+        let scratch = self.scratch()?;
+        if let Some(why) = ownership::complaint(build.origin.path()).filter(|_| !self.rules.trust) {
+            return Err(format!("the compile command is not run: {why}"));
+        }
+        if let Some(why) = confine::missing().filter(|_| !self.rules.trust) {
+            let command = build.argv.join(" ");
+            return Err(format!(
+                "{why}. This would be run in {}, and only its options are checked:\n{command}\n--trust runs it",
+                build.directory.display()
+            ));
+        }
+        let compiled = compile(&request, scratch, &self.cancel).map_err(|error| match error {
             CompileError::Rejected { words, .. } => format!("it does not compile\n{}", words.trim_end()),
             other => other.to_string(),
         })?;

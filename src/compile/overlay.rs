@@ -19,7 +19,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
-use super::arguments::{Argument, Arguments, SearchKind};
+use super::arguments::{Argument, Arguments, Language, SearchKind};
 use super::program::Family;
 
 /// How far above the source file's folder unsaved headers are found by `#include "../..."`.
@@ -92,16 +92,14 @@ fn virtual_files(
     fs::write(&overlay, description.to_string())?;
     let mut list: Vec<OsString> = vec!["-ivfsoverlay".into(), overlay.into()];
     for argument in &arguments.list {
-        push(&mut list, argument);
+        match argument {
+            Argument::Word(word) | Argument::Source(word) => list.push(word.into()),
+            Argument::Search(kind, folder) => list.extend([kind.flag().into(), folder.into()]),
+            // The driver would take a precompiled header that stands beside the file.
+            Argument::Include(file) => list.extend(["-Xclang", "-include", "-Xclang", file].map(OsString::from)),
+        }
     }
     Ok(Overlay { arguments: list, mirrors: Vec::new() })
-}
-
-fn push(list: &mut Vec<OsString>, argument: &Argument) {
-    match argument {
-        Argument::Word(word) | Argument::Source(word) => list.push(word.into()),
-        Argument::Search(kind, folder) => list.extend([kind.flag().into(), folder.into()]),
-    }
 }
 
 struct Mirrors<'a> {
@@ -120,15 +118,28 @@ impl Mirrors<'_> {
             Some(parent) if parent != Path::new("") => parent,
             _ => Path::new("."),
         };
+        if matches!(self.arguments.language, Language::C | Language::Cxx) {
+            self.no_precompiled_headers()?;
+        }
         self.overlay.arguments.extend(["-iquote".into(), own.into()]);
         for argument in &self.arguments.list {
             match argument {
                 Argument::Search(kind, folder) => self.search_mirror(*kind, folder)?,
                 Argument::Source(_) => self.overlay.arguments.push(text.clone().into()),
+                Argument::Include(file) => self.overlay.arguments.extend(["-include".into(), file.into()]),
                 Argument::Word(word) => self.overlay.arguments.push(word.into()),
             }
         }
         Ok(self.overlay)
+    }
+
+    /// GCC loads `NAME.gch` in place of the first header, and no other: one that stands before it, and has a token in it.
+    /// Such a file is the compiler's memory as it was, and need not say what the header says.
+    fn no_precompiled_headers(&mut self) -> io::Result<()> {
+        let first = self.folder.join("first.h");
+        fs::write(&first, ";\n")?;
+        self.overlay.arguments.extend(["-include".into(), first.into()]);
+        Ok(())
     }
 
     /// Puts the source file's text into a mirror of its folder, or of one above it from which unsaved headers are

@@ -4,13 +4,17 @@
 //! Holds afterwards: no process of its group is left, whatever became of it.
 
 use std::io::{self, Read};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid};
 
+use serde::{Deserialize, Serialize};
+
+use super::confine::Keeper;
 use crate::cancel::CancelToken;
 
 /// How often a running compiler's caller looks whether it is still wanted.
@@ -19,7 +23,7 @@ const TICK: Duration = Duration::from_millis(5);
 const MAX_WORDS: usize = 256 << 10;
 
 /// What a compiler may use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Wall time; also its processor time.
     pub time: Duration,
@@ -40,23 +44,19 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// Runs `command` to its end.
-pub fn run(mut command: Command, limits: Limits, cancel: &CancelToken) -> io::Result<Outcome> {
+/// Runs `command` to its end. The keeper ends it if this process is gone before.
+pub fn run(mut command: Command, limits: Limits, keeper: Option<&Keeper>, cancel: &CancelToken) -> io::Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let mut group = Group::new(command.spawn()?);
+    let watched = keeper.zip(group.pid).map(|(keeper, pid)| keeper.watch(pid));
     group.limit(limits);
     let deadline = Instant::now() + limits.time;
     let mut words = Vec::new();
     let stderr = group.child.stderr.take();
-    if let Some(mut stderr) = stderr {
-        while !drained(&mut stderr, &mut words)? {
-            if cancel.is_cancelled() {
-                return Ok(Outcome::Cancelled);
-            }
-            if Instant::now() >= deadline {
-                return Ok(Outcome::TimedOut);
-            }
-        }
+    if let Some(mut stderr) = stderr
+        && let Some(stopped) = collect(&mut stderr, &mut words, deadline, cancel)?
+    {
+        return Ok(stopped);
     }
     // Standard error is closed when all who had it have ended, which a compiler's driver does last.
     while !group.has_ended()? {
@@ -68,21 +68,59 @@ pub fn run(mut command: Command, limits: Limits, cancel: &CancelToken) -> io::Re
         }
         std::thread::sleep(Duration::from_micros(200));
     }
-    let status = group.end()?;
+    // Its number is its own until it is waited for, and the keeper must not know it for longer.
+    group.kill();
+    drop(watched);
+    let status = group.child.wait()?;
     Ok(Outcome::Ended(status, String::from_utf8_lossy(&words).into_owned()))
 }
 
+/// Runs `command` to its end, and also returns what it printed.
+pub fn output(mut command: Command, limits: Limits, cancel: &CancelToken) -> io::Result<(Outcome, String)> {
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).process_group(0);
+    let mut group = Group::new(command.spawn()?);
+    group.limit(limits);
+    let deadline = Instant::now() + limits.time;
+    let mut words = Vec::new();
+    let stdout = group.child.stdout.take();
+    if let Some(mut stdout) = stdout
+        && let Some(stopped) = collect(&mut stdout, &mut words, deadline, cancel)?
+    {
+        return Ok((stopped, String::new()));
+    }
+    let status = group.end()?;
+    Ok((Outcome::Ended(status, String::new()), String::from_utf8_lossy(&words).into_owned()))
+}
+
+/// Reads until the other end is closed; how the run ends, when that is too late.
+fn collect(
+    pipe: &mut (impl Read + AsFd),
+    words: &mut Vec<u8>,
+    deadline: Instant,
+    cancel: &CancelToken,
+) -> io::Result<Option<Outcome>> {
+    while !drained(pipe, words)? {
+        if cancel.is_cancelled() {
+            return Ok(Some(Outcome::Cancelled));
+        }
+        if Instant::now() >= deadline {
+            return Ok(Some(Outcome::TimedOut));
+        }
+    }
+    Ok(None)
+}
+
 /// Takes what has been written, or waits a tick; whether the other end is closed.
-fn drained(stderr: &mut ChildStderr, words: &mut Vec<u8>) -> io::Result<bool> {
+fn drained(pipe: &mut (impl Read + AsFd), words: &mut Vec<u8>) -> io::Result<bool> {
     let tick = Timespec { tv_sec: 0, tv_nsec: TICK.as_nanos() as i64 };
-    let mut fds = [PollFd::new(&*stderr, PollFlags::IN)];
+    let mut fds = [PollFd::new(&*pipe, PollFlags::IN)];
     match poll(&mut fds, Some(&tick)) {
         Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(false),
         Ok(_) => {}
         Err(error) => return Err(error.into()),
     }
     let mut chunk = [0; 4096];
-    let n = stderr.read(&mut chunk)?;
+    let n = pipe.read(&mut chunk)?;
     let room = MAX_WORDS.saturating_sub(words.len()).min(n);
     words.extend_from_slice(chunk.get(..room).unwrap_or_default());
     Ok(n == 0)
@@ -180,7 +218,7 @@ mod tests {
 
     #[test]
     fn words_and_status_come_back() {
-        let outcome = run(shell("echo out; echo err >&2; exit 3"), LIMITS, &CancelToken::default());
+        let outcome = run(shell("echo out; echo err >&2; exit 3"), LIMITS, None, &CancelToken::default());
         match outcome.expect("the shell runs") {
             Outcome::Ended(status, words) => assert_eq!((status.code(), words.as_str()), (Some(3), "err\n")),
             other => panic!("{other:?}"),
@@ -200,7 +238,7 @@ mod tests {
             }
             other.cancel();
         });
-        let outcome = run(shell(&script), LIMITS, &cancel).expect("the shell runs");
+        let outcome = run(shell(&script), LIMITS, None, &cancel).expect("the shell runs");
         assert!(matches!(outcome, Outcome::Cancelled));
         assert!(waiting.join().is_ok());
         assert!(!runs("7777.25"));
@@ -208,7 +246,7 @@ mod tests {
 
     #[test]
     fn children_do_not_outlive_their_parent() {
-        let outcome = run(shell("sleep 7777.75 2>/dev/null & exit 0"), LIMITS, &CancelToken::default());
+        let outcome = run(shell("sleep 7777.75 2>/dev/null & exit 0"), LIMITS, None, &CancelToken::default());
         assert!(matches!(outcome.expect("the shell runs"), Outcome::Ended(status, _) if status.success()));
         assert!(!runs("7777.75"));
     }
@@ -216,7 +254,7 @@ mod tests {
     #[test]
     fn time_is_limited() {
         let limits = Limits { time: Duration::from_millis(30), ..LIMITS };
-        let outcome = run(shell("sleep 7777.5"), limits, &CancelToken::default()).expect("the shell runs");
+        let outcome = run(shell("sleep 7777.5"), limits, None, &CancelToken::default()).expect("the shell runs");
         assert!(matches!(outcome, Outcome::TimedOut));
         assert!(!runs("7777.5"));
     }
@@ -226,7 +264,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let limited = "until [ \"$(ulimit -f)\" != unlimited ]; do :; done";
         let script = format!("{limited}; head -c 9000000 /dev/zero > {}/big", folder.path().display());
-        let outcome = run(shell(&script), LIMITS, &CancelToken::default()).expect("the shell runs");
+        let outcome = run(shell(&script), LIMITS, None, &CancelToken::default()).expect("the shell runs");
         assert!(matches!(outcome, Outcome::Ended(status, _) if !status.success()));
         assert!(fs::metadata(folder.path().join("big")).map_or(0, |meta| meta.len()) <= LIMITS.file);
     }

@@ -90,7 +90,7 @@ impl Register {
         // Another process may have put its own entry in this one's place.
         if fs::symlink_metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (meta.dev(), meta.ino())) {
             if !is_unnamed && let Ok(claim) = read(&file) {
-                remove_claimed(&claim);
+                remove_jobs(&claim.folder, claim.device, claim.inode);
             }
             fs::remove_file(path)?;
         }
@@ -130,20 +130,19 @@ fn read(file: &File) -> io::Result<Claim> {
     Ok(serde_json::from_slice(&bytes)?)
 }
 
-/// Removes what orcls puts into its folder, and the folder if nothing else is in it.
-fn remove_claimed(claim: &Claim) {
-    let is_it =
-        |meta: Metadata| meta.is_dir() && is_mine(&meta) && (meta.dev(), meta.ino()) == (claim.device, claim.inode);
-    if !fs::symlink_metadata(&claim.folder).is_ok_and(is_it) {
+/// Removes what orcls puts into its folder, and the folder if nothing else is in it; nothing if it is another folder.
+pub(super) fn remove_jobs(folder: &Path, device: u64, inode: u64) {
+    let is_it = |meta: Metadata| meta.is_dir() && is_mine(&meta) && (meta.dev(), meta.ino()) == (device, inode);
+    if !fs::symlink_metadata(folder).is_ok_and(is_it) {
         return;
     }
-    for entry in fs::read_dir(&claim.folder).into_iter().flatten().flatten() {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let is_job = entry.file_name().to_str().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()));
         if is_job && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             drop(fs::remove_dir_all(entry.path()));
         }
     }
-    drop(fs::remove_dir(&claim.folder));
+    drop(fs::remove_dir(folder));
 }
 
 #[cfg(test)]

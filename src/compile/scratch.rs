@@ -8,10 +8,14 @@ use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
+use super::confine::{self, Confinement, Helper, Keeper};
+use super::process::Limits;
 use super::register::{Entry, Register};
 
 const PREFIX: &str = "orcls-";
@@ -24,15 +28,22 @@ pub struct Scratch {
     path: PathBuf,
     entry: Option<Entry>,
     count: AtomicU64,
+    helper: Option<Helper>,
+    keeper: OnceLock<Option<Keeper>>,
 }
 
 impl Scratch {
     /// Makes a folder, and removes those whose processes are gone.
     pub fn new() -> io::Result<Scratch> {
-        Scratch::below(&std::env::temp_dir(), Register::of_user())
+        Scratch::below(&std::env::temp_dir(), Register::of_user(), Helper::of_process())
     }
 
-    fn below(parent: &Path, register: Option<Register>) -> io::Result<Scratch> {
+    /// Makes a folder whose compiles are locked in by the program of another file than this process's.
+    pub fn with_helper(helper: Helper) -> io::Result<Scratch> {
+        Scratch::below(&std::env::temp_dir(), Register::of_user(), Some(helper))
+    }
+
+    fn below(parent: &Path, register: Option<Register>, helper: Option<Helper>) -> io::Result<Scratch> {
         if let Some(register) = &register {
             register.sweep();
         }
@@ -46,7 +57,7 @@ impl Scratch {
                 None
             }
         });
-        Ok(Scratch { folder: Some(folder), path, entry, count: AtomicU64::new(0) })
+        Ok(Scratch { folder: Some(folder), path, entry, count: AtomicU64::new(0), helper, keeper: OnceLock::new() })
     }
 
     /// A folder for one compile.
@@ -55,6 +66,31 @@ impl Scratch {
         let folder = self.path.join(number.to_string());
         fs::create_dir(&folder)?;
         Ok(Job { folder })
+    }
+
+    /// Whether programs are locked in.
+    pub fn confines(&self) -> bool {
+        self.helper.is_some() && confine::is_available()
+    }
+
+    /// A command that runs `program`, locked in as far as that can be done here.
+    pub fn command(&self, program: &Path, confinement: &Confinement, limits: Limits) -> io::Result<Command> {
+        match &self.helper {
+            Some(helper) => helper.command(program, confinement, limits),
+            None => Ok(Command::new(program)),
+        }
+    }
+
+    /// Who tidies up if this process is killed; started when it is first asked for.
+    pub fn keeper(&self) -> Option<&Keeper> {
+        let start = |helper: &Helper| match Keeper::start(helper, &self.path) {
+            Ok(keeper) => Some(keeper),
+            Err(error) => {
+                tracing::warn!("compilers would go on if this process were killed: {error}");
+                None
+            }
+        };
+        self.keeper.get_or_init(|| self.helper.as_ref().and_then(start)).as_ref()
     }
 }
 
@@ -101,7 +137,7 @@ mod tests {
         let place = tempfile::tempdir().expect("a temporary folder");
         let (parent, list) = (place.path().join("tmp"), place.path().join("list"));
         fs::create_dir(&parent).expect("a folder");
-        let make = || Scratch::below(&parent, Register::in_folder(list.clone())).expect("a folder");
+        let make = || Scratch::below(&parent, Register::in_folder(list.clone()), None).expect("a folder");
         let mut killed = make();
         std::mem::forget(killed.job().expect("a folder"));
         // What a killed process leaves: folder and entry stay, the lock does not.
@@ -119,7 +155,7 @@ mod tests {
     #[test]
     fn a_job_s_folder_is_private_and_goes_with_it() {
         let parent = tempfile::tempdir().expect("a temporary folder");
-        let scratch = Scratch::below(parent.path(), None).expect("a folder");
+        let scratch = Scratch::below(parent.path(), None, None).expect("a folder");
         let mode = fs::metadata(&scratch.path).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o700);
         let job = scratch.job().expect("a folder");

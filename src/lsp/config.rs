@@ -49,12 +49,27 @@ pub enum Show {
 /// Whether programs may be run for this workspace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Trust {
-    /// The user has opened the workspace in an editor that asks no questions, or has trusted it.
-    #[default]
+    /// The client says that the user trusts the workspace.
     Trusted,
-    /// Nothing is run.
+    /// Nothing is run. So it is until the client says otherwise.
+    #[default]
     Untrusted,
 }
+
+/// How settings came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// With the client's first message: its own options.
+    Client,
+    /// Later. Many clients mix in what a file of the workspace says.
+    Later,
+}
+
+/// Settings that decide what is run, for how long and what is written: a workspace must not have a say in them. Later on
+/// they are taken only from a client that keeps watch over trust, which it shows by naming it in its first message.
+const OF_MACHINE: [&str; 4] = ["trusted", "compilers", "compileTimeout", "trace"];
+/// Longer than any compile.
+const MAX_TIMEOUT: u64 = 60 * 60;
 
 /// All settings.
 #[derive(Clone, PartialEq, Debug)]
@@ -81,6 +96,8 @@ pub struct Config {
     pub noreturn: Vec<String>,
     /// `orcls.compileTimeout`, in seconds.
     pub compile_timeout: Duration,
+    /// The client has said in its first message whether the workspace is trusted.
+    pub watched: bool,
 }
 
 impl Default for Config {
@@ -93,24 +110,34 @@ impl Default for Config {
             compilers: Vec::new(),
             inlay_hints: true,
             trace: None,
-            trust: Trust::Trusted,
+            trust: Trust::Untrusted,
             baseline: None,
             noreturn: Vec::new(),
             compile_timeout: Duration::from_secs(120),
+            watched: false,
         }
     }
 }
 
 impl Config {
     /// Takes the settings in `value` over these ones; what it does not name stays. Also returns what was not understood.
-    pub fn merged(&self, value: &Value) -> (Config, Vec<String>) {
+    pub fn merged(&self, value: &Value, origin: Origin) -> (Config, Vec<String>) {
         let mut reader = Reader { config: self.clone(), complaints: Vec::new() };
         let settings = value.get("orcls").unwrap_or(value);
+        if origin == Origin::Client {
+            reader.config.watched = settings.get("trusted").is_some_and(Value::is_boolean);
+        }
         for (name, value) in settings.as_object().into_iter().flatten() {
             // A client that has no settings answers null for each.
-            if !value.is_null() {
-                reader.take(name, value);
+            if value.is_null() {
+                continue;
             }
+            let takes_trust_away = name == "trusted" && *value == Value::Bool(false);
+            if OF_MACHINE.contains(&name.as_str()) && origin == Origin::Later && !self.watched && !takes_trust_away {
+                reader.refuse(name, value);
+                continue;
+            }
+            reader.take(name, value);
         }
         (reader.config, reader.complaints)
     }
@@ -122,6 +149,17 @@ struct Reader {
 }
 
 impl Reader {
+    /// Says so, unless it makes no difference.
+    fn refuse(&mut self, name: &str, value: &Value) {
+        let mut as_if = Reader { config: self.config.clone(), complaints: Vec::new() };
+        as_if.take(name, value);
+        if as_if.config != self.config {
+            self.complaints.push(format!(
+                "orcls.{name} is taken from the client's own options only (initializationOptions): a workspace could have set it"
+            ));
+        }
+    }
+
     fn take(&mut self, name: &str, value: &Value) {
         let understood = match name {
             "buildDirectory" => value.as_str().map(|s| self.config.build_directory = non_empty(s)),
@@ -139,7 +177,7 @@ impl Reader {
             "compileTimeout" => value
                 .as_u64()
                 .filter(|&seconds| seconds > 0)
-                .map(|seconds| self.config.compile_timeout = Duration::from_secs(seconds)),
+                .map(|seconds| self.config.compile_timeout = Duration::from_secs(seconds.min(MAX_TIMEOUT))),
             // Clients keep settings of their own under the same name (where the server is, say).
             _ => Some(()),
         };
@@ -187,8 +225,9 @@ mod tests {
 
     #[test]
     fn settings_may_stand_under_their_name_or_alone() {
-        let (bare, none) = Config::default().merged(&json!({"compile": "off", "kernel": "6.12"}));
-        let (nested, _) = Config::default().merged(&json!({"orcls": {"compile": "off", "kernel": "6.12"}}));
+        let (bare, none) = Config::default().merged(&json!({"compile": "off", "kernel": "6.12"}), Origin::Client);
+        let (nested, _) =
+            Config::default().merged(&json!({"orcls": {"compile": "off", "kernel": "6.12"}}), Origin::Client);
         assert_eq!((bare.compile, bare.kernel), (CompileMode::Off, KernelChoice::Fixed(Kernel::V6_12)));
         assert_eq!(bare, nested);
         assert!(none.is_empty());
@@ -196,23 +235,45 @@ mod tests {
 
     #[test]
     fn what_is_not_named_stays() {
-        let (first, _) = Config::default().merged(&json!({"trusted": false, "compilers": ["gcc"]}));
-        let (second, _) = first.merged(&json!({"compile": "onSave", "compilers": null}));
+        let (first, _) = Config::default().merged(&json!({"trusted": false, "compilers": ["gcc"]}), Origin::Client);
+        let (second, _) = first.merged(&json!({"compile": "onSave", "compilers": null}), Origin::Client);
         assert_eq!(second.trust, Trust::Untrusted);
         assert_eq!(second.compilers, ["gcc"]);
     }
 
     #[test]
+    fn a_workspace_has_no_say_in_what_is_run() {
+        let evil = json!({"trusted": true, "compilers": ["./gcc"], "trace": "/home/me/.bashrc", "compileTimeout": 9, "compile": "off"});
+        for own in [json!({}), json!({"compilers": ["gcc-12"]})] {
+            let (own, _) = Config::default().merged(&own, Origin::Client);
+            let (config, complaints) = own.merged(&evil, Origin::Later);
+            assert_eq!(config, Config { compile: CompileMode::Off, ..own });
+            assert_eq!(complaints.len(), 4);
+        }
+        let (own, _) = Config::default().merged(&json!({"trusted": false}), Origin::Client);
+        assert_eq!(own.merged(&json!({"trusted": true}), Origin::Later).0.trust, Trust::Trusted);
+        let (own, _) = Config::default().merged(&json!({"trusted": true}), Origin::Client);
+        assert_eq!(own.merged(&json!({"trusted": false}), Origin::Later).0.trust, Trust::Untrusted);
+    }
+
+    #[test]
+    fn the_longest_timeout_is_a_sane_one() {
+        let (config, _) = Config::default().merged(&json!({"compileTimeout": u64::MAX}), Origin::Client);
+        assert_eq!(config.compile_timeout, Duration::from_secs(MAX_TIMEOUT));
+    }
+
+    #[test]
     fn what_is_not_understood_keeps_its_default_and_is_said() {
         let value = json!({"compile": "often", "kernel": "2.4", "path": "/bin/orcls", "checks": {"no-such": "off"}});
-        let (config, complaints) = Config::default().merged(&value);
+        let (config, complaints) = Config::default().merged(&value, Origin::Client);
         assert_eq!(config, Config::default());
         assert_eq!(complaints.len(), 3);
     }
 
     #[test]
     fn checks_name_codes() {
-        let (config, _) = Config::default().merged(&json!({"checks": {"naked-return": "off", "missing-int3": "hint"}}));
+        let (config, _) = Config::default()
+            .merged(&json!({"checks": {"naked-return": "off", "missing-int3": "hint"}}), Origin::Client);
         assert_eq!(config.checks.get(&Code::NakedReturn), Some(&Show::Off));
         assert_eq!(config.checks.get(&Code::MissingInt3), Some(&Show::As(DiagnosticSeverity::HINT)));
     }

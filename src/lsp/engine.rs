@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
 use crate::cancel::CancelToken;
-use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
+use crate::compile::{self, CompileError, Request, Scratch, Unsaved, ownership};
 use crate::findings::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
@@ -277,6 +277,9 @@ impl Judging<'_> {
             .filter(|(path, _)| *path != main)
             .map(|(path, document)| Unsaved { path, text: document.text.as_str() })
             .collect();
+        if let Some(why) = ownership::complaint(self.build.origin.path()) {
+            return Err(Trouble::Refused(format!("the compile command is not run: {why}")));
+        }
         let request = Request {
             argv: &self.build.argv,
             directory: &self.build.directory,

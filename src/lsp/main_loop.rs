@@ -21,7 +21,7 @@ use tower_lsp::lsp_types::{
 use crate::cancel::CancelToken;
 
 use super::capabilities;
-use super::config::{CompileMode, Config, Trust};
+use super::config::{CompileMode, Config, Origin, Trust};
 use super::documents::Documents;
 use super::handlers::check_workspace::{COMMAND, Check, Progress};
 use super::handlers::diagnostics;
@@ -188,7 +188,7 @@ impl World {
             Event::Initialize(params, reply) => {
                 self.session = Arc::new(Session::new(&params));
                 if let Some(options) = &params.initialization_options {
-                    self.configure(options);
+                    self.configure(options, Origin::Client);
                 }
                 reply.send(Ok(capabilities::announce(&self.session)));
             }
@@ -217,13 +217,13 @@ impl World {
                 // Clients that keep settings for the server to fetch pass nothing of use here.
                 let carries = settings.get("orcls").is_some_and(Value::is_object);
                 if carries {
-                    self.configure(&settings);
+                    self.configure(&settings, Origin::Later);
                 }
                 if self.session.configuration && !carries {
                     self.outbox.fetch_settings();
                 }
             }
-            Event::Settings(settings) => self.configure(&settings),
+            Event::Settings(settings) => self.configure(&settings, Origin::Later),
             Event::FoldersChanged(params) => {
                 let session = Arc::make_mut(&mut self.session);
                 session.roots.retain(|root| {
@@ -280,8 +280,8 @@ impl World {
         }
     }
 
-    fn configure(&mut self, settings: &Value) {
-        let (config, complaints) = self.config.merged(settings);
+    fn configure(&mut self, settings: &Value, origin: Origin) {
+        let (config, complaints) = self.config.merged(settings, origin);
         for complaint in complaints {
             self.outbox.log(MessageType::WARNING, complaint);
         }

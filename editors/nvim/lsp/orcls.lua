@@ -49,8 +49,21 @@ return {
     end,
   },
   settings = { orcls = {} },
-  -- With the first message already: `trusted = false` must hold before anything could be compiled.
+  -- With the first message already: without trust nothing may be compiled, and a client that says so is asked for it.
   before_init = function(params, config)
-    params.initializationOptions = { orcls = vim.tbl_get(config, 'settings', 'orcls') or vim.empty_dict() }
+    local settings = vim.deepcopy(vim.tbl_get(config, 'settings', 'orcls') or {})
+    local found, trust = pcall(require, 'orcls.trust')
+    if found then
+      settings.trusted = trust.decide(config.settings, config.root_dir)
+    else
+      settings.trusted = settings.trusted == true
+    end
+    params.initializationOptions = { orcls = settings }
+  end,
+  on_attach = function(client, buf)
+    local found, trust = pcall(require, 'orcls.trust')
+    if found then
+      trust.ask(client, buf)
+    end
   end,
 }

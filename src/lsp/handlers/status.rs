@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::build::is_rust;
+use crate::compile::confine;
 
 use super::super::config::{CompileMode, Trust};
 use super::super::snapshot::Snapshot;
@@ -24,6 +25,9 @@ pub fn status(snapshot: &Snapshot, params: &PlaceParams) -> Value {
         "message": message,
         "source": unit.path,
         "version": document.version,
+        // What holds a compiler that is run, and why nothing does.
+        "sandbox": confine::missing().map_or("landlock", |_| "none"),
+        "sandboxMissing": confine::missing(),
     });
     if let (Some(verdict), Some(status)) = (&unit.last, status.as_object_mut()) {
         describe(verdict, &unit.path, status);
@@ -57,13 +61,23 @@ fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, Strin
             ("stale", format!("{why}; it is judged again after the next build"))
         }
         (_, Trust::Untrusted, _) => {
-            ("untrusted", "the workspace is not trusted: no compiler is run, the build's object is shown".to_owned())
+            let why = "the workspace is not trusted: no compiler is run, the build's object is shown";
+            ("untrusted", format!("{why}{}", would_run(unit)))
         }
         (_, _, CompileMode::Off) => {
             ("off", "orcls.compile is off: the build's object is shown, which is older than the text".to_owned())
         }
         (_, _, CompileMode::OnSave) => ("stale", "the text has changed; it is compiled when it is saved".to_owned()),
         (_, _, CompileMode::OnType) => ("stale", "the text has changed".to_owned()),
+    }
+}
+
+/// What trust would allow, for a user who is asked for it.
+fn would_run(unit: &Unit) -> String {
+    let build = unit.last.as_ref().and_then(|verdict| verdict.build.as_ref());
+    match build.and_then(|build| Some((build.argv.first()?, build.origin.path()))) {
+        Some((program, file)) => format!("; `{program}` would be run, as {} says", file.display()),
+        None => String::new(),
     }
 }
 

@@ -89,9 +89,27 @@ local parts = {
   eol = function()
     say(require('orcls.eol').toggle(vim.api.nvim_get_current_buf()) and 'CFA at every line' or 'CFA at every line: off')
   end,
-  trust = function()
-    orcls.configure({ trusted = true })
-    say('this session trusts the workspace: compilers may be run')
+  trust = function(_, answer)
+    local client = orcls.client(vim.api.nvim_get_current_buf()) or orcls.client()
+    if not client then
+      return say('the server is not running; open a C or assembly file first', vim.log.levels.ERROR)
+    end
+    local trust, root = require('orcls.trust'), client.root_dir
+    local trusted = answer ~= 'never' and answer ~= 'forget'
+    if root and answer ~= 'session' then
+      if answer == 'never' then
+        trust.remember(root, false)
+      else
+        trust.remember(root, trusted or nil)
+      end
+    end
+    for _, each in ipairs(vim.lsp.get_clients({ name = 'orcls' })) do
+      if each.root_dir == root then
+        trust.tell(each, trusted)
+      end
+    end
+    local where = root and vim.fn.fnamemodify(root, ':~') or 'this file'
+    say(trusted and ('compilers may be run for %s'):format(where) or ('no compiler is run for %s'):format(where))
   end,
   restart = function()
     for _, client in ipairs(vim.lsp.get_clients({ name = 'orcls' })) do
@@ -116,7 +134,8 @@ function M.complete(lead, line)
   local words = vim.split(line, '%s+')
   local among = vim.fn.sort(vim.tbl_keys(parts))
   if #words > 2 then
-    among = words[#words - 1] == 'explain' and vim.list_extend(codes()) or {}
+    local last = words[#words - 1]
+    among = last == 'explain' and vim.list_extend(codes()) or last == 'trust' and { 'session', 'never', 'forget' } or {}
   end
   return vim.tbl_filter(function(word)
     return vim.startswith(word, lead)

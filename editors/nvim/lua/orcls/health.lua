@@ -55,7 +55,11 @@ function M.check()
     end
   end
   local trusted = vim.tbl_get(config, 'settings', 'orcls', 'trusted')
-  health.info(trusted == false and 'workspaces are not trusted: no compiler is run until :Orcls trust' or 'workspaces are trusted: compilers may be run')
+  if trusted == nil then
+    health.info('a workspace is trusted by :Orcls trust, and no compiler is run for others')
+  else
+    health.info(trusted and 'all workspaces are trusted by the setting orcls.trusted' or 'no workspace is trusted until :Orcls trust, each session')
+  end
 end
 
 return M

@@ -10,6 +10,7 @@
 
 pub mod arguments;
 pub mod confine;
+pub mod farms;
 pub mod ownership;
 pub mod program;
 pub mod process;
@@ -105,12 +106,19 @@ pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -
     let arguments = arguments::sort(words, program.family, request.directory, request.source.path)?;
     let job = scratch.job()?;
     let folder = job.path();
-    let overlay =
-        overlay::prepare(program.family, folder, request.directory, &arguments, request.source, request.others)?;
+    let overlay = overlay::prepare(
+        program.family,
+        scratch,
+        folder,
+        request.directory,
+        &arguments,
+        request.source,
+        request.others,
+    )?;
     let (object, list) = (folder.join("out.o"), folder.join("out.d"));
     let limits = Limits { time: request.time, memory: MAX_MEMORY, file: MAX_OBJECT };
     let confinement = Confinement {
-        read: places(request, &arguments),
+        read: [vec![scratch.path().to_owned()], places(request, &arguments)].concat(),
         write: folder.to_owned(),
         execute: Toolchain::of(&program.path, cancel).programs.clone(),
     };
@@ -125,9 +133,8 @@ pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -
         OsString::from(&object),
     ]);
     clean_environment(&mut command, request.directory, folder);
-    let keeper = scratch.keeper();
     let begin = Instant::now();
-    let outcome = process::run(command, limits, keeper, cancel)?;
+    let outcome = scratch.run(command, limits, cancel)?;
     let took = begin.elapsed();
     match outcome {
         Outcome::Cancelled => return Err(CompileError::Cancelled),

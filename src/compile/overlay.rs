@@ -14,13 +14,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
 
 use super::arguments::{Argument, Arguments, Language, SearchKind};
+use super::farms::Lent;
 use super::program::Family;
+use super::scratch::Scratch;
 
 /// How far above the source file's folder unsaved headers are found by `#include "../..."`.
 const MAX_UP: usize = 4;
@@ -36,14 +37,16 @@ pub struct Unsaved<'a> {
 
 /// What the compiler is told, and how to read what it answers.
 #[derive(Debug, Default)]
-pub struct Overlay {
+pub struct Overlay<'a> {
     /// The arguments, in their order.
     pub arguments: Vec<OsString>,
     /// Mirrors, and the folders that they mirror as the command spells them.
     mirrors: Vec<(PathBuf, PathBuf)>,
+    /// Mirrors that are lent for as long as the compiler runs.
+    lent: Vec<Lent<'a>>,
 }
 
-impl Overlay {
+impl Overlay<'_> {
     /// The real name of a file that the compiler has named.
     pub fn real_name(&self, name: &Path) -> PathBuf {
         let hit = self.mirrors.iter().find_map(|(mirror, real)| Some(real.join(name.strip_prefix(mirror).ok()?)));
@@ -52,17 +55,20 @@ impl Overlay {
 }
 
 /// Prepares `folder` for a compile of `source` in `directory`.
-pub fn prepare(
+pub fn prepare<'a>(
     family: Family,
+    scratch: &'a Scratch,
     folder: &Path,
     directory: &Path,
     arguments: &Arguments,
     source: Unsaved<'_>,
     others: &[Unsaved<'_>],
-) -> io::Result<Overlay> {
+) -> io::Result<Overlay<'a>> {
     match family {
         Family::Clang => virtual_files(folder, directory, arguments, source, others),
-        Family::Gcc => Mirrors { folder, directory, arguments, others, overlay: Overlay::default() }.build(source),
+        Family::Gcc => {
+            Mirrors { scratch, folder, directory, arguments, others, overlay: Overlay::default() }.build(source)
+        }
     }
 }
 
@@ -72,7 +78,7 @@ fn virtual_files(
     arguments: &Arguments,
     source: Unsaved<'_>,
     others: &[Unsaved<'_>],
-) -> io::Result<Overlay> {
+) -> io::Result<Overlay<'static>> {
     let mut files = Vec::new();
     for (i, unsaved) in [source].iter().chain(others).enumerate() {
         let contents = folder.join(format!("text{i}"));
@@ -99,19 +105,20 @@ fn virtual_files(
             Argument::Include(file) => list.extend(["-Xclang", "-include", "-Xclang", file].map(OsString::from)),
         }
     }
-    Ok(Overlay { arguments: list, mirrors: Vec::new() })
+    Ok(Overlay { arguments: list, mirrors: Vec::new(), lent: Vec::new() })
 }
 
-struct Mirrors<'a> {
+struct Mirrors<'a, 's> {
+    scratch: &'s Scratch,
     folder: &'a Path,
     directory: &'a Path,
     arguments: &'a Arguments,
     others: &'a [Unsaved<'a>],
-    overlay: Overlay,
+    overlay: Overlay<'s>,
 }
 
-impl Mirrors<'_> {
-    fn build(mut self, source: Unsaved<'_>) -> io::Result<Overlay> {
+impl<'s> Mirrors<'_, 's> {
+    fn build(mut self, source: Unsaved<'_>) -> io::Result<Overlay<'s>> {
         let text = self.source_mirror(source)?;
         let spelled = Path::new(&self.arguments.source);
         let own = match spelled.parent() {
@@ -155,20 +162,28 @@ impl Mirrors<'_> {
         let top = above.get(up).copied().unwrap_or(&folder);
         let spelled = spelled.ancestors().nth(up).unwrap_or(top);
 
-        let root = self.folder.join("source");
         let relative = folder.strip_prefix(top).unwrap_or(Path::new("")).join(name);
         let text = named(source.text, &self.arguments.source);
-        if n_reached == 0 {
+        let root = if n_reached == 0 {
+            let root = self.folder.join("source");
             fs::create_dir(&root)?;
             fs::write(root.join(name), text)?;
+            root
         } else {
             let mut texts = self.texts_below(top, spelled);
             texts.insert(relative.clone(), text);
-            mirror(top, &root, &texts)?;
-        }
+            self.lend(top, &texts)?
+        };
         let place = root.join(relative);
         self.remember(root, spelled.to_owned());
         Ok(place)
+    }
+
+    fn lend(&mut self, real: &Path, texts: &BTreeMap<PathBuf, String>) -> io::Result<PathBuf> {
+        let lent = self.scratch.farms().lend(self.scratch, real, texts)?;
+        let root = lent.root.clone();
+        self.overlay.lent.push(lent);
+        Ok(root)
     }
 
     /// Adds a folder of headers, and before it its mirror, if something below it is unsaved.
@@ -176,8 +191,7 @@ impl Mirrors<'_> {
         let real = real_path(&self.directory.join(folder));
         let texts = self.texts_below(&real, Path::new(folder));
         if !texts.is_empty() {
-            let root = self.folder.join(format!("search{}", self.overlay.mirrors.len()));
-            mirror(&real, &root, &texts)?;
+            let root = self.lend(&real, &texts)?;
             self.overlay.arguments.extend([kind.flag().into(), root.clone().into()]);
             self.remember(root, PathBuf::from(folder));
         }
@@ -218,28 +232,6 @@ fn named(text: &str, name: &str) -> String {
 /// The file behind all links; for one that does not exist, what its path says.
 pub fn real_path(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| normal(path))
-}
-
-/// Makes `root` look like `real`, with `texts` in place of the files of these names.
-fn mirror(real: &Path, root: &Path, texts: &BTreeMap<PathBuf, String>) -> io::Result<()> {
-    let mut real_folders: Vec<&Path> = texts.keys().flat_map(|path| path.ancestors().skip(1)).collect();
-    real_folders.sort();
-    real_folders.dedup();
-    for folder in &real_folders {
-        fs::create_dir_all(root.join(folder))?;
-        // A folder that does not exist yet has nothing to link to.
-        for entry in fs::read_dir(real.join(folder)).into_iter().flatten().flatten() {
-            let relative = folder.join(entry.file_name());
-            let is_replaced = texts.contains_key(&relative) || real_folders.contains(&relative.as_path());
-            if !is_replaced {
-                symlink(entry.path(), root.join(&relative))?;
-            }
-        }
-    }
-    for (path, text) in texts {
-        fs::write(root.join(path), text)?;
-    }
-    Ok(())
 }
 
 /// The path without `.` and `..`, as far as it can be told from its text.

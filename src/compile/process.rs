@@ -44,8 +44,18 @@ pub enum Outcome {
     TimedOut,
 }
 
+/// Runs `command` to its end.
+pub fn run(command: Command, limits: Limits, cancel: &CancelToken) -> io::Result<Outcome> {
+    run_kept(command, limits, None, cancel)
+}
+
 /// Runs `command` to its end. The keeper ends it if this process is gone before.
-pub fn run(mut command: Command, limits: Limits, keeper: Option<&Keeper>, cancel: &CancelToken) -> io::Result<Outcome> {
+pub fn run_kept(
+    mut command: Command,
+    limits: Limits,
+    keeper: Option<&Keeper>,
+    cancel: &CancelToken,
+) -> io::Result<Outcome> {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let mut group = Group::new(command.spawn()?);
     let watched = keeper.zip(group.pid).map(|(keeper, pid)| keeper.watch(pid));
@@ -218,7 +228,7 @@ mod tests {
 
     #[test]
     fn words_and_status_come_back() {
-        let outcome = run(shell("echo out; echo err >&2; exit 3"), LIMITS, None, &CancelToken::default());
+        let outcome = run(shell("echo out; echo err >&2; exit 3"), LIMITS, &CancelToken::default());
         match outcome.expect("the shell runs") {
             Outcome::Ended(status, words) => assert_eq!((status.code(), words.as_str()), (Some(3), "err\n")),
             other => panic!("{other:?}"),
@@ -238,7 +248,7 @@ mod tests {
             }
             other.cancel();
         });
-        let outcome = run(shell(&script), LIMITS, None, &cancel).expect("the shell runs");
+        let outcome = run(shell(&script), LIMITS, &cancel).expect("the shell runs");
         assert!(matches!(outcome, Outcome::Cancelled));
         assert!(waiting.join().is_ok());
         assert!(!runs("7777.25"));
@@ -246,7 +256,7 @@ mod tests {
 
     #[test]
     fn children_do_not_outlive_their_parent() {
-        let outcome = run(shell("sleep 7777.75 2>/dev/null & exit 0"), LIMITS, None, &CancelToken::default());
+        let outcome = run(shell("sleep 7777.75 2>/dev/null & exit 0"), LIMITS, &CancelToken::default());
         assert!(matches!(outcome.expect("the shell runs"), Outcome::Ended(status, _) if status.success()));
         assert!(!runs("7777.75"));
     }
@@ -254,7 +264,7 @@ mod tests {
     #[test]
     fn time_is_limited() {
         let limits = Limits { time: Duration::from_millis(30), ..LIMITS };
-        let outcome = run(shell("sleep 7777.5"), limits, None, &CancelToken::default()).expect("the shell runs");
+        let outcome = run(shell("sleep 7777.5"), limits, &CancelToken::default()).expect("the shell runs");
         assert!(matches!(outcome, Outcome::TimedOut));
         assert!(!runs("7777.5"));
     }
@@ -264,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let limited = "until [ \"$(ulimit -f)\" != unlimited ]; do :; done";
         let script = format!("{limited}; head -c 9000000 /dev/zero > {}/big", folder.path().display());
-        let outcome = run(shell(&script), LIMITS, None, &CancelToken::default()).expect("the shell runs");
+        let outcome = run(shell(&script), LIMITS, &CancelToken::default()).expect("the shell runs");
         assert!(matches!(outcome, Outcome::Ended(status, _) if !status.success()));
         assert!(fs::metadata(folder.path().join("big")).map_or(0, |meta| meta.len()) <= LIMITS.file);
     }

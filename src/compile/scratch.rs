@@ -15,8 +15,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tempfile::TempDir;
 
 use super::confine::{self, Confinement, Helper, Keeper};
-use super::process::Limits;
+use super::farms::Farms;
+use super::process::{self, Limits, Outcome};
 use super::register::{Entry, Register};
+use crate::cancel::CancelToken;
 
 const PREFIX: &str = "orcls-";
 
@@ -30,6 +32,7 @@ pub struct Scratch {
     count: AtomicU64,
     helper: Option<Helper>,
     keeper: OnceLock<Option<Keeper>>,
+    farms: Farms,
 }
 
 impl Scratch {
@@ -57,7 +60,15 @@ impl Scratch {
                 None
             }
         });
-        Ok(Scratch { folder: Some(folder), path, entry, count: AtomicU64::new(0), helper, keeper: OnceLock::new() })
+        Ok(Scratch {
+            folder: Some(folder),
+            path,
+            entry,
+            count: AtomicU64::new(0),
+            helper,
+            keeper: OnceLock::new(),
+            farms: Farms::default(),
+        })
     }
 
     /// A folder for one compile.
@@ -66,6 +77,16 @@ impl Scratch {
         let folder = self.path.join(number.to_string());
         fs::create_dir(&folder)?;
         Ok(Job { folder })
+    }
+
+    /// Folders that look like others.
+    pub fn farms(&self) -> &Farms {
+        &self.farms
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether programs are locked in.
@@ -81,8 +102,13 @@ impl Scratch {
         }
     }
 
+    /// Runs a command to its end, or until this process ends.
+    pub fn run(&self, command: Command, limits: Limits, cancel: &CancelToken) -> io::Result<Outcome> {
+        process::run_kept(command, limits, self.keeper(), cancel)
+    }
+
     /// Who tidies up if this process is killed; started when it is first asked for.
-    pub fn keeper(&self) -> Option<&Keeper> {
+    fn keeper(&self) -> Option<&Keeper> {
         let start = |helper: &Helper| match Keeper::start(helper, &self.path) {
             Ok(keeper) => Some(keeper),
             Err(error) => {
@@ -96,6 +122,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
+        drop(std::mem::take(&mut self.farms));
         drop(self.folder.take());
         if let Some(entry) = self.entry.take() {
             entry.leave();

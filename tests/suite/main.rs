@@ -11,6 +11,7 @@ mod conformance;
 mod decode;
 mod finished_module;
 mod fixes;
+mod foreign_options;
 mod leftovers;
 mod lsp;
 mod orc_write;

@@ -56,6 +56,13 @@ impl Toolchain {
         toolchain
     }
 
+    /// A program that starts no other.
+    pub fn alone(program: &Path) -> Toolchain {
+        let programs = program.canonicalize().ok().into_iter();
+        let programs = programs.flat_map(|real| [loader(&real), Some(real)]).flatten().collect();
+        Toolchain { programs }
+    }
+
     fn ask(program: &Path, real: &Path, cancel: &CancelToken) -> Toolchain {
         let mut programs = vec![real.to_owned()];
         if is_script(real) {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use orcls::cancel::CancelToken;
 use orcls::compile::arguments::{self, Argument};
 use orcls::compile::confine::{self, Confinement, Helper, Toolchain};
-use orcls::compile::process::{self, Limits};
+use orcls::compile::process::Limits;
 use orcls::compile::program::{self, Family};
 use orcls::compile::{Request, Scratch, Unsaved, compile};
 
@@ -317,7 +317,7 @@ fn the_sandbox_holds_alone() {
                 .env("PATH", std::env::var_os("PATH").unwrap_or_default())
                 .env("TMPDIR", job.path())
                 .current_dir(at);
-            process::run(command, limits, scratch.keeper(), &CancelToken::default()).expect("it runs");
+            scratch.run(command, limits, &CancelToken::default()).expect("it runs");
             assert!(!job.path().join("ran").exists(), "{compiler} has run a program of the workspace: {spelling:?}");
             assert_eq!(workspace.snapshot(), before, "{compiler} {spelling:?}");
             n_plugins += 1;

@@ -117,10 +117,12 @@ pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -
     )?;
     let (object, list) = (folder.join("out.o"), folder.join("out.d"));
     let limits = Limits { time: request.time, memory: MAX_MEMORY, file: MAX_OBJECT };
+    let toolchain = Toolchain::of(&program.path, cancel);
     let confinement = Confinement {
         read: [vec![scratch.path().to_owned()], places(request, &arguments)].concat(),
         write: folder.to_owned(),
-        execute: Toolchain::of(&program.path, cancel).programs.clone(),
+        execute: toolchain.programs.clone(),
+        is_open: toolchain.is_script && program.named,
     };
     let mut command = scratch.command(&program.path, &confinement, limits)?;
     command.args(&overlay.arguments).args(additions(program.family, &arguments));

@@ -6,7 +6,7 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::arguments::Refusal;
@@ -27,6 +27,8 @@ pub struct Program {
     pub path: PathBuf,
     /// Whose options it takes.
     pub family: Family,
+    /// The user has named it.
+    pub named: bool,
 }
 
 /// Programs that run the compiler named behind them, to remember or to spread its results. They are left out.
@@ -39,21 +41,28 @@ pub fn find(argv: &[String], directory: &Path, allowed: &[String]) -> Result<(Pr
     let word = argv.get(skipped).ok_or(Refusal::Empty)?;
     let family = file_name(word).and_then(family).ok_or_else(|| Refusal::NotCompiler(word.clone()))?;
     let named = allowed.iter().any(|entry| entry == word);
+    let name = file_name(word).unwrap_or_default();
+    let found = || {
+        let found = search_path().into_iter().map(|folder| folder.join(name)).find(|path| is_program(path));
+        found.ok_or_else(|| Refusal::NotFound(word.clone()))
+    };
     let path = if word.contains('/') {
         let path = directory.join(word);
         let on_path = || search_path().iter().any(|folder| path.parent() == Some(folder));
         if !(named || (allowed.is_empty() && on_path())) {
             return Err(Refusal::NotAllowed(word.clone()));
         }
-        path
+        if launches(&path) { found()? } else { path }
     } else {
         if !(named || allowed.is_empty()) {
             return Err(Refusal::NotAllowed(word.clone()));
         }
-        let found = search_path().into_iter().map(|folder| folder.join(word)).find(|path| is_program(path));
-        found.ok_or_else(|| Refusal::NotFound(word.clone()))?
+        found()?
     };
-    Ok((Program { path, family }, skipped + 1))
+    if !named && is_of_workspace(&path, directory) {
+        return Err(Refusal::NotAllowed(word.clone()));
+    }
+    Ok((Program { path, family, named }, skipped + 1))
 }
 
 fn file_name(word: &str) -> Option<&str> {
@@ -67,7 +76,22 @@ pub fn search_path() -> Vec<PathBuf> {
 }
 
 fn is_program(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0) && !launches(path)
+}
+
+/// Whether a launcher goes by a compiler's name here, as distributions have it: `/usr/lib/ccache/gcc`.
+fn launches(path: &Path) -> bool {
+    let real = path.canonicalize();
+    real.is_ok_and(|real| real.file_name().and_then(OsStr::to_str).is_some_and(|name| LAUNCHERS.contains(&name)))
+}
+
+/// `PATH` may lead into the build's own folder; what lies there is run only if the user names it, or only root can write it.
+fn is_of_workspace(path: &Path, directory: &Path) -> bool {
+    let (Ok(real), Ok(directory)) = (path.canonicalize(), directory.canonicalize()) else {
+        return false;
+    };
+    let is_of_root = || real.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0);
+    directory.parent().is_some() && real.starts_with(&directory) && !is_of_root()
 }
 
 /// The family of a compiler of this name: `gcc`, `x86_64-linux-gnu-gcc-12`, `clang++-17`, ...
@@ -87,6 +111,7 @@ fn family(name: &str) -> Option<Family> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn compilers_are_known_by_name() {
@@ -118,6 +143,18 @@ mod tests {
         let argv = ["tools/gcc".to_owned()];
         let found = find(&argv, Path::new("/tree"), &argv).expect("the user named it");
         assert_eq!(found.0.path, Path::new("/tree/tools/gcc"));
+    }
+
+    #[test]
+    fn a_launcher_by_a_compiler_s_name_is_passed_over() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::write(folder.path().join("ccache"), "").expect("a file");
+        std::os::unix::fs::symlink("ccache", folder.path().join("gcc")).expect("a link");
+        assert!(launches(&folder.path().join("gcc")) && !is_program(&folder.path().join("gcc")));
+        let argv = [folder.path().join("gcc").display().to_string()];
+        if let Ok((found, _)) = find(&argv, Path::new("/tree"), &argv) {
+            assert!(!found.path.starts_with(folder.path()));
+        }
     }
 
     #[test]

@@ -309,6 +309,7 @@ fn the_sandbox_holds_alone() {
                 read: vec![at.to_owned()],
                 write: job.path().to_owned(),
                 execute: toolchain.programs.clone(),
+                is_open: false,
             };
             let mut command = scratch.command(&program.path, &confinement, limits).expect("a command");
             command.args(&spelling).args(["-c", "a.c", "-o"]).arg(job.path().join("out.o"));

@@ -32,6 +32,8 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(10), memory: 4 << 30, 
 pub struct Toolchain {
     /// Their files, and folders of which every file may be needed.
     pub programs: Vec<PathBuf>,
+    /// The compiler is a script.
+    pub is_script: bool,
 }
 
 /// Which file was asked, as it was then.
@@ -60,14 +62,14 @@ impl Toolchain {
     pub fn alone(program: &Path) -> Toolchain {
         let programs = program.canonicalize().ok().into_iter();
         let programs = programs.flat_map(|real| [loader(&real), Some(real)]).flatten().collect();
-        Toolchain { programs }
+        Toolchain { programs, is_script: false }
     }
 
     fn ask(program: &Path, real: &Path, cancel: &CancelToken) -> Toolchain {
         let mut programs = vec![real.to_owned()];
         if is_script(real) {
             programs.extend(SYSTEM.map(PathBuf::from));
-            return Toolchain { programs };
+            return Toolchain { programs, is_script: true };
         }
         let folders = search_folders(program, cancel);
         for part in PARTS {
@@ -79,7 +81,7 @@ impl Toolchain {
         programs.extend(loaders);
         programs.sort();
         programs.dedup();
-        Toolchain { programs }
+        Toolchain { programs, is_script: false }
     }
 }
 

@@ -6,11 +6,10 @@ import { fileURLToPath } from 'node:url';
 const here = path.dirname(fileURLToPath(import.meta.url));
 const development = path.resolve(here, '../../../editors/vscode');
 
-export async function exthost({ prefix, state, folder, settings, server, log, artifacts }) {
+export async function exthost({ prefix, state, folder, settings, machine, server, log, artifacts }) {
   // The extension host inherits it.
   process.env.ORCLS_COMPILER_LOG = log;
-  const machine = { 'orcls.server.path': server };
-  const code = await serve({ prefix, state, folder, settings, machine });
+  const code = await serve({ prefix, state, folder, settings, machine: { ...machine, 'orcls.server.path': server } });
   const { page, close } = await browse({ state });
   try {
     let end;

@@ -29,7 +29,8 @@ for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys
     execFileSync(path.join(here, '../make-workspace.sh'), [path.join(scratch, 'workspace'), log]);
     await tests[name]({
       prefix: VSCODE_PREFIX, state: path.join(scratch, 'state'), vsix: ORCLS_VSIX, artifacts: ARTIFACTS, server: ORCLS, tree: KERNEL_TREE,
-      folder: path.join(scratch, 'workspace/src'), log, settings: { 'orcls.kernel': '6.12', 'orcls.compilers': [path.join(scratch, 'workspace/bin/gcc')] },
+      folder: path.join(scratch, 'workspace/src'), log, settings: { 'orcls.kernel': '6.12' },
+      machine: { 'orcls.compilers': [path.join(scratch, 'workspace/bin/gcc')] },
     });
   } catch (error) {
     failed++;

@@ -5,9 +5,9 @@ import path from 'node:path';
 import { browse, serve } from './session.mjs';
 import { Workbench } from './workbench.mjs';
 
-export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
-  // No machine settings: the server is the one inside the package.
-  const code = await serve({ prefix, state, vsix, folder, settings });
+export async function ui({ prefix, state, vsix, folder, settings, machine, artifacts }) {
+  // The machine's settings name no server: it is the one inside the package.
+  const code = await serve({ prefix, state, vsix, folder, settings, machine });
   const { page, close } = await browse({ state, viewport: { width: 1400, height: 680 } });
   const bench = new Workbench(page, artifacts);
   const step = text => console.log(`  ok    ${text}`);
@@ -140,18 +140,18 @@ export async function ui({ prefix, state, vsix, folder, settings, artifacts }) {
     step('the walkthrough opens');
 
     // A setting that only the machine's own settings file can make.
-    const machine = path.join(state, 'data/Machine/settings.json');
+    const file = path.join(state, 'data/Machine/settings.json');
     await bench.command('View: Close All Editors');
     await bench.file('stack.S');
     await page.locator('.statusbar-item', { hasText: 'GNU Assembly (x86)' }).waitFor();
-    writeFileSync(machine, JSON.stringify({ 'orcls.server.path': '/nowhere/orcls' }));
+    writeFileSync(file, JSON.stringify({ ...machine, 'orcls.server.path': '/nowhere/orcls' }));
     const toast = page.locator('.notification-toast', { hasText: 'There is no program at /nowhere/orcls' });
     await toast.waitFor();
     await toast.locator('.monaco-button', { hasText: 'How to Install' }).waitFor();
     await bench.until('the status bar', () => bench.status(), seen => /not running/.test(seen ?? ''));
     await bench.untilSquiggles([]);
     await bench.picture('vscode-no-server');
-    writeFileSync(machine, '{}');
+    writeFileSync(file, JSON.stringify(machine));
     await bench.untilSquiggles([10]);
     step('a server that is not there is said, with how to install it; once it is there it runs');
   } catch (error) {

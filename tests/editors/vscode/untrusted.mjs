@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { browse, serve } from './session.mjs';
 import { Workbench } from './workbench.mjs';
 
-export async function untrusted({ prefix, state, vsix, folder, settings, log, artifacts }) {
+export async function untrusted({ prefix, state, vsix, folder, settings, machine, log, artifacts }) {
   const compiled = () => readFileSync(log, 'utf8').split('\n').length - 1;
   const before = compiled();
-  const code = await serve({ prefix, state, vsix, folder, settings, trust: true });
+  const code = await serve({ prefix, state, vsix, folder, settings, machine, trust: true });
   const { page, close } = await browse({ state });
   const bench = new Workbench(page, artifacts);
   const step = text => console.log(`  ok    ${text}`);

@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn a_workspace_has_no_say_in_what_is_run() {
-        let evil = json!({"trusted": true, "compilers": ["./gcc"], "trace": "/home/me/.bashrc", "compileTimeout": 9, "compile": "off"});
+        let evil = json!({"trusted": true, "compilers": ["./gcc"], "trace": "/etc/profile", "compileTimeout": 9, "compile": "off"});
         for own in [json!({}), json!({"compilers": ["gcc-12"]})] {
             let (own, _) = Config::default().merged(&own, Origin::Client);
             let (config, complaints) = own.merged(&evil, Origin::Later);

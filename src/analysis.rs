@@ -7,7 +7,7 @@
 mod merge;
 mod run;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelToken, Cancelled};
@@ -17,6 +17,8 @@ use crate::flow::FlowGraph;
 pub use crate::follow::Policy;
 use crate::follow::{CfiMap, Input};
 use crate::image::{ElfImage, LoadError, Store};
+use crate::kernel::rules::Rules;
+use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::orc::{self, OrcTable};
@@ -66,6 +68,8 @@ pub struct Analysis {
     pub image: ElfImage,
     /// The release whose rules were applied.
     pub kernel: Kernel,
+    /// Its rules, with what the tree says otherwise.
+    pub rules: Arc<Rules>,
     /// How the release was found, for a person.
     pub kernel_evidence: String,
     /// The flags that were applied.
@@ -100,8 +104,8 @@ impl Analysis {
     /// The ORC table that objtool would write; `None` where it would write none. Most who ask for findings never look at it,
     /// so it is built when it is asked for.
     pub fn orc(&self) -> Option<&OrcTable> {
-        let Analysis { image, symbols, insns, flow, options, .. } = self;
-        let input = Input { image, symbols, insns, flow, rules: self.kernel.rules(), options };
+        let Analysis { image, symbols, insns, flow, options, rules, .. } = self;
+        let input = Input { image, symbols, insns, flow, rules, options };
         self.orc.get_or_init(|| orc::build(&input, &self.states).ok()).as_ref()
     }
 }
@@ -120,16 +124,18 @@ const LARGE: u64 = 1 << 23;
 /// Analyses the object in `store`.
 pub fn analyse(store: &dyn Store, config: &Config, cancel: &CancelToken) -> Result<Analysis, AnalysisError> {
     let start = Instant::now();
-    parallel::among(store.size() >= LARGE, || run::run(ElfImage::read(store)?, start, store, config, cancel))
+    parallel::among(store.size() >= LARGE, || run::run(ElfImage::read(store)?, start, store, config, None, cancel))
 }
 
-/// Analyses the object in `store` whose `image` was read before, to see what flags it needs.
+/// Analyses the object in `store` whose `image` was read before, to see what flags it needs. What its tree says of objtool
+/// takes the place of what is compiled in.
 pub fn analyse_image(
     image: ElfImage,
     store: &dyn Store,
     config: &Config,
+    tree: Option<&TreeFacts>,
     cancel: &CancelToken,
 ) -> Result<Analysis, AnalysisError> {
     let start = Instant::now();
-    parallel::among(store.size() >= LARGE, || run::run(image, start, store, config, cancel))
+    parallel::among(store.size() >= LARGE, || run::run(image, start, store, config, tree, cancel))
 }

@@ -20,6 +20,7 @@ mod sarif;
 mod sources;
 mod text;
 mod uri;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,8 @@ enum Command {
     Noreturn(noreturn::Arguments),
     /// Build an example that breaks the stack, and show what an editor would show
     Demo,
+    /// Compare with the tree's own objtool, run on copies of objects
+    Verify(verify::Arguments),
     /// Say which command, object, flags and kernel would be used for a file, and why
     Doctor(doctor::Arguments),
 }
@@ -105,6 +108,7 @@ pub fn run() -> ExitCode {
         Command::Alternatives(arguments) => listing::alternatives(&arguments),
         Command::Noreturn(arguments) => noreturn::run(&arguments),
         Command::Demo => demo::run(),
+        Command::Verify(arguments) => verify::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
     };

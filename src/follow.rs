@@ -55,7 +55,7 @@ pub struct Input<'a> {
     /// How they hang together.
     pub flow: &'a FlowGraph,
     /// The release.
-    pub rules: &'static Rules,
+    pub rules: &'a Rules,
     /// The flags.
     pub options: &'a Options,
 }

@@ -6,6 +6,7 @@
 mod lists;
 mod releases;
 pub mod rules;
+pub mod tree;
 
 use std::fmt;
 use std::str::FromStr;

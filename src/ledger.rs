@@ -103,7 +103,7 @@ impl Ledger {
         let place = naming.place(shown.unwrap_or(at));
         let text = fault.told().objtool.text(naming);
         let objtool = text.filter(|_| first).map(|text| format!("{place}: {text}"));
-        self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool);
+        self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool, true);
         let options = naming.options;
         if first && !always && naming.rules.words.insn_repeated_in_backtrace && (options.backtrace || options.verbose) {
             self.line(naming, format!("  {place}: "));
@@ -113,7 +113,7 @@ impl Ledger {
     /// A finding at a place that need not be an instruction.
     pub fn at_place(&mut self, naming: &Naming<'_>, weight: Weight, fault: Fault, at: CodeLoc) {
         let text = fault.told().objtool.text(naming).map(|text| format!("{}: {text}", naming.place(at)));
-        self.take(naming, weight, fault, Some(at), None, None, text);
+        self.take(naming, weight, fault, Some(at), None, None, text, false);
     }
 
     /// A finding that objtool prints without a place; `insn` is where a person looks.
@@ -130,7 +130,7 @@ impl Ledger {
             let symbol = naming.image.symbol(function?);
             (!symbol.is_undefined()).then(|| CodeLoc::new(symbol.section, symbol.value))
         });
-        self.take(naming, weight, fault, at, insn, function, text);
+        self.take(naming, weight, fault, at, insn, function, text, false);
     }
 
     /// A line of objtool that is no finding: a step of a backtrace.
@@ -151,8 +151,9 @@ impl Ledger {
         insn: Option<InsnId>,
         function: Option<SymbolId>,
         text: Option<String>,
+        at_insn: bool,
     ) {
-        let level = level(naming, weight, Some(&fault), insn.is_some());
+        let level = level(naming, weight, Some(&fault), at_insn);
         let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level, text });
         self.lines.extend(objtool.clone());
         self.findings.push(Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool });

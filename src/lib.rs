@@ -55,6 +55,7 @@ pub mod orc;
 pub mod detect;
 pub mod analysis;
 pub mod write;
+pub mod verify;
 pub mod source_map;
 pub mod report;
 pub mod tree_objects;

@@ -99,7 +99,7 @@ pub struct Options {
     #[arg(long)]
     pub dry_run: bool,
     /// Turn warnings into errors
-    #[arg(long)]
+    #[arg(long, alias = "Werror")]
     pub werror: bool,
     /// Say more
     #[arg(long, short = 'v')]
@@ -160,6 +160,37 @@ impl Options {
             verbose: false,
             ..self
         }
+    }
+
+    /// The flags as the release's own objtool takes them, the sub-command of 5.15 in front.
+    pub fn words(&self, rules: &Rules) -> Vec<String> {
+        if !rules.flags.sub_commands {
+            let spelled = Options { trace: None, dry_run: false, backup: false, ..self.clone() }.to_string();
+            let word = |word: &str| match word {
+                "--werror" => format!("--{}", rules.flags.werror_word),
+                word => word.to_owned(),
+            };
+            return spelled.split_whitespace().map(word).collect();
+        }
+        let command: &[&str] = if self.orc { &["orc", "generate"] } else { &["check"] };
+        let flags = [
+            (!self.stackval, "--no-fp"),
+            (self.no_unreachable, "--no-unreachable"),
+            (self.retpoline, "--retpoline"),
+            (self.rethunk, "--rethunk"),
+            (self.unret, "--unret"),
+            (self.module, "--module"),
+            (self.backtrace, "--backtrace"),
+            (self.uaccess, "--uaccess"),
+            (self.stats, "--stats"),
+            (self.duplicate, "--duplicate"),
+            (self.noinstr, "--noinstr"),
+            (self.link, "--vmlinux"),
+            (self.mcount, "--mcount"),
+            (self.sls, "--sls"),
+        ];
+        let flags = flags.into_iter().filter(|(on, _)| *on).map(|(_, flag)| flag);
+        command.iter().copied().chain(flags).map(str::to_owned).collect()
     }
 
     /// Whether only code that may not be instrumented is followed, and nothing else is checked.

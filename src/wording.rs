@@ -21,13 +21,13 @@ pub struct Naming<'a> {
     /// Its symbols.
     pub symbols: &'a Symbols,
     /// The release.
-    pub rules: &'static Rules,
+    pub rules: &'a Rules,
     /// The flags.
     pub options: &'a Options,
 }
 
 impl Names for Naming<'_> {
-    fn rules(&self) -> &'static Rules {
+    fn rules(&self) -> &Rules {
         self.rules
     }
 

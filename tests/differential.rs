@@ -65,8 +65,10 @@ fn same_as_objtool(fixture: &Fixture, run: &Run, tool: &Path) -> Result<(), Fail
     let table = analysis.orc().map_or(String::new(), |table| table.text(&analysis.image, run.kernel.rules()));
 
     // objtool writes into the object.
-    let ran = Command::new(tool).args(&run.words).arg(&built.object).output()?;
-    let dumped = Command::new(tool).arg("--dump=orc").arg(&built.object).output()?;
+    let rules = run.kernel.rules();
+    let ran = Command::new(tool).args(run.options.words(rules)).arg(&built.object).output()?;
+    let dump: &[&str] = if rules.flags.sub_commands { &["orc", "dump"] } else { &["--dump=orc"] };
+    let dumped = Command::new(tool).args(dump).arg(&built.object).output()?;
     let mut complaints = compare("lines", lines_of(&ran, &built.object), said.collect());
     // A table that was in the object before is not objtool's work.
     if analysis.image.section_by_name(".orc_unwind").is_none() {

@@ -2,7 +2,7 @@
 //!
 //! In, out: see [`super::analyse`].
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashSet;
@@ -18,6 +18,7 @@ use crate::ids::InsnId;
 use crate::image::{ElfImage, Store};
 use crate::kernel::KernelChoice;
 use crate::kernel::rules::LinkedWithoutFlag;
+use crate::kernel::tree::TreeFacts;
 use crate::ledger::{Ledger, Weight};
 use crate::options::Options;
 use crate::orc::{self, OrcTable};
@@ -46,6 +47,7 @@ pub(super) fn run(
     start: Instant,
     store: &dyn Store,
     config: &Config,
+    tree: Option<&TreeFacts>,
     cancel: &CancelToken,
 ) -> Result<Analysis, AnalysisError> {
     let mut clock = Clock { last: start, timing: Vec::new() };
@@ -55,7 +57,8 @@ pub(super) fn run(
         KernelChoice::Fixed(kernel) => (kernel, "named by the user".to_owned()),
         KernelChoice::Auto => crate::detect::detect(store, &image),
     };
-    let rules = kernel.rules();
+    let shared = Arc::new(tree.map_or_else(|| kernel.rules().clone(), |tree| tree.rules(kernel)));
+    let rules = shared.as_ref();
     let linked = image.is_linked();
     let given = config.options.clone().implied(rules);
     let forced = Options { link: true, ..given.clone() };
@@ -137,6 +140,7 @@ pub(super) fn run(
     flow.sites.endbr.retain(|&id| used.insert(id));
     Ok(Analysis {
         kernel,
+        rules: Arc::clone(&shared),
         kernel_evidence,
         options: options.clone(),
         states,

@@ -21,7 +21,7 @@ use crate::kernel::rules::Rules;
 
 /// What besides the state an operation's effect depends on.
 #[derive(Clone, Copy, Debug)]
-pub struct Context {
+pub struct Context<'a> {
     /// The instruction belongs to a function.
     pub in_function: bool,
     /// The next instruction has a hint, so that a lost CFA does no harm.
@@ -29,7 +29,7 @@ pub struct Context {
     /// Frame pointers are validated.
     pub stackval: bool,
     /// The release.
-    pub rules: &'static Rules,
+    pub rules: &'a Rules,
 }
 
 /// Why an operation can not be followed.
@@ -44,7 +44,7 @@ pub enum StepFault {
 }
 
 /// Applies one operation.
-pub fn apply(state: &mut CfiState, op: &StackOp, context: &Context) -> Result<(), StepFault> {
+pub fn apply(state: &mut CfiState, op: &StackOp, context: &Context<'_>) -> Result<(), StepFault> {
     if state.force_undefined {
         return Ok(());
     }
@@ -128,7 +128,7 @@ fn case_1_cfa_register(state: &mut CfiState, s: Base) {
     }
 }
 
-fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context) -> Result<(), StepFault> {
+fn case_2_add(state: &mut CfiState, d: Base, s: Base, n: i32, context: &Context<'_>) -> Result<(), StepFault> {
     if d == Base::SP && s == Base::SP {
         // Case 2.a
         state.stack_size = state.stack_size.wrapping_sub(n);
@@ -217,7 +217,7 @@ fn case_5_load(state: &mut CfiState, d: Base, s: Base, n: i32) {
     }
 }
 
-fn case_6_push(state: &mut CfiState, src: Source, context: &Context) {
+fn case_6_push(state: &mut CfiState, src: Source, context: &Context<'_>) {
     state.stack_size = state.stack_size.wrapping_add(8);
     if state.cfa.base == Base::SP {
         state.cfa.offset = state.cfa.offset.wrapping_add(8);

@@ -15,6 +15,7 @@ use super::output::{BOLD, CODE, DIM};
 use super::{Verdict, output};
 use crate::analysis::Policy;
 use crate::build::{Build, NotFound};
+use crate::kernel::tree::TreeFacts;
 use crate::source_map::NoSource;
 
 /// Arguments of `doctor`.
@@ -76,6 +77,10 @@ struct ObjectFacts {
     flags: String,
     flags_from: String,
     undecided: Vec<String>,
+    /// Facts of objtool, and where each comes from.
+    facts: Vec<String>,
+    /// What is wrong with the tree's files.
+    fact_problems: Vec<String>,
     debug_info: String,
     instructions: usize,
 }
@@ -153,6 +158,8 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
         flags: analysis.options.to_string(),
         flags_from: object.flags_from.clone(),
         undecided: object.undecided.clone(),
+        facts: facts(object.tree.as_deref()),
+        fact_problems: object.tree.as_deref().map_or_else(Vec::new, |tree| tree.problems.clone()),
         debug_info: match object.lines.map(&analysis.image) {
             Ok(map) => format!("lines of {} files", map.files().len()),
             Err(why @ NoSource::NoDebugInfo) => format!("none: {why}"),
@@ -160,6 +167,14 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
         },
         instructions: analysis.image.sections().map(|(id, _)| analysis.insns.of_section(id).count()).sum(),
     })
+}
+
+/// Where each of objtool's facts comes from. What has no file of its own in a tree is compiled in.
+fn facts(tree: Option<&TreeFacts>) -> Vec<String> {
+    let Some(tree) = tree else { return vec!["all: compiled in (the tree's sources are not known)".to_owned()] };
+    let from = |file: &Option<PathBuf>| file.as_deref().map_or_else(|| "compiled in".to_owned(), shown);
+    let read = tree.facts.iter().map(|fact| format!("{}: {}", fact.what, from(&fact.file)));
+    read.chain(["all others: compiled in".to_owned()]).collect()
 }
 
 fn shown(path: &Path) -> String {
@@ -201,6 +216,12 @@ fn text(diagnosis: &Diagnosis) -> String {
             row("kernel", &format!("{} {DIM}({}){DIM:#}", object.kernel, object.kernel_evidence));
             row("flags", &format!("{CODE}{}{CODE:#}", object.flags));
             row("flags from", &object.flags_from);
+            for fact in &object.facts {
+                row("facts", fact);
+            }
+            for problem in &object.fact_problems {
+                row("problem", problem);
+            }
             for undecided in &object.undecided {
                 row("undecided", undecided);
             }

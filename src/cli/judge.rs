@@ -5,10 +5,11 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Args};
+use rustc_hash::FxHashSet;
 
 use super::inputs::{self, Input};
 use super::output;
@@ -17,6 +18,7 @@ use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine, ownership};
 use crate::image::{ElfImage, FileStore, LoadError, Store};
+use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 use crate::source_map::Lines;
@@ -27,7 +29,7 @@ use crate::{detect, guess, wording};
 /// Options that all analysing commands share.
 #[derive(Args)]
 pub(crate) struct Rules {
-    /// Whose formats, checks and wording: auto, 6.1, 6.12 or 7.3
+    /// Whose formats, checks and wording: auto, or 5.15 to 7.3
     #[arg(long, value_name = "RELEASE", default_value = "auto")]
     pub kernel: KernelChoice,
     /// The build directory, where the build of a file is looked for
@@ -97,6 +99,8 @@ pub(crate) struct Object {
     pub undecided: Vec<String>,
     /// The file that alone was asked about, of a crate that has more.
     pub only: Option<PathBuf>,
+    /// What the tree says of its objtool.
+    pub tree: Option<Arc<TreeFacts>>,
 }
 
 fn stored(input: &Input) -> Result<Arc<dyn Store>, String> {
@@ -117,6 +121,8 @@ pub(crate) struct Judge<'a> {
     scratch: OnceLock<Result<Scratch, String>>,
     cancel: CancelToken,
     tree_objects: TreeObjects,
+    /// Complaints about trees.
+    said: Mutex<FxHashSet<String>>,
 }
 
 impl<'a> Judge<'a> {
@@ -132,6 +138,7 @@ impl<'a> Judge<'a> {
             scratch: OnceLock::new(),
             cancel: CancelToken::default(),
             tree_objects: TreeObjects::default(),
+            said: Mutex::default(),
         }
     }
 
@@ -323,6 +330,8 @@ impl<'a> Judge<'a> {
         };
         let (analysis, lines) = Whole::linked(&question, &self.cancel).map_err(|why| why.to_string())?;
         let flags_from = format!("vmlinux.o of {}", build.directory.display());
+        let tree =
+            build.flags.kernel.as_ref().and_then(|(kernel, file)| TreeFacts::of(file.ancestors().nth(3)?, *kernel));
         Ok(Object {
             name,
             path: build.object.clone(),
@@ -332,6 +341,7 @@ impl<'a> Judge<'a> {
             flags_from,
             undecided: Vec::new(),
             only: None,
+            tree,
         })
     }
 
@@ -347,8 +357,16 @@ impl<'a> Judge<'a> {
             (KernelChoice::Auto, Some((kernel, file))) => (KernelChoice::Fixed(kernel), Some(file)),
             (chosen, _) => (chosen, None),
         };
+        // Who names a release wants that one, not what this tree has made of it.
+        let tree = said_by.as_ref().and_then(|file| match kernel {
+            KernelChoice::Fixed(kernel) => TreeFacts::of(file.ancestors().nth(3)?, kernel),
+            KernelChoice::Auto => None,
+        });
+        if let Some(tree) = &tree {
+            self.complain_once(&tree.problems);
+        }
         let config = Config { options, kernel, policy: self.policy, noreturn: Vec::new() };
-        let analysis = analysis::analyse_image(image, store.as_ref(), &config, &self.cancel);
+        let analysis = analysis::analyse_image(image, store.as_ref(), &config, tree.as_deref(), &self.cancel);
         let mut analysis = analysis.map_err(|error| format!("{name}: {error}"))?;
         if let Some((_, first)) = analysis.timing.first_mut() {
             *first += read;
@@ -359,7 +377,18 @@ impl<'a> Judge<'a> {
         let lines = Lines::new(Arc::clone(&store));
         let lines =
             tree_objects::with_naked_functions(lines, &analysis, &input.path, &self.finder, &tree_objects::read_text);
-        Ok(Object { name, path: input.path.clone(), store, analysis, lines, flags_from, undecided, only: None })
+        Ok(Object { name, path: input.path.clone(), store, analysis, lines, flags_from, undecided, only: None, tree })
+    }
+
+    /// Says what is wrong with a tree's files, which all of its objects share.
+    fn complain_once(&self, problems: &[String]) {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        for problem in problems {
+            if !said.contains(problem) {
+                output::complain(problem);
+                said.insert(problem.clone());
+            }
+        }
     }
 
     /// The flags for an object, and where they come from.

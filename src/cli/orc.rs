@@ -152,7 +152,7 @@ fn judged(judge: &Judge<'_>, input: &Input) -> Result<Option<Box<Object>>, Strin
 
 /// The computed table as text.
 fn computed(analysis: &Analysis) -> String {
-    analysis.orc().map_or_else(String::new, |table| table.text(&analysis.image, analysis.kernel.rules()))
+    analysis.orc().map_or_else(String::new, |table| table.text(&analysis.image, &analysis.rules))
 }
 
 /// The stored table, if there is one.
@@ -182,11 +182,11 @@ fn headed(object: &str, several: bool, table: String) -> String {
 /// How the tables differ. In an object that was linked from others the stored table may be those of the others, one behind
 /// the other, each with an end of its own.
 fn compared_with(object: &Object, stored: StoredTable) -> (String, Verdict) {
-    let Analysis { image, kernel, options, .. } = &object.analysis;
+    let Analysis { image, rules, options, .. } = &object.analysis;
     let computed = object.analysis.orc().cloned().unwrap_or_default();
     let linked = options.link || image.is_finished_module();
     let (stored, computed) = if linked { (stored.seamless(), computed.seamless()) } else { (stored, computed) };
-    diff(&object.name, &stored.text(kernel.rules()), &computed.text(image, kernel.rules()))
+    diff(&object.name, &stored.text(rules), &computed.text(image, rules))
 }
 
 /// The lines that differ: what is stored and what is computed for each place, in the order of the stored table.

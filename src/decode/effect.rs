@@ -322,6 +322,21 @@ mod tests {
         each(hex, [expected; 3]);
     }
 
+    #[test]
+    fn releases_between_see_what_came_by_then() {
+        let kinds = |hex: &str, kernels: &[Kernel]| -> Vec<String> {
+            kernels.iter().map(|&kernel| seen(kernel, hex, false)).collect()
+        };
+        let first = [Kernel::V5_15, Kernel::V6_1];
+        assert_eq!(kinds("f3 0f 1e fa", &first), ["4 Other", "4 Endbr"]);
+        assert_eq!(kinds("e2 00", &first), ["2 Other", "2 JumpConditional"]);
+        let last = [Kernel::V6_12, Kernel::V6_18, Kernel::V7_0];
+        assert_eq!(kinds("f3 90", &last), ["2 Nop", "2 Nop", "2 Other"]);
+        assert_eq!(kinds("d6", &last), ["1 Other", "1 Other", "1 Bug"]);
+        assert_eq!(kinds("ea", &last[1..]), ["1 Bug", "1 Other"]);
+        assert_eq!(kinds("0f 05", &last), ["2 ContextSwitch", "2 Syscall", "2 Syscall"]);
+    }
+
     /// What 6.1, 6.12 and 7.3 see.
     #[track_caller]
     fn each(hex: &str, expected: [&str; 3]) {

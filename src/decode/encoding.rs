@@ -291,7 +291,7 @@ impl Vector {
         let (len, map_mask, evex) = match reader.peek(0)? {
             0xc5 => (2, 0, false),
             0xc4 => (3, 0x1f, false),
-            0x62 => (4, 7, true),
+            0x62 => (4, profile.evex_map, true),
             // With ModRM.reg 0 it is `pop`.
             0x8f if profile.xop && reader.peek(1)? & 0x38 != 0 => (3, 0x1f, false),
             _ => return Some(None),
@@ -371,6 +371,27 @@ mod tests {
         let lengths = [Kernel::V6_1, Kernel::V6_12, Kernel::V7_3]
             .map(|kernel| read(&code, kernel).map_or(0, |encoding| encoding.len));
         assert_eq!(lengths, expected, "{hex}");
+    }
+
+    /// Seen with the objtool of each release.
+    #[test]
+    fn releases_between_know_what_came_by_then() {
+        const RELEASES: [Kernel; 5] = [Kernel::V5_15, Kernel::V6_1, Kernel::V6_6, Kernel::V6_12, Kernel::V6_18];
+        let cases: [(&[u8], [u8; 5]); 9] = [
+            (&[0xc4, 0xe2, 0x7b, 0x49, 0xc0], [0, 5, 5, 5, 5]),
+            (&[0xc4, 0xe2, 0x71, 0x50, 0xc0], [0, 5, 5, 5, 5]),
+            (&[0x62, 0xf4, 0x7c, 0x08, 0x01, 0xc0], [0, 0, 0, 6, 6]),
+            (&[0xd5, 0x00, 0x90], [2, 2, 2, 3, 3]),
+            (&[0x8f, 0xe8, 0x78, 0xa2, 0xc0, 0x10], [2, 2, 2, 2, 6]),
+            (&[0x8f, 0xe8, 0x78, 0x00, 0xc0], [2, 2, 2, 2, 0]),
+            (&[0xf3, 0x0f, 0x38, 0xdc, 0xc0], [4, 4, 4, 5, 5]),
+            (&[0xea, 1, 2, 3, 4, 5, 6], [7, 7, 7, 7, 1]),
+            (&[0x48, 0xc5, 0xf8, 0x77], [4, 4, 4, 4, 3]),
+        ];
+        for (code, expected) in cases {
+            let lengths = RELEASES.map(|kernel| read(code, kernel).map_or(0, |encoding| encoding.len));
+            assert_eq!(lengths, expected, "{code:02x?}");
+        }
     }
 
     #[track_caller]

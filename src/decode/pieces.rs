@@ -6,12 +6,12 @@
 
 use rayon::prelude::*;
 
-use super::DecodeNote;
 use super::effect::{Effect, Oddity, effect, is_iret};
 use super::encoding::Encoding;
 use super::interning::Interner;
 use super::profile::Profile;
 use super::table::{Insn, InsnTable};
+use super::{DecodeNote, Kind};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, SectionId};
@@ -136,6 +136,10 @@ impl Decoder<'_> {
                 break;
             }
             let Effect { kind, ops, oddity } = effect(&encoding, self.profile);
+            // Of a far jump, 6.18 forgets the prefixes.
+            if kind == Kind::Bug && encoding.opcode[0] == 0xea {
+                encoding.len = 1;
+            }
             if is_iret(&encoding) {
                 decoded.insns.note_iret();
             }

@@ -38,6 +38,8 @@ pub(super) struct Profile {
     pub(super) udb: bool,
     /// `ea` is a `BUG` of one byte, whatever stands in front of it.
     pub(super) far_jump_is_bug: bool,
+    /// The bits of EVEX that number its map.
+    pub(super) evex_map: u8,
     /// `endbr`.
     pub(super) endbr: bool,
     /// `loop` and its like jump.
@@ -66,6 +68,7 @@ impl Profile {
 
 static V5_15: Profile = Profile {
     opcodes: &opcodes::RELEASES[0],
+    evex_map: 3,
     endbr: false,
     loop_jumps: false,
     enqcmd_notrack: false,
@@ -89,6 +92,7 @@ static V6_6: Profile = Profile {
     knows_eret: false,
     udb: false,
     far_jump_is_bug: false,
+    evex_map: 7,
     endbr: true,
     loop_jumps: true,
     enqcmd_notrack: true,

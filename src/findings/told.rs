@@ -14,7 +14,7 @@ use crate::kernel::rules::Rules;
 /// What objtool's words name: the object, in the release's terms.
 pub trait Names {
     /// The release.
-    fn rules(&self) -> &'static Rules;
+    fn rules(&self) -> &Rules;
     /// A symbol, as the object spells it.
     fn symbol(&self, id: SymbolId) -> &str;
     /// A section.

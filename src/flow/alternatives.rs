@@ -148,7 +148,8 @@ impl Builder<'_> {
         let owner = self.graph.owners.get(original);
         if self.rules.symbols.owner_copied_to_replacements {
             self.graph.owners.set(insn, owner);
-            let ignored = self.graph.has(original, Flags::IGNORE_ALTS);
+            let by_instruction = self.rules.tables.ignore_alternatives == IgnoreAlternatives::ByInstruction;
+            let ignored = by_instruction && self.graph.has(original, Flags::IGNORE_ALTS);
             if ignored { self.graph.set(insn, Flags::IGNORE) } else { self.graph.clear(insn, Flags::IGNORE) }
         } else if self.function(insn).is_none() {
             self.graph.owners.set(insn, owner);

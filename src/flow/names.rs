@@ -16,12 +16,12 @@ pub struct Noreturn<'a> {
     project: &'a [String],
     /// The project's Rust functions by their paths: the hash in a name changes with the compiler.
     rust: FxHashSet<String>,
-    rules: &'static Rules,
+    rules: &'a Rules,
 }
 
 impl<'a> Noreturn<'a> {
     /// The release's list and the project's own.
-    pub fn new(rules: &'static Rules, project: &'a [String]) -> Self {
+    pub fn new(rules: &'a Rules, project: &'a [String]) -> Self {
         let is_rust = |name: &&String| name.contains("::") || mangled::is_mangled(name);
         let rust = project.iter().filter(is_rust).map(|name| mangled::plain(name)).collect();
         Noreturn { names: rules.lists.noreturn.iter().map(|name| &**name).collect(), project, rust, rules }

@@ -67,7 +67,7 @@ impl Builder<'_> {
             match self.pv_target(&reloc) {
                 Some(target) => self.add_pv_target(first_slot + slot, target, slots),
                 // Earlier releases do not look, and are killed.
-                None if self.rules.walk.pv_ops_share_slots => {}
+                None if !self.rules.walk.pv_function_required => {}
                 None => {
                     let at = CodeLoc::new(self.image.symbol(reloc.symbol).section, reloc.addend as u64);
                     self.place_fault(Weight::Fatal, Fault::ParavirtTableUnknown { table: name, slot }, at);

@@ -26,7 +26,7 @@ pub struct Input<'a> {
     /// Its bytes, for the tables that the image left in the file.
     pub store: &'a dyn Store,
     /// The release's rules.
-    pub rules: &'static Rules,
+    pub rules: &'a Rules,
     /// The flags.
     pub options: &'a Options,
     /// Functions that never return, besides those that the release knows.
@@ -39,7 +39,7 @@ pub struct Input<'a> {
 pub(super) struct Builder<'a> {
     pub image: &'a ElfImage,
     pub store: &'a dyn Store,
-    pub rules: &'static Rules,
+    pub rules: &'a Rules,
     pub options: &'a Options,
     pub hacks: Hacks,
     pub finished_module: bool,

@@ -93,7 +93,7 @@ impl Walk<'_, '_> {
         next.is_some_and(|next| self.input.flow.has(next, Flags::HINT))
     }
 
-    fn context(&self, in_function: bool, hint_follows: bool) -> Context {
+    fn context(&self, in_function: bool, hint_follows: bool) -> Context<'_> {
         Context { in_function, hint_follows, stackval: self.input.options.stackval, rules: self.input.rules }
     }
 }

@@ -123,6 +123,7 @@ fn v6_12() -> Rules {
             static_call_tramp_is_noinstr: true,
             pv_ops_tables: &["pv_ops", "xen_cpu_ops", "xen_irq_ops", "xen_mmu_ops"],
             pv_ops_share_slots: true,
+            pv_function_required: false,
             pv_ops_named: false,
             unret_ends_at_context_switch: true,
             broken_unret_is_fatal: true,
@@ -183,6 +184,7 @@ fn v6_12() -> Rules {
             cfi_needs_prefix: false,
             noabs_is_action: false,
             linked: LinkedWithoutFlag::Forced,
+            werror_word: "werror",
             no_action: "At least one action required",
         },
     }
@@ -369,6 +371,7 @@ fn v6_18() -> Rules {
             prefix_functions: &["__pfx_", "__cfi_", "__pi___pfx_", "__pi___cfi_"],
             fall_through_warns_function: true,
             noinstr_needs_link: false,
+            pv_function_required: true,
             broken_unret_is_fatal: false,
             ..earlier.walk
         },
@@ -397,6 +400,7 @@ fn v6_18() -> Rules {
             unret_alone_needs_rethunk: false,
             noabs_is_action: true,
             linked: LinkedWithoutFlag::Refused,
+            werror_word: "Werror",
             ..earlier.flags
         },
         ..earlier
@@ -457,7 +461,7 @@ fn v7_0() -> Rules {
             jump_destination_symbolic: true,
             ..earlier.words
         },
-        ..earlier
+        flags: FlagRules { werror_word: "werror", ..earlier.flags },
     }
 }
 

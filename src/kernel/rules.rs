@@ -36,7 +36,7 @@ pub type Names = Cow<'static, [Cow<'static, str>]>;
 pub struct HintNumber(pub u8);
 
 /// The number of a register in an ORC entry or a hint.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub struct OrcNumber(pub u8);
 
 /// The numbers of the unwind hint types (`include/linux/objtool_types.h`).
@@ -440,8 +440,10 @@ groups! {
         pub static_call_tramp_is_noinstr: bool,
         /// The tables of paravirt operations, which are looked through.
         pub pv_ops_tables: &'static [&'static str],
-        /// The tables fill the slots of the first one, and a slot without a function is not looked at. Up to 6.12.
+        /// The tables fill the slots of the first one. Up to 6.18.
         pub pv_ops_share_slots: bool,
+        /// A slot that is filled with no function ends the run; before, it is not looked at. From 6.18 on.
+        pub pv_function_required: bool,
         /// A slot's function is named, slot by slot. 6.1 only.
         pub pv_ops_named: bool,
         /// A switch of the context ends the untraining check outside of functions. From 6.6 on.
@@ -564,6 +566,8 @@ groups! {
         pub noabs_is_action: bool,
         /// What becomes of several source files in one object without `--link`.
         pub linked: LinkedWithoutFlag,
+        /// How `--werror` is spelled: `Werror` in 6.18.
+        pub werror_word: &'static str,
         /// What is said where no action is asked for.
         pub no_action: &'static str,
     }

@@ -22,6 +22,7 @@ use crate::findings::Code;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
+use crate::kernel::tree::TreeFacts;
 use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
 use crate::source_map::{Lines, is_rust_library};
@@ -417,8 +418,15 @@ fn analyse(
         (KernelChoice::Auto, Some((kernel, _))) => KernelChoice::Fixed(*kernel),
         (chosen, _) => chosen,
     };
+    let tree = match (config.kernel, &flags.kernel) {
+        (KernelChoice::Auto, Some((kernel, file))) => {
+            file.ancestors().nth(3).and_then(|root| TreeFacts::of(root, *kernel))
+        }
+        _ => None,
+    };
+    notes.extend(tree.iter().flat_map(|tree| tree.problems.iter().cloned()));
     let config = analysis::Config { options, kernel, policy: Policy::Everything, noreturn: config.noreturn.clone() };
-    match analysis::analyse_image(image, store.as_ref(), &config, cancel) {
+    match analysis::analyse_image(image, store.as_ref(), &config, tree.as_deref(), cancel) {
         Ok(analysis) => Ok((analysis, notes)),
         Err(AnalysisError::Cancelled(_)) => Err(Trouble::Cancelled),
         Err(AnalysisError::Load(error)) => Err(Trouble::Failed(error.to_string())),

@@ -109,7 +109,7 @@ fn row(view: &View<'_>, insn: InsnId) -> CfiRow {
 /// The ORC entry at a place, as objtool words it.
 fn orc(view: &View<'_>, at: CodeLoc) -> Option<String> {
     let mut text = String::new();
-    view.analysis.orc()?.at(at)?.write_text(&mut text, view.analysis.kernel.rules());
+    view.analysis.orc()?.at(at)?.write_text(&mut text, &view.analysis.rules);
     Some(text.trim_start().to_owned())
 }
 

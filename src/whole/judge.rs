@@ -17,6 +17,7 @@ use crate::decode::Kind;
 use crate::findings::{Code, Fault, Finding, StepKind};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::image::{ElfImage, Store};
+use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::report::findings::{self, ReportedFinding};
 use crate::report::view::{SourceLine, View};
@@ -164,13 +165,16 @@ impl Judging<'_> {
         let given = bytes.as_ref().map(|(member, bytes)| (*member, bytes.as_slice()));
         let Linked { object, layout } = link::link(self.program, given, self.question.scratch, self.cancel)?;
         let image = ElfImage::read(&object).map_err(|error| failed(&error))?;
-        let kernel = match (self.question.kernel, &self.program.flags.kernel) {
-            (KernelChoice::Auto, Some((kernel, _))) => KernelChoice::Fixed(*kernel),
-            (chosen, _) => chosen,
+        let (kernel, tree) = match (self.question.kernel, &self.program.flags.kernel) {
+            (KernelChoice::Auto, Some((kernel, file))) => {
+                let root = file.ancestors().nth(3);
+                (KernelChoice::Fixed(*kernel), root.and_then(|root| TreeFacts::of(root, *kernel)))
+            }
+            (chosen, _) => (chosen, None),
         };
         let options = self.program.flags.options.clone().unwrap_or_default();
         let config = Config { options, kernel, policy: Policy::Objtool, noreturn: self.question.noreturn.to_vec() };
-        let analysis = match analysis::analyse_image(image, &object, &config, self.cancel) {
+        let analysis = match analysis::analyse_image(image, &object, &config, tree.as_deref(), self.cancel) {
             Ok(analysis) => analysis,
             Err(AnalysisError::Cancelled(_)) => return Err(Unavailable::NotLinked("cancelled".to_owned())),
             Err(error) => return Err(failed(&error)),

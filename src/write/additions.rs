@@ -34,7 +34,7 @@ const ON: Step = Ok(ControlFlow::Continue(()));
 
 /// Adds all that the flags ask for.
 pub(super) fn add(draft: &mut Draft<'_>) -> Result<(), WriteError> {
-    for &addition in draft.analysis.kernel.rules().write.additions {
+    for &addition in draft.analysis.rules.write.additions {
         if add_one(draft, addition)?.is_break() {
             break;
         }
@@ -45,7 +45,7 @@ pub(super) fn add(draft: &mut Draft<'_>) -> Result<(), WriteError> {
 fn add_one(draft: &mut Draft<'_>, addition: Addition) -> Step {
     let analysis = draft.analysis;
     let sites = &analysis.flow.sites;
-    if !analysis.options.adds(addition, analysis.kernel.rules()) {
+    if !analysis.options.adds(addition, &analysis.rules) {
         return ON;
     }
     match addition {
@@ -85,8 +85,7 @@ fn mcount(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
     let places: Vec<CodeLoc> = analysis.flow.sites.mcount.iter().map(|&id| analysis.insns.loc(id)).collect();
     if !places.is_empty() {
-        let shape =
-            Shape { align: analysis.kernel.rules().write.mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
+        let shape = Shape { align: analysis.rules.write.mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
         places_table(draft, &shape, R_64, &places)?;
     }
     ON
@@ -95,7 +94,7 @@ fn mcount(draft: &mut Draft<'_>) -> Step {
 /// Each static call with its key. Where there is no key, objtool stops; what room it has made stays.
 fn static_calls(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
-    let rules = analysis.kernel.rules();
+    let rules = &analysis.rules;
     let sites = &analysis.flow.sites.static_call;
     let shape = Shape { flags: SHF_WRITE, ..Shape::new(".static_call_sites", STATIC_CALL_SITE) };
     if sites.is_empty() || draft.has(shape.name) {
@@ -147,7 +146,7 @@ fn prefixes(draft: &mut Draft<'_>) -> Step {
         draft.add_symbol(Some(&name), new)?;
     }
     let padding = analysis.options.prefix.unwrap_or(0);
-    if analysis.kernel.rules().write.cfi_symbols_grow && analysis.options.cfi && padding != 0 {
+    if analysis.rules.write.cfi_symbols_grow && analysis.options.cfi && padding != 0 {
         grow_cfi_symbols(draft, u64::from(padding));
     }
     ON
@@ -171,7 +170,7 @@ fn cfi_sites(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
     let (image, symbols) = (&analysis.image, &analysis.symbols);
     let is_preamble = |id: &SymbolId| symbols.is_function(*id) && image.symbol_name(*id).starts_with("__cfi_");
-    let preambles: Vec<SymbolId> = if analysis.kernel.rules().write.cfi_sites_in_symtab_order {
+    let preambles: Vec<SymbolId> = if analysis.rules.write.cfi_sites_in_symtab_order {
         image.symbols().map(|(id, _)| id).filter(is_preamble).collect()
     } else {
         let sections = image.sections().flat_map(|(id, _)| symbols.of_section(id));
@@ -186,7 +185,7 @@ fn cfi_sites(draft: &mut Draft<'_>) -> Step {
 fn orc_table(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
     let Some(table) = analysis.orc().filter(|table| !table.rows.is_empty()) else { return ON };
-    let rules = analysis.kernel.rules();
+    let rules = &analysis.rules;
     let entries = table.rows.iter().flat_map(|(_, entry)| entry.encode(rules)).collect();
     draft.add_section(&Shape::new(".orc_unwind", orc::SIZE as u64), entries)?;
     let places: Vec<CodeLoc> = table.rows.iter().map(|(at, _)| *at).collect();

@@ -88,7 +88,7 @@ fn original(draft: &mut Draft<'_>, id: SectionId, section: &Section) -> Placed {
         let unrelocated = draft.unrelocated.remove(&id);
         let tail = draft.tails.remove(&id).unwrap_or_default();
         size += tail.len() as u64;
-        if is_renumbered && section.kind == SHT_GROUP && draft.analysis.kernel.rules().write.group_follows_its_symbol {
+        if is_renumbered && section.kind == SHT_GROUP && draft.analysis.rules.write.group_follows_its_symbol {
             info = symbols.map_or(info, |symbols| symbols.index(SymbolId(info).into()));
         }
         match section.kind {

@@ -52,7 +52,7 @@ const HINT: (usize, usize) = (12, 7);
 /// A release that knows hints for entry code takes them for those of a call, and leaves it so in the object that it writes.
 pub(super) fn settle_hints(draft: &mut Draft<'_>, store: &dyn Store) -> Result<(), WriteError> {
     let image = &draft.analysis.image;
-    let hints = draft.analysis.kernel.rules().layout.hints;
+    let hints = draft.analysis.rules.layout.hints;
     let Some(id) = image.section_by_name(".discard.unwind_hints") else { return Ok(()) };
     let Some(entry) = hints.entry.filter(|_| image.section(id).rela.is_some() && !draft.is_unchanged()) else {
         return Ok(());

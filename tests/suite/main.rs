@@ -18,4 +18,5 @@ mod orc_write;
 mod report;
 mod rust;
 mod side_by_side;
+mod tree;
 mod whole;

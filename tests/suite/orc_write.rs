@@ -534,7 +534,7 @@ fn every_fixture_is_written_as_objtool_writes_it() {
                 let built = fixture.build(kernel, &[]).unwrap();
                 let before = fs::read(&built.object).unwrap();
                 let ours = written(&before, &analysed(&before, kernel, run.options.clone()));
-                Command::new(&tool).args(&run.words).arg(&built.object).output().unwrap();
+                Command::new(&tool).args(run.options.words(kernel.rules())).arg(&built.object).output().unwrap();
                 let theirs = fs::read(&built.object).unwrap();
                 let name = format!("{} {}", fixture.name, run.title());
                 match ours {

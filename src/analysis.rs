@@ -12,10 +12,11 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::InsnTable;
-use crate::findings::{Finding, ObjtoolLine, Unjudged};
+use crate::findings::{Finding, PrintedLine, Unjudged};
 use crate::flow::FlowGraph;
 pub use crate::follow::Policy;
 use crate::follow::{CfiMap, Input};
+use crate::ids::FindingId;
 use crate::image::{ElfImage, LoadError, Store};
 use crate::kernel::rules::Rules;
 use crate::kernel::tree::TreeFacts;
@@ -86,10 +87,10 @@ pub struct Analysis {
     pub(crate) orc: OnceLock<Option<OrcTable>>,
     /// The prefix symbols that objtool would create.
     pub prefixes: Vec<Prefix>,
-    /// The findings, those that objtool prints first and in its order.
+    /// The findings, those that objtool prints first and in its order; a [`FindingId`] is an index into them.
     pub findings: Vec<Finding>,
     /// What objtool prints, backtraces included, in its order.
-    pub lines: Vec<ObjtoolLine>,
+    pub lines: Vec<PrintedLine>,
     /// Where objtool gives up on the object; `None` where it gets to the end.
     pub gave_up: Option<GaveUp>,
     /// How many findings objtool counts: with any, `--werror` keeps it from writing the object.
@@ -101,6 +102,11 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// A finding of this analysis.
+    pub fn finding(&self, id: FindingId) -> Option<&Finding> {
+        self.findings.get(id.index())
+    }
+
     /// The ORC table that objtool would write; `None` where it would write none. Most who ask for findings never look at it,
     /// so it is built when it is asked for.
     pub fn orc(&self) -> Option<&OrcTable> {

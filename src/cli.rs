@@ -12,6 +12,7 @@ mod inputs;
 mod judge;
 mod listing;
 mod markdown;
+mod messages;
 mod noreturn;
 mod orc;
 mod output;
@@ -98,6 +99,7 @@ pub fn run() -> ExitCode {
     if let Some(status) = crate::compile::confine::hidden_mode(std::env::args_os()) {
         return status;
     }
+    messages::show();
     let line = CommandLine::parse();
     output::set_colour(line.color);
     let result = match line.command {

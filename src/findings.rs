@@ -27,11 +27,11 @@ mod special;
 use std::fmt;
 
 use crate::cfi::CfiState;
-use crate::ids::{CodeLoc, InsnId, SymbolId};
+use crate::ids::{CodeLoc, FindingId, InsnId, SymbolId};
 
 pub use code::{Code, Entry, FixKind, Severity, Stake};
 pub use fault::{Fault, Mismatch};
-pub use told::{Names, Scene, Sentence, Told, Words};
+pub use told::{Names, Origin, Scene, Sentence, Told, Words};
 
 /// How objtool prints a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]
@@ -60,6 +60,15 @@ impl fmt::Display for ObjtoolLine {
         };
         write!(f, "{level}: objtool: {}", self.text)
     }
+}
+
+/// A line that objtool prints for an object, and the finding that it is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PrintedLine {
+    /// The line.
+    pub line: ObjtoolLine,
+    /// The finding; its steps of a backtrace have it too. `None` for what belongs to no finding.
+    pub of: Option<FindingId>,
 }
 
 /// Why a step stands on the way to a finding.

@@ -8,6 +8,7 @@
 mod alternatives;
 mod annotations;
 mod branches;
+mod builder;
 pub(crate) mod calls;
 mod hints;
 mod jumps;
@@ -34,8 +35,8 @@ use crate::symbols::Symbols;
 use branches::Branches;
 use runs::Runs;
 
+pub(crate) use builder::adjusted_addend;
 pub use names::Noreturn;
-pub(crate) use resolve::adjusted_addend;
 pub use resolve::{Input, resolve};
 
 /// The only table of paravirt operations that calls are followed through, whatever other ones fill its slots.

@@ -9,6 +9,7 @@ mod checks;
 mod journal;
 mod mark;
 mod merge;
+mod policy;
 mod replay;
 mod together;
 mod trail;
@@ -24,24 +25,16 @@ use crate::flow::{AltGroup, Flags, FlowGraph};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::image::ElfImage;
 use crate::kernel::rules::Rules;
-use crate::ledger::{Ledger, Weight};
+use crate::ledger::Ledger;
 use crate::options::Options;
 use crate::parallel;
 use crate::symbols::Symbols;
-use crate::wording::Naming;
+
+pub use policy::Policy;
 
 use mark::Mark;
 use together::Together;
 use walk::{Ground, Outcome, Walk, WalkState};
-
-/// How far to go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Policy {
-    /// As objtool does: a function's first finding ends it.
-    Objtool,
-    /// Everything: go on behind a finding. What objtool would print is known for each finding.
-    Everything,
-}
 
 /// What paths are followed through.
 #[derive(Clone, Copy)]
@@ -60,10 +53,10 @@ pub struct Input<'a> {
     pub options: &'a Options,
 }
 
-impl<'a> Input<'a> {
-    /// The names for messages.
-    pub fn naming(&self) -> Naming<'a> {
-        Naming { image: self.image, insns: self.insns, symbols: self.symbols, rules: self.rules, options: self.options }
+impl Input<'_> {
+    /// An instruction with its place.
+    pub(crate) fn placed(&self, id: InsnId) -> (InsnId, CodeLoc) {
+        (id, self.insns.loc(id))
     }
 
     /// The function that an instruction belongs to, of a cold part the one it was split from.
@@ -142,7 +135,7 @@ pub fn follow(
     cancel: &CancelToken,
 ) -> Result<(CfiMap, usize), Cancelled> {
     // The ways that `Everything` is to show lead through one walk after another.
-    let n_blocks = if policy == Policy::Objtool { together::blocks_for(input.insns.len()) } else { 1 };
+    let n_blocks = if policy.conduct().keeps_paths { 1 } else { together::blocks_for(input.insns.len()) };
     follow_in_blocks(input, policy, scope, n_blocks, ledger, cancel)
 }
 
@@ -232,12 +225,4 @@ fn hints(walk: &mut Walk<'_, '_>, scope: Option<SectionId>) -> usize {
         counted += usize::from(walk.run(function, id, state, "<=== (hint)") == Outcome::Found);
     }
     counted
-}
-
-/// Tells a finding of the walk to the ledger.
-pub(crate) fn weigh(fault: &Fault) -> Weight {
-    match fault {
-        Fault::UnresolvedJumpAfterLink | Fault::UnretEnd => Weight::Fatal,
-        _ => Weight::Warning,
-    }
 }

@@ -47,6 +47,11 @@ id!(
     GroupId
 );
 id!(
+    /// A finding, by its index in the findings of an analysis. Lines that objtool prints and what is reported of a finding
+    /// refer to it by this, never by their own position or by equal text.
+    FindingId
+);
+id!(
     /// An interned [`crate::cfi::CfiState`].
     CfiId
 );

@@ -160,6 +160,11 @@ impl Symbol {
     pub fn is_undefined(&self) -> bool {
         self.section.0 == 0
     }
+
+    /// Where it is; `None` where no section of the object defines it.
+    pub fn place(&self) -> Option<CodeLoc> {
+        (!self.is_undefined()).then(|| CodeLoc::new(self.section, self.value))
+    }
 }
 
 /// An ELF object, read.

@@ -1,17 +1,18 @@
 //! Takes down what the stages find, in objtool's order, and knows which of it objtool prints.
 //!
-//! In: a [`Fault`] with its place.  Out: findings, and the lines of objtool.
-//! Holds afterwards: a line stands for a finding only where objtool prints it: once per function where the release does
-//! so, and nothing behind a fatal one.
+//! In: a [`Fault`] with its place.  Out: findings without words, and the lines of objtool as what they say; `wording` makes
+//! text of them.
+//! Holds afterwards: there is a line for a finding only where objtool prints it: once per function where the release does
+//! so, and none after a fatal one. Each line has the id of its finding.
 
 use rustc_hash::FxHashSet;
 
-use crate::findings::{Fault, Finding, Level, Names, ObjtoolLine};
-use crate::ids::{CodeLoc, InsnId, SymbolId};
-use crate::kernel::rules::FatalStyle;
-use crate::wording::Naming;
+use crate::findings::{Fault, Finding, Level, Words};
+use crate::ids::{CodeLoc, FindingId, InsnId, SymbolId};
+use crate::kernel::rules::{FatalStyle, Rules};
+use crate::options::Options;
 
-/// What objtool does behind a finding.
+/// What objtool does after a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Weight {
     /// It goes on.
@@ -24,23 +25,71 @@ pub enum Weight {
     Own,
 }
 
+/// What a line says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Said {
+    /// The finding, with its place in front of it if it has one.
+    Finding(Option<CodeLoc>),
+    /// A step of a backtrace.
+    Step(CodeLoc, &'static str),
+}
+
+/// A line that objtool prints, before it is put into words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Line {
+    /// Warning or error.
+    pub level: Level,
+    /// The finding that it is about.
+    pub of: Option<FindingId>,
+    /// What it says.
+    pub said: Said,
+}
+
+/// How the release's objtool goes about findings with the flags at hand.
+#[derive(Clone, Copy, Debug)]
+struct Manner {
+    once_per_function: bool,
+    fatal: FatalStyle,
+    werror: bool,
+    /// The place of a finding is printed once more as the first step of its backtrace.
+    repeats_place: bool,
+}
+
 /// Findings and lines, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
-    /// Everything found.
+    /// Everything found; none has objtool's words yet.
     pub findings: Vec<Finding>,
     /// Everything objtool prints, backtraces included.
-    pub lines: Vec<ObjtoolLine>,
+    pub lines: Vec<Line>,
+    manner: Manner,
     warned: FxHashSet<SymbolId>,
     stopped: bool,
     crashed: bool,
 }
 
 impl Ledger {
+    /// An empty ledger of a run with these rules and flags.
+    pub fn new(rules: &Rules, options: &Options) -> Ledger {
+        let words = &rules.words;
+        let manner = Manner {
+            once_per_function: words.once_per_function,
+            fatal: words.fatal,
+            werror: options.werror,
+            repeats_place: words.insn_repeated_in_backtrace && (options.backtrace || options.verbose),
+        };
+        Ledger::empty(manner)
+    }
+
+    fn empty(manner: Manner) -> Ledger {
+        let (findings, lines, warned) = (Vec::new(), Vec::new(), FxHashSet::default());
+        Ledger { findings, lines, manner, warned, stopped: false, crashed: false }
+    }
+
     /// An empty ledger that goes on where this one is.
     pub fn fork(&self) -> Ledger {
         let Ledger { warned, stopped, crashed, .. } = self;
-        Ledger { warned: warned.clone(), stopped: *stopped, crashed: *crashed, ..Ledger::default() }
+        Ledger { warned: warned.clone(), stopped: *stopped, crashed: *crashed, ..Ledger::empty(self.manner) }
     }
 
     /// Takes out what was found since the last time; the ledger goes on as if it were still there.
@@ -51,15 +100,16 @@ impl Ledger {
 
     /// Appends what a fork found.
     pub fn adopt(&mut self, fork: Ledger) {
-        let silenced = |finding: Finding| Finding { objtool: None, ..finding };
-        if self.stopped {
-            self.findings.extend(fork.findings.into_iter().map(silenced));
-        } else {
-            self.findings.extend(fork.findings);
-            self.lines.extend(fork.lines);
+        if !self.stopped {
+            // The fork counts its findings from 0.
+            let first = self.findings.len();
+            let moved = |of: FindingId| FindingId::from_index(first + of.index());
+            self.lines.extend(fork.lines.into_iter().map(|line| Line { of: line.of.map(moved), ..line }));
             (self.stopped, self.crashed) = (fork.stopped, fork.crashed);
         }
+        self.findings.extend(fork.findings);
         self.warned.extend(fork.warned);
+        debug_assert!(self.lines.iter().all(|line| line.of.is_none_or(|of| of.index() < self.findings.len())));
     }
 
     /// Whether objtool has stopped at a fatal finding.
@@ -83,93 +133,79 @@ impl Ledger {
         self.warned.insert(function);
     }
 
-    /// A finding at an instruction, which belongs to `owner`. `shown` is the place objtool prints, if another.
+    /// A finding at an instruction, which is at `at` and belongs to `owner`. `shown` is the place objtool prints, if
+    /// another.
     pub fn at_insn(
         &mut self,
-        naming: &Naming<'_>,
         weight: Weight,
         fault: Fault,
-        insn: InsnId,
+        (insn, at): (InsnId, CodeLoc),
         owner: Option<SymbolId>,
         shown: Option<CodeLoc>,
     ) {
-        let at = naming.insns.loc(insn);
-        let always = weight != Weight::Warning && naming.rules.words.fatal != FatalStyle::Warning;
+        let always = weight != Weight::Warning && self.manner.fatal != FatalStyle::Warning;
         let first = match owner {
             _ if weight == Weight::Own => false,
-            Some(owner) if naming.rules.words.once_per_function && !always => self.warned.insert(owner),
+            Some(owner) if self.manner.once_per_function && !always => self.warned.insert(owner),
             _ => true,
         };
-        let place = naming.place(shown.unwrap_or(at));
-        let text = fault.told().objtool.text(naming);
-        let objtool = text.filter(|_| first).map(|text| format!("{place}: {text}"));
-        self.take(naming, weight, fault, Some(at), Some(insn), owner, objtool, true);
-        let options = naming.options;
-        if first && !always && naming.rules.words.insn_repeated_in_backtrace && (options.backtrace || options.verbose) {
-            self.line(naming, format!("  {place}: "));
+        let place = shown.unwrap_or(at);
+        let finding = found(fault, Some(at), Some(insn), owner);
+        self.take(weight, finding, first.then_some(Said::Finding(Some(place))), true);
+        if first && !always && self.manner.repeats_place {
+            self.step(place, "");
         }
     }
 
     /// A finding at a place that need not be an instruction.
-    pub fn at_place(&mut self, naming: &Naming<'_>, weight: Weight, fault: Fault, at: CodeLoc) {
-        let text = fault.told().objtool.text(naming).map(|text| format!("{}: {text}", naming.place(at)));
-        self.take(naming, weight, fault, Some(at), None, None, text, false);
+    pub fn at_place(&mut self, weight: Weight, fault: Fault, at: CodeLoc) {
+        self.take(weight, found(fault, Some(at), None, None), Some(Said::Finding(Some(at))), false);
     }
 
-    /// A finding that objtool prints without a place; `insn` is where a person looks.
+    /// A finding that objtool prints without a place; `insn` and `at` are where a person looks.
     pub fn plain(
         &mut self,
-        naming: &Naming<'_>,
-        weight: Weight,
-        fault: Fault,
-        insn: Option<InsnId>,
-        function: Option<SymbolId>,
-    ) {
-        let text = fault.told().objtool.text(naming);
-        let at = insn.map(|id| naming.insns.loc(id)).or_else(|| {
-            let symbol = naming.image.symbol(function?);
-            (!symbol.is_undefined()).then(|| CodeLoc::new(symbol.section, symbol.value))
-        });
-        self.take(naming, weight, fault, at, insn, function, text, false);
-    }
-
-    /// A line of objtool that is no finding: a step of a backtrace.
-    pub fn line(&mut self, naming: &Naming<'_>, text: String) {
-        if !self.stopped {
-            let level = level(naming, Weight::Warning, None, true);
-            self.lines.push(ObjtoolLine { level, text });
-        }
-    }
-
-    #[allow(clippy::too_many_arguments, reason = "the one place where a finding is put together")]
-    fn take(
-        &mut self,
-        naming: &Naming<'_>,
         weight: Weight,
         fault: Fault,
         at: Option<CodeLoc>,
         insn: Option<InsnId>,
         function: Option<SymbolId>,
-        text: Option<String>,
-        at_insn: bool,
     ) {
-        let level = level(naming, weight, Some(&fault), at_insn);
-        let objtool = text.filter(|_| !self.stopped).map(|text| ObjtoolLine { level, text });
-        self.lines.extend(objtool.clone());
-        self.findings.push(Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool });
+        self.take(weight, found(fault, at, insn, function), Some(Said::Finding(None)), false);
+    }
+
+    /// A step of the backtrace of the finding before it.
+    pub fn step(&mut self, at: CodeLoc, tag: &'static str) {
+        if !self.stopped {
+            let of = self.findings.len().checked_sub(1).map(FindingId::from_index);
+            self.lines.push(Line { level: self.level(Weight::Warning, None, true), of, said: Said::Step(at, tag) });
+        }
+    }
+
+    fn take(&mut self, weight: Weight, finding: Finding, said: Option<Said>, at_insn: bool) {
+        let heard = !self.stopped && !matches!(finding.fault.told().objtool, Words::Silent);
+        if let Some(said) = said.filter(|_| heard) {
+            let of = Some(FindingId::from_index(self.findings.len()));
+            self.lines.push(Line { level: self.level(weight, Some(&finding.fault), at_insn), of, said });
+        }
+        self.findings.push(finding);
         self.stopped |= weight == Weight::Fatal;
+    }
+
+    /// What the run as a whole is refused for is an error in every release.
+    fn level(&self, weight: Weight, fault: Option<&Fault>, at_insn: bool) -> Level {
+        if matches!(fault, Some(Fault::BadObject { .. })) {
+            return Level::Error;
+        }
+        let error = match self.manner.fatal {
+            FatalStyle::Warning => false,
+            FatalStyle::WarningAtInstruction => (weight != Weight::Warning && !at_insn) || self.manner.werror,
+            FatalStyle::Error => weight != Weight::Warning || self.manner.werror,
+        };
+        if error { Level::Error } else { Level::Warning }
     }
 }
 
-/// What the run as a whole is refused for is an error in every release.
-fn level(naming: &Naming<'_>, weight: Weight, fault: Option<&Fault>, at_insn: bool) -> Level {
-    if matches!(fault, Some(Fault::BadObject { .. })) {
-        return Level::Error;
-    }
-    let error = match naming.rules.words.fatal {
-        FatalStyle::Warning => false,
-        FatalStyle::WarningAtInstruction => (weight != Weight::Warning && !at_insn) || naming.options.werror,
-        FatalStyle::Error => weight != Weight::Warning || naming.options.werror,
-    };
-    if error { Level::Error } else { Level::Warning }
+fn found(fault: Fault, at: Option<CodeLoc>, insn: Option<InsnId>, function: Option<SymbolId>) -> Finding {
+    Finding { fault, at, insn, function, states: Vec::new(), cause: Vec::new(), objtool: None }
 }

@@ -15,7 +15,7 @@
 //!  follow   CfiMap       the state before each instruction that a path reaches
 //!  flatten  FlatCfi      one state per byte, whichever arm of an alternative is patched in
 //!  orc      OrcTable     a row wherever the way to unwind changes
-//!                        │ audit, prefix: what needs no path; findings go through ledger, in objtool's wording
+//!                        │ audit, prefix: what needs no path; findings go into the ledger; wording makes objtool's lines of it
 //!                        ▼
 //!           Analysis     objtool's lines in its order, and what else was found
 //!                        │ source_map: lines, when they are asked for; write: the object as objtool leaves it
@@ -40,12 +40,11 @@ pub mod compile;
 pub mod image;
 pub mod cfi;
 pub mod findings;
+pub mod ledger;
 pub mod baseline;
 pub mod symbols;
 pub mod decode;
 pub mod guess;
-pub mod wording;
-pub mod ledger;
 pub mod flow;
 pub mod flatten;
 pub mod follow;
@@ -53,6 +52,7 @@ pub mod audit;
 pub mod prefix;
 pub mod orc;
 pub mod detect;
+pub mod wording;
 pub mod analysis;
 pub mod write;
 pub mod verify;

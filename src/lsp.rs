@@ -103,7 +103,7 @@ pub fn run() -> ExitCode {
     let (runtime, engine) = match (runtime, Toolchain::new()) {
         (Ok(runtime), Ok(engine)) => (runtime, engine),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!("the server can not start: {error}");
+            tracing::error!("the server cannot start: {error}");
             return ExitCode::FAILURE;
         }
     };

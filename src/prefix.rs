@@ -55,7 +55,8 @@ fn is_short_enough(input: &Input<'_>, function: SymbolId, ledger: &mut Ledger) -
     let short = !input.rules.write.prefix_name_limited || name.len() + NAME_PREFIX.len() < NAME_LIMIT;
     if !short {
         let fault = Fault::PrefixNameTooLong { name: name.to_owned() };
-        ledger.plain(&input.naming(), Weight::Warning, fault, None, Some(function));
+        let at = input.image.symbol(function).place();
+        ledger.plain(Weight::Warning, fault, at, None, Some(function));
     }
     short
 }

@@ -1,13 +1,15 @@
-//! The names that objtool's words are made of: what a place, a symbol and a section are called in its lines.
+//! The one place where objtool's lines become text: what a place, a symbol and a section are called in them.
 //!
-//! In: the object and the release.  Out: [`Naming`], the [`Names`] of this object; what is said of one that cannot be read.
+//! In: a [`Ledger`], the object and the release.  Out: findings with objtool's words, and its lines; what it says of an
+//! object that cannot be read.
 //! Reads like: `offstr` in `tools/objtool/include/objtool/warn.h`. The words are objtool's interface, which scripts match.
 
 use crate::decode::InsnTable;
-use crate::findings::{Level, Names, ObjtoolLine};
+use crate::findings::{Finding, Level, Names, ObjtoolLine, PrintedLine};
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
 use crate::image::{ElfImage, LoadError};
 use crate::kernel::rules::{FatalStyle, Rules};
+use crate::ledger::{Ledger, Said};
 use crate::options::Options;
 use crate::symbols::Symbols;
 
@@ -70,7 +72,30 @@ impl Names for Naming<'_> {
     }
 }
 
-/// What objtool says of an object that it can not read; `None` where it leaves the words to its ELF library.
+/// The findings of a ledger with objtool's words, and all lines that objtool prints.
+pub fn speak(ledger: Ledger, naming: &Naming<'_>) -> (Vec<Finding>, Vec<PrintedLine>) {
+    let Ledger { mut findings, lines, .. } = ledger;
+    let mut printed = Vec::with_capacity(lines.len());
+    for line in lines {
+        let finding = line.of.and_then(|of| findings.get_mut(of.index()));
+        let text = match line.said {
+            Said::Step(at, tag) => format!("  {}: {tag}", naming.place(at)),
+            Said::Finding(place) => {
+                let words = finding.as_ref().and_then(|finding| finding.fault.told().objtool.text(naming));
+                let words = words.unwrap_or_default();
+                place.map_or_else(|| words.clone(), |at| format!("{}: {words}", naming.place(at)))
+            }
+        };
+        let text = ObjtoolLine { level: line.level, text };
+        if let (Said::Finding(_), Some(finding)) = (line.said, finding) {
+            finding.objtool = Some(text.clone());
+        }
+        printed.push(PrintedLine { line: text, of: line.of });
+    }
+    (findings, printed)
+}
+
+/// What objtool says of an object that it cannot read; `None` where it leaves the words to its ELF library.
 pub fn unreadable(error: &LoadError, rules: &Rules) -> Option<ObjtoolLine> {
     let text = match error {
         LoadError::SymbolWithoutSection { name, .. } => format!("couldn't find section for symbol {name}"),

@@ -17,7 +17,7 @@ use std::process::{Command, Output};
 use fixture::{Fixture, Run};
 use libtest_mimic::{Arguments, Failed, Trial};
 use orcls::analysis::Policy;
-use orcls::findings::Level;
+use orcls::findings::{Level, PrintedLine};
 use orcls::kernel::Kernel;
 
 fn main() {
@@ -58,7 +58,7 @@ fn objtool(kernel: Kernel) -> Option<(Kernel, PathBuf)> {
 fn same_as_objtool(fixture: &Fixture, run: &Run, tool: &Path) -> Result<(), Failed> {
     let built = fixture.build(run.kernel, &[])?;
     let (analysis, _) = built.analyse(run, Policy::Objtool)?;
-    let said = analysis.lines.iter().map(|line| {
+    let said = analysis.lines.iter().map(|PrintedLine { line, .. }| {
         let level = if line.level == Level::Error { "error" } else { "warning" };
         format!("{level}: objtool: {}", line.text)
     });

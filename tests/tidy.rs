@@ -82,6 +82,69 @@ fn outside_crates_stay_where_the_code_map_has_them() {
 }
 
 #[test]
+fn every_dependency_is_used() {
+    let used = |name: &String, folders: &[&str]| {
+        let files = text_files();
+        let mut rust = files.iter().filter(|file| file.name.ends_with(".rs"));
+        let mention =
+            |line: &str| ["::", " ", ";", "!"].iter().any(|end| sources::mentions(line, &format!("{name}{end}")));
+        rust.any(|file| folders.iter().any(|folder| file.name.starts_with(folder)) && file.text.lines().any(mention))
+    };
+    let mut complaints: Vec<String> = Vec::new();
+    for (section, folders) in
+        [("dependencies", &["src/"][..]), ("dev-dependencies", &["src/", "tests/", "benches/"][..])]
+    {
+        let unused = sources::dependencies_of(section).into_iter().filter(|name| !used(name, folders));
+        complaints.extend(unused.map(|name| format!("[{section}] {name}: no file names it")));
+    }
+    demand(complaints, "Take it out of Cargo.toml; what only tests need belongs to [dev-dependencies].");
+}
+
+#[test]
+fn every_licence_goes_with_ours() {
+    // Those that may be combined with GPL-2.0-or-later, some of them by way of version 3.
+    const FITTING: &[&str] = &[
+        "0BSD",
+        "Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "BSD-1-Clause",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSL-1.0",
+        "CC0-1.0",
+        "GPL-2.0-or-later",
+        "ISC",
+        "MIT",
+        "MIT-0",
+        "MPL-2.0",
+        "Unicode-3.0",
+        "Unlicense",
+        "Zlib",
+    ];
+    let metadata = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(repository())
+        .output()
+        .expect("cargo runs");
+    assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    // `A OR (B AND C)`: one side of an OR is enough, both of an AND are needed.
+    let fits = |expression: &str| {
+        let either = expression.replace('/', " OR ").replace(['(', ')'], "");
+        either.split(" OR ").any(|all| all.split(" AND ").all(|licence| FITTING.contains(&licence.trim())))
+    };
+    let packages = metadata["packages"].as_array().expect("packages");
+    assert!(packages.len() > 20, "{} packages", packages.len());
+    let unfit = packages.iter().filter(|package| !fits(package["license"].as_str().unwrap_or_default()));
+    let complaints = unfit.map(|package| format!("{}: {}", package["name"], package["license"])).collect();
+    demand(
+        complaints,
+        "Use another crate; add the licence to FITTING only if it may be combined with GPL-2.0-or-later.",
+    );
+}
+
+#[test]
 fn the_code_map_lists_the_modules_in_order() {
     let map: Vec<String> = code_map().into_iter().map(|row| row.module).collect();
     assert_eq!(
@@ -294,17 +357,53 @@ fn links_between_documents_lead_somewhere() {
     demand(complaints, "Correct the link, or take it out.");
 }
 
+/// Words that a kernel developer would not use, and those to use instead. In two parts each, so that this file does not find
+/// itself.
+const WORDS: &[(&str, &str, &str)] = &[
+    ("can n", "ot ", "cannot"),
+    ("it is not kn", "own how", "... is unknown"),
+    ("which there i", "s not", "which does not exist"),
+    ("hangs o", "n ", "depends on"),
+    ("hang o", "n ", "depend on"),
+    ("goes on beh", "ind", "continues after"),
+    ("keeps bo", "ok", "tracks"),
+    ("way ba", "ck", "old stack pointer, caller's frame"),
+    ("have to be give", "n back", "are still on the stack"),
+    ("too many taken o", "ff", "too many were popped"),
+    ("which is no cod", "e of", "unknown finding code"),
+    ("For who wan", "ts", "For contributors."),
+];
+
+#[test]
+fn people_read_the_words_of_the_field() {
+    let mut complaints = Vec::new();
+    // What people read: documents, and the texts of findings.
+    let read = |name: &str| {
+        name.ends_with(".md") || name.starts_with("src/findings") || name.starts_with("src/report/message")
+    };
+    for file in text_files().iter().filter(|file| read(&file.name)) {
+        for (number, line) in (1..).zip(file.text.lines()) {
+            let found = WORDS.iter().filter(|(one, two, _)| line.contains(&format!("{one}{two}")));
+            complaints
+                .extend(found.map(|(one, two, say)| format!("{}:{number}: `{one}{two}`: say `{say}`", file.name)));
+        }
+    }
+    demand(
+        complaints,
+        "docs/glossary.md has the terms. Write as a kernel developer writes: short, concrete, no invented words.",
+    );
+}
+
 #[test]
 fn recipes_name_files_that_exist() {
-    let text = fs::read_to_string(repository().join("docs/architecture.md")).expect("docs/architecture.md");
+    let recipes = ["docs/architecture.md", "docs/adding-a-kernel.md", "docs/glossary.md", "fixtures/README.md"];
+    let texts = recipes.map(|name| fs::read_to_string(repository().join(name)).expect(name));
+    let text = texts.join("\n");
     let named = text.split('`').skip(1).step_by(2);
     let is_path = |word: &&str| {
         ["src/", "tests/", "fixtures/", "docs/", "benches/", "editors/"].iter().any(|start| word.starts_with(start))
     };
     let paths = named.filter(is_path).filter(|word| !word.contains(['<', '*', ' ', 'N']));
     let complaints = paths.filter(|path| !repository().join(path).exists()).map(str::to_owned).collect();
-    demand(
-        complaints,
-        "docs/architecture.md names them. Write the name that the file has; a made-up one holds `<...>`.",
-    );
+    demand(complaints, "A document names them. Write the name that the file has; a made-up one holds `<...>`.");
 }

@@ -17,11 +17,11 @@ use crate::ledger::Ledger;
 /// The second walk's states, and the findings of both.
 pub(super) fn everything(
     input: Input<'_>,
-    objtool: &Ledger,
+    objtool: &[Finding],
     cancel: &CancelToken,
 ) -> Result<(CfiMap, Vec<Finding>), Cancelled> {
     let options = input.options;
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(input.rules, input.options);
     let scope = if options.stackval || options.orc || options.uaccess { Scope::All } else { Scope::Noinstr };
     let (states, _) = follow(input, Policy::Everything, scope, &mut ledger, cancel)?;
     let mut twins: FxHashMap<Likeness, VecDeque<usize>> = FxHashMap::default();
@@ -30,7 +30,7 @@ pub(super) fn everything(
     }
     let mut more: Vec<Option<Finding>> = ledger.findings.into_iter().map(Some).collect();
     let mut findings = Vec::with_capacity(more.len());
-    for known in &objtool.findings {
+    for known in objtool {
         let twin = twins.get_mut(&likeness(known)).and_then(VecDeque::pop_front);
         let finding = match twin.and_then(|index| more[index].take()) {
             Some(detailed) => Finding { objtool: known.objtool.clone(), ..detailed },
@@ -38,7 +38,7 @@ pub(super) fn everything(
         };
         findings.push(finding);
     }
-    findings.extend(more.into_iter().flatten().map(|finding| Finding { objtool: None, ..finding }));
+    findings.extend(more.into_iter().flatten());
     Ok((states, findings))
 }
 

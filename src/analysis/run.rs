@@ -25,7 +25,7 @@ use crate::orc::{self, OrcTable};
 use crate::parallel;
 use crate::prefix::{Prefix, prefixes};
 use crate::symbols::Symbols;
-use crate::wording::Naming;
+use crate::wording::{self, Naming};
 
 /// Measures stages.
 struct Clock {
@@ -63,34 +63,31 @@ pub(super) fn run(
     let given = config.options.clone().implied(rules);
     let forced = Options { link: true, ..given.clone() };
     let options = if linked && rules.flags.linked != LinkedWithoutFlag::Unnoticed { &forced } else { &given };
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(rules, options);
     let symbols = || Symbols::new(&image, rules);
     let decode = || decode::decode(&image, kernel, cancel);
     let ((symbols, faults), decoded) = parallel::both(image.symbols.len(), symbols, decode);
     let (mut insns, notes) = decoded?;
     decode::settle_irets(&mut insns, &symbols);
     clock.lap("decode");
-    {
-        let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };
-        if rules.symbols.symtab_required && image.symtab.is_none() {
-            let fault = Fault::BadObject { text: "no .symtab".to_owned() };
-            ledger.plain(&naming, Weight::Fatal, fault, None, None);
-        }
-        if let Some(group) = image.group_without_symbol().filter(|_| rules.symbols.group_symbol_required) {
-            let fault = Fault::BadObject { text: format!("{}: can't find SHT_GROUP signature symbol", group.name) };
-            ledger.plain(&naming, Weight::Fatal, fault, None, None);
-        }
-        let said = match rules.flags.linked {
-            LinkedWithoutFlag::Unnoticed => None,
-            LinkedWithoutFlag::Forced => Some((Weight::Error, "Linked object detected, forcing --link")),
-            LinkedWithoutFlag::Refused => Some((Weight::Fatal, "Linked object requires --link")),
-        };
-        if let Some((weight, text)) = said.filter(|_| linked && !config.options.link) {
-            ledger.plain(&naming, weight, Fault::BadObject { text: text.to_owned() }, None, None);
-        }
-        for fault in faults {
-            ledger.plain(&naming, Weight::Fatal, fault, None, None);
-        }
+    if rules.symbols.symtab_required && image.symtab.is_none() {
+        let fault = Fault::BadObject { text: "no .symtab".to_owned() };
+        ledger.plain(Weight::Fatal, fault, None, None, None);
+    }
+    if let Some(group) = image.group_without_symbol().filter(|_| rules.symbols.group_symbol_required) {
+        let fault = Fault::BadObject { text: format!("{}: can't find SHT_GROUP signature symbol", group.name) };
+        ledger.plain(Weight::Fatal, fault, None, None, None);
+    }
+    let said = match rules.flags.linked {
+        LinkedWithoutFlag::Unnoticed => None,
+        LinkedWithoutFlag::Forced => Some((Weight::Error, "Linked object detected, forcing --link")),
+        LinkedWithoutFlag::Refused => Some((Weight::Fatal, "Linked object requires --link")),
+    };
+    if let Some((weight, text)) = said.filter(|_| linked && !config.options.link) {
+        ledger.plain(weight, Fault::BadObject { text: text.to_owned() }, None, None, None);
+    }
+    for fault in faults {
+        ledger.plain(Weight::Fatal, fault, None, None, None);
     }
     let readable = !ledger.stopped();
     let finished_module = image.is_finished_module();
@@ -99,7 +96,7 @@ pub(super) fn run(
     clock.lap("flow");
     let input = Input { image: &image, symbols: &symbols, insns: &insns, flow: &flow, rules, options };
     let judged = judge(input, ledger, cancel, &mut clock)?;
-    let Judged { mut states, orc, prefixes, mut ledger, mut used, checked, counted } = judged;
+    let Judged { mut states, orc, prefixes, ledger, mut used, checked, counted } = judged;
     let gave_up = match () {
         () if !ledger.stopped() => None,
         () if !readable || ledger.crashed() => Some(GaveUp::Reading),
@@ -113,29 +110,31 @@ pub(super) fn run(
             why: "objtool stops at a table, annotation or instruction that it can not read".to_owned(),
         });
     }
-    if config.policy == Policy::Everything && !ledger.findings.is_empty() {
+    let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };
+    let (mut findings, mut lines) = wording::speak(ledger, &naming);
+    if config.policy == Policy::Everything && !findings.is_empty() {
         // The table is made of the states that objtool has.
         orc.get_or_init(|| orc::build(&input, &states).ok());
-        let (everything, more) = merge::everything(input, &ledger, cancel)?;
+        let (everything, more) = merge::everything(input, &findings, cancel)?;
         states = everything;
-        ledger.findings = more;
+        findings = more;
         clock.lap("everything");
     }
     if finished_module {
-        let naming = input.naming();
         // One finding per function tells enough.
         let mut told = FxHashSet::default();
-        let findings = ledger.findings.drain(..).filter(|finding| {
+        let withheld_ones = findings.drain(..).filter(|finding| {
             !matches!(finding.fault, Fault::SectionExists { .. })
                 && told.insert((finding.function, finding.at.map(|at| at.section)))
         });
-        unjudged.extend(findings.map(|finding| withheld(&naming, &finding)));
-        ledger.lines.clear();
+        unjudged.extend(withheld_ones.map(|finding| withheld(&naming, &finding)));
+        lines.clear();
     }
     if config.policy == Policy::Everything && checked && !finished_module {
-        audit::removed_bodies(&input, &mut ledger);
+        let mut own = Ledger::new(rules, options);
+        audit::removed_bodies(&input, &mut own);
+        findings.extend(own.findings);
     }
-    let (findings, lines) = (ledger.findings, ledger.lines);
     // An `endbr` is listed once, and not when something refers to it.
     flow.sites.endbr.retain(|&id| used.insert(id));
     Ok(Analysis {
@@ -159,7 +158,7 @@ pub(super) fn run(
     })
 }
 
-/// A finding that hangs on annotations which are gone.
+/// A finding that depends on annotations which are gone.
 fn withheld(naming: &Naming<'_>, finding: &Finding) -> Unjudged {
     let what = finding.at.map_or_else(|| "the module".to_owned(), |at| naming.place(at));
     let told = finding.fault.told();
@@ -283,14 +282,14 @@ fn judge(
             Ok(()) => orc = OnceLock::new(),
             Err((fault, id)) => {
                 let owner = input.flow.owner(id);
-                ledger.at_insn(&input.naming(), Weight::Fatal, fault, id, owner, None);
+                ledger.at_insn(Weight::Fatal, fault, input.placed(id), owner, None);
             }
         }
         let exists = !input.image.is_finished_module() && input.image.section_by_name(".orc_unwind").is_some();
         let table = || orc.get_or_init(|| orc::build(&input, &states).ok());
         if exists && table().as_ref().is_some_and(|table| !table.rows.is_empty()) {
             let fault = Fault::SectionExists { section: ".orc_unwind" };
-            ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+            ledger.plain(Weight::Warning, fault, None, None, None);
         }
     }
     clock.lap("orc");

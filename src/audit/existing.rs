@@ -15,7 +15,7 @@ pub fn existing_lists(input: &Input<'_>, ledger: &mut Ledger) {
         let Some(section) = list(addition) else { continue };
         let asked = input.options.adds(addition, input.rules);
         if asked && !ledger.stopped() && input.image.section_by_name(section).is_some() {
-            ledger.plain(&input.naming(), Weight::Warning, Fault::SectionExists { section }, None, None);
+            ledger.plain(Weight::Warning, Fault::SectionExists { section }, None, None, None);
         }
     }
 }

@@ -162,14 +162,14 @@ impl Check<'_, '_> {
             self.used.insert(id);
         } else if !flow.has(id, Flags::NOENDBR) {
             let fault = Fault::DataRelocationToNonEndbr { target };
-            self.ledger.at_place(&self.input.naming(), Weight::Warning, fault, from);
+            self.ledger.at_place(Weight::Warning, fault, from);
             self.counted += 1;
         }
     }
 
     fn report(&mut self, fault: Fault, id: InsnId) {
         let owner = self.input.flow.owner(id);
-        self.ledger.at_insn(&self.input.naming(), Weight::Warning, fault, id, owner, None);
+        self.ledger.at_insn(Weight::Warning, fault, self.input.placed(id), owner, None);
         self.counted += 1;
     }
 }
@@ -191,7 +191,7 @@ pub fn module_entries(input: &Input<'_>, used: &FxHashSet<InsnId>, ledger: &mut 
                 ModuleEntry::NotCallable => (Weight::Warning, Fault::NotIndirectCallTarget { name }),
                 ModuleEntry::MagicName => (Weight::Fatal, Fault::MagicModuleName { name }),
             };
-            ledger.plain(&input.naming(), weight, fault, Some(id), Some(symbol));
+            ledger.plain(weight, fault, Some(input.insns.loc(id)), Some(id), Some(symbol));
             if ledger.stopped() {
                 return;
             }
@@ -208,7 +208,7 @@ pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) -> usize {
         }
         for reloc in section.relocs.as_slice().iter().filter(|reloc| ABSOLUTE.contains(&reloc.kind)) {
             let fault = Fault::AbsoluteRelocation { section: id, offset: reloc.offset };
-            ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+            ledger.plain(Weight::Warning, fault, None, None, None);
             counted += 1;
         }
     }
@@ -217,7 +217,7 @@ pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) -> usize {
     if input.options.mcount && input.image.section_by_name(LIST).is_none() {
         for (&id, i) in input.flow.sites.mcount.iter().zip(0u64..) {
             let fault = Fault::AbsoluteAddressInList { list: LIST, offset: i * ADDRESS };
-            ledger.plain(&input.naming(), Weight::Warning, fault, Some(id), input.flow.owner(id));
+            ledger.plain(Weight::Warning, fault, Some(input.insns.loc(id)), Some(id), input.flow.owner(id));
             counted += 1;
         }
     }

@@ -12,7 +12,7 @@ use crate::image::{STT_FUNC, STT_NOTYPE};
 use crate::ledger::{Ledger, Weight};
 
 fn report(input: &Input<'_>, ledger: &mut Ledger, fault: Fault, id: InsnId) {
-    ledger.at_insn(&input.naming(), Weight::Warning, fault, id, input.flow.owner(id), None);
+    ledger.at_insn(Weight::Warning, fault, input.placed(id), input.flow.owner(id), None);
 }
 
 /// `--retpoline`, `--rethunk`. How many findings objtool counts.

@@ -20,7 +20,7 @@ pub fn static_calls(input: &Input<'_>, ledger: &mut Ledger) {
     let existing = ".static_call_sites";
     if input.image.section_by_name(existing).is_some() {
         let fault = Fault::SectionExists { section: existing };
-        ledger.plain(&input.naming(), Weight::Warning, fault, None, None);
+        ledger.plain(Weight::Warning, fault, None, None, None);
         return;
     }
     let mut keyed = FxHashSet::default();
@@ -29,14 +29,14 @@ pub fn static_calls(input: &Input<'_>, ledger: &mut Ledger) {
         let name = input.image.symbol_name(callee);
         let Some(rest) = name.strip_prefix(TRAMPOLINE) else {
             let fault = Fault::StaticCallTrampolineName { name: name.to_owned() };
-            ledger.plain(&input.naming(), Weight::Fatal, fault, Some(id), input.flow.owner(id));
+            ledger.plain(Weight::Fatal, fault, Some(input.insns.loc(id)), Some(id), input.flow.owner(id));
             continue;
         };
         let key = format!("{KEY}{rest}");
         // A module may only know the trampoline; then that stands for the key.
         if input.symbols.by_name(input.image, &key).is_none() && !input.options.module {
             let fault = Fault::StaticCallKeyMissing { name: key };
-            ledger.plain(&input.naming(), Weight::Fatal, fault, Some(id), input.flow.owner(id));
+            ledger.plain(Weight::Fatal, fault, Some(input.insns.loc(id)), Some(id), input.flow.owner(id));
         } else {
             keyed.insert(callee);
         }

@@ -47,7 +47,7 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
             }
             _ => Fault::Unreachable,
         };
-        ledger.at_insn(&input.naming(), Weight::Warning, fault, id, input.flow.owner(id), None);
+        ledger.at_insn(Weight::Warning, fault, input.placed(id), input.flow.owner(id), None);
         counted += 1;
         if input.rules.checks.unreachable == UnreachableReport::First {
             break;

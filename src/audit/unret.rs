@@ -5,7 +5,7 @@
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::Kind;
-use crate::findings::{Fault, Names, Step, StepKind};
+use crate::findings::{Fault, Step, StepKind};
 use crate::flow::{Flags, calls};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId};
@@ -64,7 +64,7 @@ pub fn unret(input: &Input<'_>, ledger: &mut Ledger, cancel: &CancelToken) -> Re
 impl Walk<'_, '_> {
     fn report(&mut self, weight: Weight, fault: Fault, id: InsnId) {
         let owner = self.input.flow.owner(id);
-        self.ledger.at_insn(&self.input.naming(), weight, fault, id, owner, None);
+        self.ledger.at_insn(weight, fault, self.input.placed(id), owner, None);
     }
 
     fn run(&mut self, start: InsnId) -> Next {
@@ -114,10 +114,8 @@ impl Walk<'_, '_> {
         if !wanted {
             return;
         }
-        let naming = self.input.naming();
         for frame in stack.iter().rev() {
-            let text = format!("  {}: {}", naming.place(self.input.insns.loc(frame.insn)), frame.tag);
-            self.ledger.line(&naming, text);
+            self.ledger.step(self.input.insns.loc(frame.insn), frame.tag);
         }
     }
 
@@ -182,7 +180,7 @@ impl Walk<'_, '_> {
                 let at = CodeLoc::new(image.symbol(callee).section, image.symbol(callee).value);
                 let Some(target) = insns.at(at) else {
                     let fault = Fault::UnresolvedFunctionAfterLink { symbol: callee };
-                    self.ledger.plain(&self.input.naming(), Weight::Warning, fault, Some(id), flow.owner(id));
+                    self.ledger.plain(Weight::Warning, fault, Some(self.input.insns.loc(id)), Some(id), flow.owner(id));
                     return Next::Broken;
                 };
                 // A callee that comes back without a finding has untrained.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use rustc_hash::FxHashSet;
 
 use super::detail::detail;
 use super::inputs::{self, Input};
@@ -19,7 +20,8 @@ use super::sources::Sources;
 use super::{Verdict, output, queue, sarif, text};
 use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
-use crate::findings::{Code, Finding};
+use crate::findings::{Code, Finding, PrintedLine};
+use crate::ids::FindingId;
 use crate::report::findings::ReportedGap;
 use crate::report::rust::{self, Surroundings};
 use crate::report::{self, Report, ReportedFinding, macros, statements};
@@ -69,12 +71,13 @@ impl Arguments {
         self.all || (finding.objtool.is_some() && !is_expected)
     }
 
-    /// Of each finding of the object, whether it is reported: nothing of the baseline is.
-    fn shown(&self, object: &Object, baseline: &Baseline) -> Vec<bool> {
+    /// The findings of the object that are reported: none of the baseline's.
+    fn shown(&self, object: &Object, baseline: &Baseline) -> FxHashSet<FindingId> {
         let mut known = baseline.of(&object.path);
         let name = |finding: &Finding| finding.function.map(|function| object.analysis.image.symbol_name(function));
-        let shows = |finding: &Finding| self.shows(finding) && !known.take(finding.fault.code(), name(finding));
-        object.analysis.findings.iter().map(shows).collect()
+        let mut shows = |finding: &Finding| self.shows(finding) && !known.take(finding.fault.code(), name(finding));
+        let findings = (0..).map(FindingId).zip(&object.analysis.findings);
+        findings.filter(|(_, finding)| shows(finding)).map(|(id, _)| id).collect()
     }
 
     fn read_baseline(&self) -> anyhow::Result<Baseline> {
@@ -193,7 +196,7 @@ struct Printed {
     for_sarif: Option<Report>,
 }
 
-fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &[bool]) -> Printed {
+fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &FxHashSet<FindingId>) -> Printed {
     if arguments.format == Format::Objtool {
         return print_objtool(object, shown);
     }
@@ -203,13 +206,7 @@ fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &[boo
     statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
     let known = Surroundings { text_of: &text_of, declared_by: &|symbol| judge.declared_by(object, symbol) };
     rust::tell(&mut report, &object.analysis, &object.lines, &known);
-    let (findings, reported): (Vec<&Finding>, Vec<ReportedFinding>) = (object.analysis.findings.iter())
-        .zip(std::mem::take(&mut report.findings))
-        .zip(shown)
-        .filter(|((_, reported), shown)| **shown && concerns(object, reported))
-        .map(|(finding, _)| finding)
-        .unzip();
-    report.findings = reported;
+    report.findings.retain(|finding| finding.id.is_none_or(|id| shown.contains(&id)) && concerns(object, finding));
     report.unjudged.extend(object.undecided.iter().map(|gap| {
         let (what, why) = gap.split_once(": ").unwrap_or((gap, ""));
         ReportedGap { what: what.to_owned(), why: why.to_owned() }
@@ -223,7 +220,7 @@ fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &[boo
         }
         Format::Sarif => Printed { text: String::new(), n_findings, for_sarif: Some(report) },
         Format::Text | Format::Objtool => {
-            let mut text = text::render(&report, &findings, object);
+            let mut text = text::render(&report, object);
             text.push_str(&detail(object, &object.analysis.options));
             Printed { text, n_findings, for_sarif: None }
         }
@@ -243,18 +240,14 @@ fn concerns(object: &Object, finding: &ReportedFinding) -> bool {
 }
 
 /// objtool's own lines. No report is made for them: a conforming script wants these and nothing else, fast.
-fn print_objtool(object: &Object, shown: &[bool]) -> Printed {
+fn print_objtool(object: &Object, shown: &FxHashSet<FindingId>) -> Printed {
     let mut printed = Printed::default();
-    let mut unwanted = Vec::new();
-    for (finding, shown) in object.analysis.findings.iter().zip(shown) {
-        match &finding.objtool {
-            Some(_) if *shown => printed.n_findings += 1,
-            Some(line) => unwanted.push(&line.text),
-            None => {}
+    let printed_by_objtool = |id: &&FindingId| object.analysis.finding(**id).is_some_and(|f| f.objtool.is_some());
+    printed.n_findings = shown.iter().filter(printed_by_objtool).count();
+    for PrintedLine { line, of } in &object.analysis.lines {
+        if of.is_none_or(|id| shown.contains(&id)) {
+            printed.text.push_str(&format!("{}: {line}\n", object.name));
         }
-    }
-    for line in object.analysis.lines.iter().filter(|line| !unwanted.contains(&&line.text)) {
-        printed.text.push_str(&format!("{}: {line}\n", object.name));
     }
     printed.text.push_str(&detail(object, &object.analysis.options));
     printed

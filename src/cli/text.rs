@@ -9,7 +9,6 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Render
 use super::judge::Object;
 use super::output;
 use super::sources::Sources;
-use crate::findings::Finding;
 use crate::ids::InsnId;
 use crate::report::findings::{PathKind, PathStep, Severity};
 use crate::report::{self, Report, ReportedFinding};
@@ -18,8 +17,8 @@ use crate::source_map::Lines;
 /// Of a long way only its end is shown; states and causes are never left out.
 const MAX_BRANCHES: usize = 6;
 
-/// The findings as text. `findings` are those of the report, as the analysis has them.
-pub(crate) fn render(report: &Report, findings: &[&Finding], object: &Object) -> String {
+/// The findings as text.
+pub(crate) fn render(report: &Report, object: &Object) -> String {
     if report.findings.is_empty() {
         return String::new();
     }
@@ -32,7 +31,7 @@ pub(crate) fn render(report: &Report, findings: &[&Finding], object: &Object) ->
     });
     let sources = Sources::read(&object.path, files);
     let mut text = String::new();
-    for (at, (finding, raw)) in report.findings.iter().zip(findings).enumerate() {
+    for (at, finding) in report.findings.iter().enumerate() {
         // What is due to one function that never returns is told once.
         let same =
             |other: &&ReportedFinding| other.never_returns.is_some() && other.never_returns == finding.never_returns;
@@ -40,7 +39,8 @@ pub(crate) fn render(report: &Report, findings: &[&Finding], object: &Object) ->
             continue;
         }
         let others: Vec<&ReportedFinding> = report.findings.iter().skip(at + 1).filter(same).collect();
-        let insn = raw.insn.and_then(|insn| instruction(insn, object));
+        let found = finding.id.and_then(|id| object.analysis.finding(id));
+        let insn = found.and_then(|found| found.insn).and_then(|insn| instruction(insn, object));
         let group = group(finding, insn, report, &sources, &others);
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");

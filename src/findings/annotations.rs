@@ -1,12 +1,13 @@
 //! Annotations of instructions and functions: entries that lead nowhere or to the wrong thing.
 
 use super::told::{sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// The list of ignored functions names something else than functions.
 pub(super) fn ignored_at_wrong_symbol(section: &'static str, kind: u8) -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| format!("unexpected relocation symbol type in {section}: {kind}")),
         sentence: sentence(move |_| {
             format!("a relocation in {section} is against a symbol of type {kind}, neither a section nor a function")
@@ -18,6 +19,7 @@ pub(super) fn ignored_at_wrong_symbol(section: &'static str, kind: u8) -> Told<'
 pub(super) fn at_wrong_symbol(section: &str) -> Told<'_> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| format!("unexpected relocation symbol type in {section}")),
         sentence: sentence(move |_| {
             format!("a relocation in {section} is against a symbol that is neither a section nor a local label")
@@ -29,6 +31,7 @@ pub(super) fn at_wrong_symbol(section: &str) -> Told<'_> {
 pub(super) fn bad_entry(section: &'static str) -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| format!("bad {section} entry")),
         sentence: sentence(move |_| format!("an entry of {section} points to no instruction")),
     }
@@ -38,6 +41,7 @@ pub(super) fn bad_entry(section: &'static str) -> Told<'static> {
 pub(super) fn missing_relocs() -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: Words::Plain("bad .discard.annotate_insn section: missing relocs"),
         sentence: Sentence::Plain(".discard.annotate_insn has no relocations"),
     }
@@ -47,6 +51,7 @@ pub(super) fn missing_relocs() -> Told<'static> {
 pub(super) fn bad_insn_entry(index: u64, kind: i32) -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| format!("bad .discard.annotate_insn entry: {index} of type {kind}")),
         sentence: sentence(move |_| {
             format!("entry {index} of .discard.annotate_insn (kind {kind}) points to no instruction")
@@ -58,6 +63,7 @@ pub(super) fn bad_insn_entry(index: u64, kind: i32) -> Told<'static> {
 pub(super) fn unknown(kind: i32) -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| format!("Unknown annotation type: {kind}")),
         sentence: sentence(move |_| format!("an instruction annotation of the unknown kind {kind}")),
     }
@@ -67,6 +73,7 @@ pub(super) fn unknown(kind: i32) -> Told<'static> {
 pub(super) fn dodgy_nocfi() -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: Words::Plain("dodgy NOCFI annotation"),
         sentence: Sentence::Plain("an annotation against kCFI on something that is not a function"),
     }
@@ -76,6 +83,7 @@ pub(super) fn dodgy_nocfi() -> Told<'static> {
 pub(super) fn dodgy_entsize(section: &str) -> Told<'_> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| format!("{section}: dodgy linker, sh_entsize != 8")),
         sentence: sentence(move |_| format!("the linker left {section} with an entry size other than 8 bytes")),
     }
@@ -85,6 +93,7 @@ pub(super) fn dodgy_entsize(section: &str) -> Told<'_> {
 pub(super) fn reachable_without_insn(section: &str, offset: u64, reachable: bool) -> Told<'_> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: words(move |_| {
             format!("can't find {}reachable insn at {section}+0x{offset:x}", if reachable { "" } else { "un" })
         }),
@@ -99,6 +108,7 @@ pub(super) fn reachable_without_insn(section: &str, offset: u64, reachable: bool
 pub(super) fn retpoline_safe_not_indirect() -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: Words::Plain("retpoline_safe hint not an indirect jump/call/ret/nop"),
         sentence: Sentence::Plain("annotated as safe without a retpoline, but not an indirect branch, return or NOP"),
     }
@@ -108,6 +118,7 @@ pub(super) fn retpoline_safe_not_indirect() -> Told<'static> {
 pub(super) fn intra_call_not_call() -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: Words::Plain("intra_function_call not a direct call"),
         sentence: Sentence::Plain("annotated as a call within its function, but not a direct call"),
     }

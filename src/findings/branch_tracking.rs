@@ -3,12 +3,13 @@
 use crate::ids::CodeLoc;
 
 use super::told::{sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// Code takes the address of code without `endbr`.
 pub(super) fn relocation(target: CodeLoc) -> Told<'static> {
     Told {
         code: Code::MissingEndbr,
+        origin: Origin::Here,
         objtool: words(move |o| format!("relocation to !ENDBR: {}", o.place(target))),
         sentence: sentence(move |s| {
             format!("the address of {} is taken, which does not start with `endbr`", s.code(target))
@@ -20,6 +21,7 @@ pub(super) fn relocation(target: CodeLoc) -> Told<'static> {
 pub(super) fn data_relocation(target: CodeLoc) -> Told<'static> {
     Told {
         code: Code::MissingEndbr,
+        origin: Origin::Here,
         objtool: words(move |o| format!("data relocation to !ENDBR: {}", o.place(target))),
         sentence: sentence(move |s| {
             format!("data holds the address of {}, which does not start with `endbr`", s.code(target))
@@ -31,6 +33,7 @@ pub(super) fn data_relocation(target: CodeLoc) -> Told<'static> {
 pub(super) fn corrupt_function_pointer() -> Told<'static> {
     Told {
         code: Code::MissingEndbr,
+        origin: Origin::Here,
         objtool: Words::Plain("corrupt function pointer reference"),
         sentence: Sentence::Plain("a function pointer that leads into the middle of code"),
     }
@@ -40,6 +43,7 @@ pub(super) fn corrupt_function_pointer() -> Told<'static> {
 pub(super) fn entry_without_endbr() -> Told<'static> {
     Told {
         code: Code::EntryWithoutEndbr,
+        origin: Origin::Here,
         objtool: Words::Plain("UNWIND_HINT_IRET_REGS without ENDBR"),
         sentence: Sentence::Plain("an interrupt enters here, but there is no `endbr`"),
     }
@@ -49,6 +53,7 @@ pub(super) fn entry_without_endbr() -> Told<'static> {
 pub(super) fn not_indirect_call_target(name: &str) -> Told<'_> {
     Told {
         code: Code::NotIndirectCallTarget,
+        origin: Origin::Here,
         objtool: words(move |_| format!("{name}(): not an indirect call target")),
         sentence: sentence(move |_| {
             format!("{name}() of a module is called through a pointer, but does not start with `endbr`")
@@ -60,6 +65,7 @@ pub(super) fn not_indirect_call_target(name: &str) -> Told<'_> {
 pub(super) fn magic_module_name(name: &str) -> Told<'_> {
     Told {
         code: Code::NotIndirectCallTarget,
+        origin: Origin::Here,
         objtool: words(move |_| {
             format!("{name}(): Magic init_module() function name is deprecated, use module_init(fn) instead")
         }),

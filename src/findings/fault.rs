@@ -224,9 +224,7 @@ pub enum Fault {
         offset: u64,
     },
     JumpWithoutDest {
-        section: String,
-        offset: u64,
-        symbolic: String,
+        target: CodeLoc,
     },
     SpecialBadSize {
         section: &'static str,
@@ -269,7 +267,7 @@ pub enum Fault {
         table: &'static str,
         slot: i64,
     },
-    /// The object can not be analysed at all; objtool's words for it.
+    /// The object cannot be analysed at all; objtool's words for it.
     BadObject {
         text: String,
     },

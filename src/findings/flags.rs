@@ -1,12 +1,13 @@
 //! User access (STAC and CLAC) and the direction flag.
 
 use super::told::{call_to, sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// User access opened twice.
 pub(super) fn uaccess_recursive() -> Told<'static> {
     Told {
         code: Code::UaccessRecursive,
+        origin: Origin::OpenedAccess,
         objtool: Words::Plain("recursive UACCESS enable"),
         sentence: sentence(move |s| s.because("user access is opened here, but is open already".to_owned())),
     }
@@ -16,6 +17,7 @@ pub(super) fn uaccess_recursive() -> Told<'static> {
 pub(super) fn uaccess_redundant() -> Told<'static> {
     Told {
         code: Code::UaccessRedundant,
+        origin: Origin::ClosedAccess,
         objtool: Words::Plain("redundant UACCESS disable"),
         sentence: sentence(move |s| s.because("user access is closed here, but is not open".to_owned())),
     }
@@ -25,6 +27,7 @@ pub(super) fn uaccess_redundant() -> Told<'static> {
 pub(super) fn uaccess_safe_disables() -> Told<'static> {
     Told {
         code: Code::UaccessSafeDisables,
+        origin: Origin::Here,
         objtool: Words::Plain("UACCESS-safe disables UACCESS"),
         sentence: Sentence::Plain(
             "user access is closed here, in a function that its callers run with user access open",
@@ -36,6 +39,7 @@ pub(super) fn uaccess_safe_disables() -> Told<'static> {
 pub(super) fn direction_recursive() -> Told<'static> {
     Told {
         code: Code::DirectionFlagRecursive,
+        origin: Origin::SetDirection,
         objtool: Words::Plain("recursive STD"),
         sentence: sentence(move |s| s.because("the direction flag is set here, but is set already".to_owned())),
     }
@@ -45,6 +49,7 @@ pub(super) fn direction_recursive() -> Told<'static> {
 pub(super) fn direction_redundant() -> Told<'static> {
     Told {
         code: Code::DirectionFlagRedundant,
+        origin: Origin::ClearedDirection,
         objtool: Words::Plain("redundant CLD"),
         sentence: sentence(move |s| s.because("the direction flag is cleared here, but is clear already".to_owned())),
     }
@@ -54,6 +59,7 @@ pub(super) fn direction_redundant() -> Told<'static> {
 pub(super) fn return_with_uaccess() -> Told<'static> {
     Told {
         code: Code::ReturnWithUaccess,
+        origin: Origin::OpenedAccess,
         objtool: Words::Plain("return with UACCESS enabled"),
         sentence: sentence(move |s| s.because("return with user access still open".to_owned())),
     }
@@ -63,6 +69,7 @@ pub(super) fn return_with_uaccess() -> Told<'static> {
 pub(super) fn return_without_uaccess() -> Told<'static> {
     Told {
         code: Code::ReturnWithoutUaccess,
+        origin: Origin::ClosedAccess,
         objtool: Words::Plain("return with UACCESS disabled from a UACCESS-safe function"),
         sentence: sentence(|s| {
             s.because(
@@ -76,6 +83,7 @@ pub(super) fn return_without_uaccess() -> Told<'static> {
 pub(super) fn return_with_direction() -> Told<'static> {
     Told {
         code: Code::ReturnWithDirectionFlag,
+        origin: Origin::SetDirection,
         objtool: Words::Plain("return with DF set"),
         sentence: sentence(move |s| s.because("return with the direction flag set".to_owned())),
     }
@@ -85,6 +93,7 @@ pub(super) fn return_with_direction() -> Told<'static> {
 pub(super) fn call_with_uaccess(callee: &str) -> Told<'_> {
     Told {
         code: Code::CallWithUaccess,
+        origin: Origin::OpenedAccess,
         objtool: words(move |_| format!("call to {callee}() with UACCESS enabled")),
         sentence: sentence(move |s| s.because(format!("{} with user access open", call_to(s, callee)))),
     }
@@ -94,6 +103,7 @@ pub(super) fn call_with_uaccess(callee: &str) -> Told<'_> {
 pub(super) fn call_with_direction(callee: &str) -> Told<'_> {
     Told {
         code: Code::CallWithDirectionFlag,
+        origin: Origin::SetDirection,
         objtool: words(move |_| format!("call to {callee}() with DF set")),
         sentence: sentence(move |s| s.because(format!("{} with the direction flag set", call_to(s, callee)))),
     }

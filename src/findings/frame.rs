@@ -1,7 +1,7 @@
 //! The stack frame: what is left over, what disagrees, what cannot be followed.
 
 use super::told::{sentence, words};
-use super::{Code, Mismatch, Sentence, Told, Words};
+use super::{Code, Mismatch, Origin, Sentence, Told, Words};
 use crate::cfi::{Base, Rule};
 use crate::ids::InsnId;
 
@@ -9,6 +9,7 @@ use crate::ids::InsnId;
 pub(super) fn undefined_stack_state() -> Told<'static> {
     Told {
         code: Code::UndefinedStackState,
+        origin: Origin::LostBase,
         objtool: Words::Plain("undefined stack state"),
         sentence: sentence(move |s| s.because(format!("the CFA is unknown at {}", s.insn_or("this instruction")))),
     }
@@ -18,6 +19,7 @@ pub(super) fn undefined_stack_state() -> Told<'static> {
 pub(super) fn unsupported_register_modification() -> Told<'static> {
     Told {
         code: Code::UnsupportedStackRegisterModification,
+        origin: Origin::LostBase,
         objtool: Words::Plain("unsupported stack register modification"),
         sentence: sentence(|s| match s.state().map(|state| state.cfa) {
             Some(cfa) if cfa.base != Base::UNDEFINED => format!(
@@ -35,6 +37,7 @@ pub(super) fn unsupported_register_modification() -> Told<'static> {
 pub(super) fn unsupported_realignment() -> Told<'static> {
     Told {
         code: Code::UnsupportedStackRealignment,
+        origin: Origin::Moves,
         objtool: Words::Plain("unsupported stack pointer realignment"),
         sentence: Sentence::Plain("rsp is aligned, but neither rbp nor a DRAP register holds its old value"),
     }
@@ -44,6 +47,7 @@ pub(super) fn unsupported_realignment() -> Told<'static> {
 pub(super) fn unknown_insn() -> Told<'static> {
     Told {
         code: Code::UnknownStackOperation,
+        origin: Origin::Here,
         objtool: Words::Plain("unknown stack-related instruction"),
         sentence: sentence(move |s| format!("{} changes the stack in a way that has no rule", s.insn_or("this"))),
     }
@@ -53,6 +57,7 @@ pub(super) fn unknown_insn() -> Told<'static> {
 pub(super) fn unknown_memory_operation() -> Told<'static> {
     Told {
         code: Code::UnknownStackOperation,
+        origin: Origin::Here,
         objtool: Words::Plain("unknown stack-related memory operation"),
         sentence: sentence(move |s| format!("{} writes to the stack in a way that has no rule", s.insn_or("this"))),
     }
@@ -62,6 +67,7 @@ pub(super) fn unknown_memory_operation() -> Told<'static> {
 pub(super) fn alternative_conflict(insn: InsnId, original: InsnId) -> Told<'static> {
     Told {
         code: Code::AlternativeStackConflict,
+        origin: Origin::Meeting(None),
         objtool: words(move |o| {
             let text = "stack layout conflict in alternatives";
             if o.rules().walk.conflict_at_original { format!("{text}: {}", o.insn(insn)) } else { text.to_owned() }
@@ -74,6 +80,7 @@ pub(super) fn alternative_conflict(insn: InsnId, original: InsnId) -> Told<'stat
 pub(super) fn pushf_stack_exhausted() -> Told<'static> {
     Told {
         code: Code::PushfStackExhausted,
+        origin: Origin::Here,
         objtool: Words::Plain("PUSHF stack exhausted"),
         sentence: Sentence::Plain("more `pushf` in alternatives than objtool follows (31)"),
     }
@@ -83,6 +90,7 @@ pub(super) fn pushf_stack_exhausted() -> Told<'static> {
 pub(super) fn state_mismatch(mismatch: &Mismatch) -> Told<'_> {
     Told {
         code: Code::StackStateMismatch,
+        origin: Origin::Meeting(Some(mismatch)),
         objtool: words(move |_| mismatch_text(mismatch)),
         sentence: sentence(move |s| s.mismatch(mismatch)),
     }
@@ -92,6 +100,7 @@ pub(super) fn state_mismatch(mismatch: &Mismatch) -> Told<'_> {
 pub(super) fn call_without_frame_pointer() -> Told<'static> {
     Told {
         code: Code::CallWithoutFramePointer,
+        origin: Origin::Moves,
         objtool: Words::Plain("call without frame pointer save/setup"),
         sentence: sentence(|s| match s.state() {
             Some(state) => format!("call without a frame pointer: {}", s.missing_frame(state)),
@@ -104,6 +113,7 @@ pub(super) fn call_without_frame_pointer() -> Told<'static> {
 pub(super) fn sibling_call_with_modified_frame() -> Told<'static> {
     Told {
         code: Code::SiblingCallWithModifiedFrame,
+        origin: Origin::LeftOver,
         objtool: Words::Plain("sibling call from callable instruction with modified stack frame"),
         sentence: sentence(move |s| s.modified("jump to another function")),
     }
@@ -113,6 +123,7 @@ pub(super) fn sibling_call_with_modified_frame() -> Told<'static> {
 pub(super) fn return_with_modified_frame() -> Told<'static> {
     Told {
         code: Code::ReturnWithModifiedFrame,
+        origin: Origin::LeftOver,
         objtool: Words::Plain("return with modified stack frame"),
         sentence: sentence(move |s| s.modified("return")),
     }
@@ -122,6 +133,7 @@ pub(super) fn return_with_modified_frame() -> Told<'static> {
 pub(super) fn frame_pointer_scratched() -> Told<'static> {
     Told {
         code: Code::FramePointerScratched,
+        origin: Origin::LeftOver,
         objtool: Words::Plain("BP used as a scratch register"),
         sentence: sentence(move |s| s.because("rbp does not hold the caller's value on return".to_owned())),
     }

@@ -3,12 +3,13 @@
 use crate::cfi::Base;
 
 use super::told::{sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// A restore hint without a save hint before it.
 pub(super) fn restore_without_save() -> Told<'static> {
     Told {
         code: Code::RestoreWithoutSave,
+        origin: Origin::Here,
         objtool: Words::Plain("no corresponding CFI save for CFI restore"),
         sentence: Sentence::Plain("a restore hint without a save hint before it in this function"),
     }
@@ -18,6 +19,7 @@ pub(super) fn restore_without_save() -> Told<'static> {
 pub(super) fn restore_before_save() -> Told<'static> {
     Told {
         code: Code::RestoreBeforeSave,
+        origin: Origin::Here,
         objtool: Words::Plain("objtool isn't smart enough to handle this CFI save/restore combo"),
         sentence: Sentence::Plain("this restore hint is reached on a path that does not pass its save hint"),
     }
@@ -27,6 +29,7 @@ pub(super) fn restore_before_save() -> Told<'static> {
 pub(super) fn missing_relocs() -> Told<'static> {
     Told {
         code: Code::BadUnwindHint,
+        origin: Origin::Here,
         objtool: Words::Plain("missing .rela.discard.unwind_hints section"),
         sentence: Sentence::Plain("the unwind hints have no relocations"),
     }
@@ -36,6 +39,7 @@ pub(super) fn missing_relocs() -> Told<'static> {
 pub(super) fn bad_size() -> Told<'static> {
     Told {
         code: Code::BadUnwindHint,
+        origin: Origin::Here,
         objtool: Words::Plain("struct unwind_hint size mismatch"),
         sentence: Sentence::Plain("the unwind hints are not a whole number of entries"),
     }
@@ -45,6 +49,7 @@ pub(super) fn bad_size() -> Told<'static> {
 pub(super) fn without_reloc(index: u64) -> Told<'static> {
     Told {
         code: Code::BadUnwindHint,
+        origin: Origin::Here,
         objtool: words(move |_| format!("can't find reloc for unwind_hints[{index}]")),
         sentence: sentence(move |_| format!("unwind hint {index} has no relocation")),
     }
@@ -54,6 +59,7 @@ pub(super) fn without_reloc(index: u64) -> Told<'static> {
 pub(super) fn without_insn(index: u64) -> Told<'static> {
     Told {
         code: Code::BadUnwindHint,
+        origin: Origin::Here,
         objtool: words(move |_| format!("can't find insn for unwind_hints[{index}]")),
         sentence: sentence(move |_| format!("unwind hint {index} points to no instruction")),
     }
@@ -63,6 +69,7 @@ pub(super) fn without_insn(index: u64) -> Told<'static> {
 pub(super) fn bad_register(register: u8) -> Told<'static> {
     Told {
         code: Code::BadUnwindHint,
+        origin: Origin::Here,
         objtool: words(move |_| format!("unsupported unwind_hint sp base reg {register}")),
         sentence: sentence(move |_| format!("an unwind hint has the CFA in register {register}, which does not exist")),
     }
@@ -72,6 +79,7 @@ pub(super) fn bad_register(register: u8) -> Told<'static> {
 pub(super) fn at_wrong_symbol() -> Told<'static> {
     Told {
         code: Code::BadUnwindHint,
+        origin: Origin::Here,
         objtool: Words::Plain("unexpected relocation symbol type in .rela.discard.unwind_hints"),
         sentence: Sentence::Plain("an unwind hint is against a symbol that is neither a section nor a local label"),
     }
@@ -81,6 +89,7 @@ pub(super) fn at_wrong_symbol() -> Told<'static> {
 pub(super) fn unknown_cfa_base(base: i32) -> Told<'static> {
     Told {
         code: Code::OrcUnencodable,
+        origin: Origin::Here,
         objtool: words(move |_| format!("unknown CFA base reg {base}")),
         sentence: sentence(move |_| {
             if base == i32::from(Base::UNDEFINED.0) {
@@ -96,6 +105,7 @@ pub(super) fn unknown_cfa_base(base: i32) -> Told<'static> {
 pub(super) fn unknown_bp_base(base: i32) -> Told<'static> {
     Told {
         code: Code::OrcUnencodable,
+        origin: Origin::Here,
         objtool: words(move |_| format!("unknown BP base reg {base}")),
         sentence: sentence(move |_| {
             format!("rbp is saved relative to {}, which an ORC entry cannot express", register(base))
@@ -107,6 +117,7 @@ pub(super) fn unknown_bp_base(base: i32) -> Told<'static> {
 pub(super) fn unknown_type(kind: u8) -> Told<'static> {
     Told {
         code: Code::OrcUnencodable,
+        origin: Origin::Here,
         objtool: words(move |_| format!("unknown unwind hint type {kind}")),
         sentence: sentence(move |_| format!("a frame of kind {kind}, which an ORC entry cannot express")),
     }

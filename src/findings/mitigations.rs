@@ -3,12 +3,13 @@
 use crate::ids::SymbolId;
 
 use super::told::{sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// A plain return in a build that needs return thunks.
 pub(super) fn naked_return() -> Told<'static> {
     Told {
         code: Code::NakedReturn,
+        origin: Origin::Here,
         objtool: words(move |o| format!("'naked' return found in {}RETHUNK build", o.rules().words.mitigation_prefix)),
         sentence: Sentence::Plain("a plain return, where the build needs returns to go through the return thunk"),
     }
@@ -18,6 +19,7 @@ pub(super) fn naked_return() -> Told<'static> {
 pub(super) fn indirect_branch(call: bool) -> Told<'static> {
     Told {
         code: Code::IndirectBranch,
+        origin: Origin::Here,
         objtool: words(move |o| {
             let what = if call { "call" } else { "jump" };
             format!("indirect {what} found in {}RETPOLINE build", o.rules().words.mitigation_prefix)
@@ -34,6 +36,7 @@ pub(super) fn indirect_branch(call: bool) -> Told<'static> {
 pub(super) fn indirect_call_without_cfi() -> Told<'static> {
     Told {
         code: Code::IndirectCallWithoutCfi,
+        origin: Origin::Here,
         objtool: Words::Plain("no-cfi indirect call!"),
         sentence: Sentence::Plain("an indirect call without a check of its target's type (kCFI)"),
     }
@@ -43,6 +46,7 @@ pub(super) fn indirect_call_without_cfi() -> Told<'static> {
 pub(super) fn missing_int3(ret: bool) -> Told<'static> {
     Told {
         code: Code::MissingInt3,
+        origin: Origin::Here,
         objtool: Words::Plain(if ret { "missing int3 after ret" } else { "missing int3 after indirect jump" }),
         sentence: Sentence::Plain(if ret {
             "no `int3` after this return: the processor may speculatively run straight on"
@@ -56,6 +60,7 @@ pub(super) fn missing_int3(ret: bool) -> Told<'static> {
 pub(super) fn early_indirect_branch() -> Told<'static> {
     Told {
         code: Code::EarlyIndirectBranch,
+        origin: Origin::Here,
         objtool: Words::Plain("early indirect call"),
         sentence: Sentence::Plain("an indirect branch before the return predictor was untrained"),
     }
@@ -65,6 +70,7 @@ pub(super) fn early_indirect_branch() -> Told<'static> {
 pub(super) fn return_before_untrain() -> Told<'static> {
     Told {
         code: Code::ReturnBeforeUntrain,
+        origin: Origin::Here,
         objtool: Words::Plain("RET before UNTRAIN"),
         sentence: Sentence::Plain("a return before the return predictor was untrained"),
     }
@@ -74,6 +80,7 @@ pub(super) fn return_before_untrain() -> Told<'static> {
 pub(super) fn unresolved_jump() -> Told<'static> {
     Told {
         code: Code::UnretIncomplete,
+        origin: Origin::Here,
         objtool: Words::Plain("unresolved jump target after linking?!?"),
         sentence: Sentence::Plain("where this jump leads is unknown, although the object is linked"),
     }
@@ -83,6 +90,7 @@ pub(super) fn unresolved_jump() -> Told<'static> {
 pub(super) fn unresolved_function(symbol: SymbolId) -> Told<'static> {
     Told {
         code: Code::UnretIncomplete,
+        origin: Origin::Here,
         objtool: words(move |o| format!("Unresolved function after linking!?: {}", o.symbol(symbol))),
         sentence: sentence(move |s| format!("{}() is called but not in the linked object", s.symbol(symbol))),
     }
@@ -92,6 +100,7 @@ pub(super) fn unresolved_function(symbol: SymbolId) -> Told<'static> {
 pub(super) fn unret_end() -> Told<'static> {
     Told {
         code: Code::UnretIncomplete,
+        origin: Origin::Here,
         objtool: Words::Plain("teh end!"),
         sentence: Sentence::Plain("this path ends before the return predictor was untrained"),
     }
@@ -101,6 +110,7 @@ pub(super) fn unret_end() -> Told<'static> {
 pub(super) fn unret_failed() -> Told<'static> {
     Told {
         code: Code::UnretIncomplete,
+        origin: Origin::Here,
         objtool: Words::Plain("Failed UNRET validation"),
         sentence: Sentence::Plain(
             "the paths from here to where the return predictor is untrained could not be followed",

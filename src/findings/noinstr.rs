@@ -3,12 +3,13 @@
 use crate::ids::SymbolId;
 
 use super::told::{call_to, sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// A return while instrumentation is allowed.
 pub(super) fn return_with_instrumentation() -> Told<'static> {
     Told {
         code: Code::ReturnWithInstrumentation,
+        origin: Origin::Here,
         objtool: Words::Plain("return with instrumentation enabled"),
         sentence: Sentence::Plain("return while instrumentation is allowed: instrumentation_begin() without its end"),
     }
@@ -18,6 +19,7 @@ pub(super) fn return_with_instrumentation() -> Told<'static> {
 pub(super) fn call_leaves(callee: &str) -> Told<'_> {
     Told {
         code: Code::CallLeavesNoinstr,
+        origin: Origin::Here,
         objtool: words(move |_| format!("call to {callee}() leaves .noinstr.text section")),
         sentence: sentence(move |s| {
             format!("{}, which may be instrumented; no instrumentation is allowed here", call_to(s, callee))
@@ -29,6 +31,7 @@ pub(super) fn call_leaves(callee: &str) -> Told<'_> {
 pub(super) fn paravirt_op(slot: i64, target: SymbolId) -> Told<'static> {
     Told {
         code: Code::ParavirtOpNotNoinstr,
+        origin: Origin::Here,
         objtool: words(move |o| format!("pv_ops[{slot}]: {}", o.symbol(target))),
         sentence: sentence(move |s| {
             format!("the paravirt operation in slot {slot} may be {}(), which may be instrumented", s.symbol(target))
@@ -40,6 +43,7 @@ pub(super) fn paravirt_op(slot: i64, target: SymbolId) -> Told<'static> {
 pub(super) fn paravirt_confusion() -> Told<'static> {
     Told {
         code: Code::BadParavirtTable,
+        origin: Origin::Here,
         objtool: Words::Plain("paravirt confusion"),
         sentence: Sentence::Plain("boot code fills a table of paravirt operations that is not in the object"),
     }
@@ -49,6 +53,7 @@ pub(super) fn paravirt_confusion() -> Told<'static> {
 pub(super) fn paravirt_store_unknown() -> Told<'static> {
     Told {
         code: Code::BadParavirtTable,
+        origin: Origin::Here,
         objtool: Words::Plain("no func for pv_ops[]"),
         sentence: Sentence::Plain("what boot code puts into a table of paravirt operations is not a function"),
     }
@@ -58,6 +63,7 @@ pub(super) fn paravirt_store_unknown() -> Told<'static> {
 pub(super) fn paravirt_table_unknown(table: &'static str, slot: i64) -> Told<'static> {
     Told {
         code: Code::BadParavirtTable,
+        origin: Origin::Here,
         objtool: words(move |_| format!("can't find func at {table}[{slot}]")),
         sentence: sentence(move |_| format!("slot {slot} of {table} leads here, where no function starts")),
     }

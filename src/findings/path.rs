@@ -1,14 +1,15 @@
 //! Where paths lead: past the end of a function, nowhere, or to a place that is no code.
 
-use crate::ids::{SectionId, SymbolId};
+use crate::ids::{CodeLoc, SectionId, SymbolId};
 
 use super::told::{sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// A path leads from a function into the next one.
 pub(super) fn falls_through(from: SymbolId, to: SymbolId) -> Told<'static> {
     Told {
         code: Code::FallsThrough,
+        origin: Origin::Here,
         objtool: words(move |o| format!("{}() falls through to next function {}()", o.symbol(from), o.symbol(to))),
         sentence: sentence(move |s| {
             let (from, to) = (s.symbol(from), s.symbol(to));
@@ -23,6 +24,7 @@ pub(super) fn falls_through(from: SymbolId, to: SymbolId) -> Told<'static> {
 pub(super) fn end_of_section(function: Option<SymbolId>, section: Option<SectionId>) -> Told<'static> {
     Told {
         code: Code::UnexpectedEndOfSection,
+        origin: Origin::EndOfCode,
         objtool: words(move |o| {
             let section = section.map_or("", |id| o.section(id));
             if o.rules().words.end_of_section_names_function {
@@ -47,6 +49,7 @@ pub(super) fn end_of_section(function: Option<SymbolId>, section: Option<Section
 pub(super) fn ignored_function_reached() -> Told<'static> {
     Told {
         code: Code::IgnoredFunctionReached,
+        origin: Origin::Here,
         objtool: Words::Plain("BUG: why am I validating an ignored function?"),
         sentence: Sentence::Plain("a path leads into this function, although it is marked STACK_FRAME_NON_STANDARD"),
     }
@@ -56,6 +59,7 @@ pub(super) fn ignored_function_reached() -> Told<'static> {
 pub(super) fn unsupported_instruction() -> Told<'static> {
     Told {
         code: Code::UnsupportedInstruction,
+        origin: Origin::Here,
         objtool: Words::Plain("unsupported instruction in callable function"),
         sentence: sentence(move |s| {
             format!(
@@ -70,6 +74,7 @@ pub(super) fn unsupported_instruction() -> Told<'static> {
 pub(super) fn missing_size(symbol: SymbolId) -> Told<'static> {
     Told {
         code: Code::MissingSize,
+        origin: Origin::Here,
         objtool: words(move |o| format!("{}() is missing an ELF size annotation", o.symbol(symbol))),
         sentence: sentence(move |s| format!("{}() has no size: where it ends is unknown", s.symbol(symbol))),
     }
@@ -79,6 +84,7 @@ pub(super) fn missing_size(symbol: SymbolId) -> Told<'static> {
 pub(super) fn missing_body(symbol: SymbolId) -> Told<'static> {
     Told {
         code: Code::MissingBody,
+        origin: Origin::Here,
         objtool: Words::Silent,
         sentence: sentence(move |s| {
             format!(
@@ -94,6 +100,7 @@ pub(super) fn missing_body(symbol: SymbolId) -> Told<'static> {
 pub(super) fn unreachable() -> Told<'static> {
     Told {
         code: Code::UnreachableInstruction,
+        origin: Origin::Here,
         objtool: Words::Plain("unreachable instruction"),
         sentence: Sentence::Plain("no path leads to this instruction"),
     }
@@ -103,6 +110,7 @@ pub(super) fn unreachable() -> Told<'static> {
 pub(super) fn missing_noreturn(callee: SymbolId) -> Told<'static> {
     Told {
         code: Code::MissingNoreturn,
+        origin: Origin::Here,
         objtool: words(move |o| {
             let callee = o.symbol(callee);
             if o.rules().words.noreturn_hint_names_lists {
@@ -124,6 +132,7 @@ pub(super) fn missing_noreturn(callee: SymbolId) -> Told<'static> {
 pub(super) fn intra_call_without_dest(section: &str, offset: u64) -> Told<'_> {
     Told {
         code: Code::BadBranchTarget,
+        origin: Origin::Here,
         objtool: words(move |_| format!("can't find call dest at {section}+0x{offset:x}")),
         sentence: sentence(move |_| {
             format!("a call within its function leads to {section}+{offset:#x}, where no instruction is")
@@ -135,6 +144,7 @@ pub(super) fn intra_call_without_dest(section: &str, offset: u64) -> Told<'_> {
 pub(super) fn unannotated_intra_call() -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: Words::Plain("unannotated intra-function call"),
         sentence: Sentence::Plain("a call into the middle of a function, without the annotation that it is meant"),
     }
@@ -144,6 +154,7 @@ pub(super) fn unannotated_intra_call() -> Told<'static> {
 pub(super) fn call_to_non_function() -> Told<'static> {
     Told {
         code: Code::BadAnnotation,
+        origin: Origin::Here,
         objtool: Words::Plain("unsupported call to non-function"),
         sentence: Sentence::Plain("a call to something that is not a function"),
     }
@@ -153,26 +164,25 @@ pub(super) fn call_to_non_function() -> Told<'static> {
 pub(super) fn call_without_dest(section: &str, offset: u64) -> Told<'_> {
     Told {
         code: Code::BadBranchTarget,
+        origin: Origin::Here,
         objtool: words(move |_| format!("can't find call dest symbol at {section}+0x{offset:x}")),
         sentence: sentence(move |_| format!("a call to {section}+{offset:#x}, where no symbol is")),
     }
 }
 
 /// A jump to a place without an instruction.
-pub(super) fn jump_without_dest<'a>(section: &'a str, offset: u64, symbolic: &'a str) -> Told<'a> {
+pub(super) fn jump_without_dest(target: CodeLoc) -> Told<'static> {
     Told {
         code: Code::BadBranchTarget,
+        origin: Origin::Here,
         objtool: words(move |o| {
             if o.rules().words.jump_destination_symbolic {
-                format!("can't find jump dest instruction at {symbolic}")
+                format!("can't find jump dest instruction at {}", o.place(target))
             } else {
-                format!("can't find jump dest instruction at {section}+0x{offset:x}")
+                format!("can't find jump dest instruction at {}+0x{:x}", o.section(target.section), target.offset)
             }
         }),
-        sentence: sentence(move |_| {
-            let place = if symbolic.is_empty() { format!("{section}+{offset:#x}") } else { symbolic.to_owned() };
-            format!("a jump to {place}, where no instruction is")
-        }),
+        sentence: sentence(move |s| format!("a jump to {}, where no instruction is", s.symbolic(target))),
     }
 }
 
@@ -180,6 +190,7 @@ pub(super) fn jump_without_dest<'a>(section: &'a str, offset: u64, symbolic: &'a
 pub(super) fn no_jump_table() -> Told<'static> {
     Told {
         code: Code::BadJumpTable,
+        origin: Origin::Here,
         objtool: Words::Plain("can't find switch jump table"),
         sentence: Sentence::Plain("the table of this indirect jump was not found"),
     }
@@ -189,6 +200,7 @@ pub(super) fn no_jump_table() -> Told<'static> {
 pub(super) fn jump_table_quirk() -> Told<'static> {
     Told {
         code: Code::BadJumpTable,
+        origin: Origin::Here,
         objtool: Words::Plain("ignoring unreachables due to jump table quirk"),
         sentence: Sentence::Plain("a jump table was not found, so unreachable instructions are not looked for"),
     }
@@ -198,6 +210,7 @@ pub(super) fn jump_table_quirk() -> Told<'static> {
 pub(super) fn fentry_tail_call() -> Told<'static> {
     Told {
         code: Code::FentryTailCall,
+        origin: Origin::Here,
         objtool: words(move |o| format!("{} call to __fentry__ !?!?", o.rules().words.tail_word)),
         sentence: Sentence::Plain("a jump to __fentry__, which returns into its caller: it must be called"),
     }

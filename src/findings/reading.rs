@@ -3,12 +3,13 @@
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 
 use super::told::{sentence, words};
-use super::{Code, Names, Sentence, Told};
+use super::{Code, Names, Origin, Sentence, Told};
 
 /// Bytes that are no instruction.
 pub(super) fn undecodable(section: SectionId, offset: u64) -> Told<'static> {
     Told {
         code: Code::UndecodableInstruction,
+        origin: Origin::Here,
         objtool: words(move |o| format!("can't decode instruction at {}", at(o, section, offset))),
         sentence: sentence(move |s| {
             format!("the bytes at {} are not an instruction", s.code(CodeLoc::new(section, offset)))
@@ -20,6 +21,7 @@ pub(super) fn undecodable(section: SectionId, offset: u64) -> Told<'static> {
 pub(super) fn no_starting_insn(symbol: SymbolId) -> Told<'static> {
     Told {
         code: Code::BadSymbol,
+        origin: Origin::Here,
         objtool: words(move |o| format!("{}(): can't find starting instruction", o.symbol(symbol))),
         sentence: sentence(move |s| format!("{}() does not start at an instruction", s.symbol(symbol))),
     }
@@ -29,6 +31,7 @@ pub(super) fn no_starting_insn(symbol: SymbolId) -> Told<'static> {
 pub(super) fn function_at_section_end(symbol: SymbolId) -> Told<'static> {
     Told {
         code: Code::BadSymbol,
+        origin: Origin::Here,
         objtool: words(move |o| format!("{}(): STT_FUNC at end of section", o.symbol(symbol))),
         sentence: sentence(move |s| format!("{}() starts at the end of its section", s.symbol(symbol))),
     }
@@ -38,6 +41,7 @@ pub(super) fn function_at_section_end(symbol: SymbolId) -> Told<'static> {
 pub(super) fn invalid_lea(section: SectionId, offset: u64) -> Told<'static> {
     Told {
         code: Code::SuspiciousEncoding,
+        origin: Origin::Here,
         objtool: words(move |o| format!("invalid LEA encoding at {}", at(o, section, offset))),
         sentence: Sentence::Plain("`lea` of a register, which is not an instruction"),
     }
@@ -47,6 +51,7 @@ pub(super) fn invalid_lea(section: SectionId, offset: u64) -> Told<'static> {
 pub(super) fn enqcmd(section: SectionId, offset: u64) -> Told<'static> {
     Told {
         code: Code::SuspiciousEncoding,
+        origin: Origin::Here,
         objtool: words(move |o| format!("ENQCMD instruction at {}:{offset:x}", o.section(section))),
         sentence: Sentence::Plain("`enqcmd`, which the kernel does not use: it depends on a register that tasks share"),
     }
@@ -56,6 +61,7 @@ pub(super) fn enqcmd(section: SectionId, offset: u64) -> Told<'static> {
 pub(super) fn notrack(section: SectionId, offset: u64) -> Told<'static> {
     Told {
         code: Code::SuspiciousEncoding,
+        origin: Origin::Here,
         objtool: words(move |o| format!("notrack prefix found at {}", at(o, section, offset))),
         sentence: Sentence::Plain("a `notrack` prefix, which switches indirect branch tracking off"),
     }
@@ -65,6 +71,7 @@ pub(super) fn notrack(section: SectionId, offset: u64) -> Told<'static> {
 pub(super) fn no_parent_function(symbol: SymbolId) -> Told<'static> {
     Told {
         code: Code::BadSymbol,
+        origin: Origin::Here,
         objtool: words(move |o| format!("{}(): can't find parent function", o.symbol(symbol))),
         sentence: sentence(move |s| {
             format!("{}() is the cold part of a function that is not in the object", s.symbol(symbol))
@@ -76,6 +83,7 @@ pub(super) fn no_parent_function(symbol: SymbolId) -> Told<'static> {
 pub(super) fn parent_name_too_long(symbol: SymbolId, limit: u32) -> Told<'static> {
     Told {
         code: Code::BadSymbol,
+        origin: Origin::Here,
         objtool: words(move |o| {
             format!("{}(): parent function name exceeds maximum length of {limit} characters", o.symbol(symbol))
         }),
@@ -89,6 +97,7 @@ pub(super) fn parent_name_too_long(symbol: SymbolId, limit: u32) -> Told<'static
 pub(super) fn bad_object(text: &str) -> Told<'_> {
     Told {
         code: Code::BadObject,
+        origin: Origin::Here,
         objtool: words(move |_| text.to_owned()),
         sentence: sentence(move |_| format!("the object cannot be analysed: {text}")),
     }

@@ -1,12 +1,13 @@
 //! The tables by which the kernel patches itself: alternatives, static branches, exceptions.
 
 use super::told::{sentence, words};
-use super::{Code, Sentence, Told, Words};
+use super::{Code, Origin, Sentence, Told, Words};
 
 /// Half an entry.
 pub(super) fn bad_size(section: &'static str, entry: u64) -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: words(move |_| format!("{section} size not a multiple of {entry}")),
         sentence: sentence(move |_| format!("{section} is not a whole number of entries of {entry} bytes")),
     }
@@ -16,6 +17,7 @@ pub(super) fn bad_size(section: &'static str, entry: u64) -> Told<'static> {
 pub(super) fn without_reloc(which: &'static str) -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: words(move |_| format!("can't find {which} reloc")),
         sentence: sentence(move |_| format!("an entry has no relocation for {}", part(which))),
     }
@@ -25,6 +27,7 @@ pub(super) fn without_reloc(which: &'static str) -> Told<'static> {
 pub(super) fn without_insn(which: &'static str) -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: words(move |_| format!("special: can't find {which} instruction")),
         sentence: sentence(move |_| format!("{} of an entry does not start at an instruction", part(which))),
     }
@@ -34,6 +37,7 @@ pub(super) fn without_insn(which: &'static str) -> Told<'static> {
 pub(super) fn relocation() -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: Words::Plain("unsupported relocation in alternatives section"),
         sentence: Sentence::Plain(
             "only a jump or call at its start may be relocated in a replacement: the kernel copies the code elsewhere",
@@ -45,6 +49,7 @@ pub(super) fn relocation() -> Told<'static> {
 pub(super) fn jump_without_dest() -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: Words::Plain("can't find alternative jump destination"),
         sentence: Sentence::Plain("a jump out of a replacement leads to no instruction"),
     }
@@ -54,6 +59,7 @@ pub(super) fn jump_without_dest() -> Told<'static> {
 pub(super) fn without_last_insn() -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: Words::Plain("can't find last new alternative instruction"),
         sentence: Sentence::Plain("the replacement of an alternative ends within an instruction"),
     }
@@ -63,6 +69,7 @@ pub(super) fn without_last_insn() -> Told<'static> {
 pub(super) fn jump_label_insn() -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: Words::Plain("unsupported instruction at jump label"),
         sentence: Sentence::Plain("a static branch is on an instruction that is neither a NOP nor a jump"),
     }
@@ -72,6 +79,7 @@ pub(super) fn jump_label_insn() -> Told<'static> {
 pub(super) fn weird_overlap(actual: i64, expected: i64) -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: words(move |_| format!("weirdly overlapping alternative! {actual} != {expected}")),
         sentence: sentence(move |_| {
             format!(
@@ -85,6 +93,7 @@ pub(super) fn weird_overlap(actual: i64, expected: i64) -> Told<'static> {
 pub(super) fn empty_alternative() -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: Words::Plain("empty alternative entry"),
         sentence: Sentence::Plain("an alternative that replaces no code"),
     }
@@ -94,6 +103,7 @@ pub(super) fn empty_alternative() -> Told<'static> {
 pub(super) fn replacement_too_long(actual: u32, room: u32) -> Told<'static> {
     Told {
         code: Code::BadSpecialEntry,
+        origin: Origin::Here,
         objtool: Words::Silent,
         sentence: sentence(move |_| {
             format!("a replacement has {actual} bytes, more than the {room} that it is to replace")

@@ -37,6 +37,8 @@ pub trait Scene {
     fn own_section(&self) -> Option<SectionId>;
     /// The instruction that the finding is about, between backticks; `otherwise` where there is none.
     fn insn_or(&self, otherwise: &str) -> String;
+    /// A place as a symbol and an offset, where no line would do: `f+0x1f`.
+    fn symbolic(&self, at: CodeLoc) -> String;
     /// A place: `line 41`, `list.h:41`, or `.text+0x1f`.
     fn code(&self, at: CodeLoc) -> String;
     /// The first of the finding's states.
@@ -114,10 +116,37 @@ pub(super) fn call_to(scene: &dyn Scene, callee: &str) -> String {
     }
 }
 
+/// What on the path a fault comes from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin<'a> {
+    /// Nothing: what is at the place, or in a table, is wrong by itself.
+    Here,
+    /// Stack operations that nothing takes back before the function is left.
+    LeftOver,
+    /// Stack operations that one of two paths has and the other has not; what the states disagree about, if it is known.
+    Meeting(Option<&'a Mismatch>),
+    /// Whatever moved the stack pointer.
+    Moves,
+    /// What made the CFA depend on a register that was lost.
+    LostBase,
+    /// The code ends where it should not; a lost CFA may have led there.
+    EndOfCode,
+    /// The last `stac`.
+    OpenedAccess,
+    /// The last `clac`.
+    ClosedAccess,
+    /// The last `std`.
+    SetDirection,
+    /// The last `cld`.
+    ClearedDirection,
+}
+
 /// All that is said of a fault.
 pub struct Told<'a> {
     /// Its stable name.
     pub code: Code,
+    /// What on the path it comes from.
+    pub origin: Origin<'a>,
     /// What objtool prints for it.
     pub objtool: Words<'a>,
     /// What is wrong, in words and with names, and the one reason that decides it.
@@ -158,7 +187,7 @@ impl Fault {
             Fault::UnannotatedIntraCall => path::unannotated_intra_call(),
             Fault::CallToNonFunction => path::call_to_non_function(),
             Fault::CallWithoutDest { section, offset } => path::call_without_dest(section, *offset),
-            Fault::JumpWithoutDest { section, offset, symbolic } => path::jump_without_dest(section, *offset, symbolic),
+            Fault::JumpWithoutDest { target } => path::jump_without_dest(*target),
             Fault::NoJumpTable => path::no_jump_table(),
             Fault::JumpTableQuirk => path::jump_table_quirk(),
             Fault::FentryTailCall => path::fentry_tail_call(),

@@ -8,9 +8,21 @@ use crate::ids::{CodeLoc, GroupId, InsnId};
 use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::Weight;
 
-use super::resolve::Builder;
-use super::special::Entry;
-use super::{AltGroup, Flags};
+use super::builder::Builder;
+use super::{AltGroup, AlternateKind, Flags};
+
+/// One entry, read.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub kind: AlternateKind,
+    pub original: CodeLoc,
+    pub original_len: u32,
+    /// `None` when the replacement is empty.
+    pub new: Option<CodeLoc>,
+    pub new_len: u32,
+    pub feature: u32,
+    pub key_addend: i64,
+}
 
 impl Builder<'_> {
     /// Adds the replacement, and the original code when it is met for the first time. The replacement's first

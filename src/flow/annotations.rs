@@ -10,7 +10,7 @@ use crate::image::Reloc;
 use crate::ledger::Weight;
 
 use super::Flags;
-use super::resolve::Builder;
+use super::builder::Builder;
 
 /// `ANNOTYPE_*` (`include/linux/objtool_types.h`).
 mod kind {

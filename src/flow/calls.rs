@@ -11,7 +11,7 @@ use crate::ledger::Weight;
 use crate::parallel;
 
 use super::Flags;
-use super::resolve::{Branch, Builder};
+use super::builder::{Branch, Builder};
 
 /// What is left of a part's calls when those are done that need no order.
 #[derive(Default)]

@@ -12,7 +12,7 @@ use crate::kernel::rules::{HintNumber, OrcNumber};
 use crate::ledger::Weight;
 
 use super::Flags;
-use super::resolve::Builder;
+use super::builder::Builder;
 
 /// Size of an entry in bytes.
 const SIZE: u64 = 12;

@@ -11,8 +11,8 @@ use crate::kernel::rules::JumpRules;
 use crate::ledger::Weight;
 
 use super::Flags;
+use super::builder::{Branch, Builder};
 use super::calls::CALL;
-use super::resolve::{Branch, Builder};
 
 /// What a jump turns out to be.
 enum Found {
@@ -194,12 +194,7 @@ impl Builder<'_> {
         {
             return;
         }
-        let fault = Fault::JumpWithoutDest {
-            section: self.image.section(section).name.clone(),
-            offset,
-            symbolic: self.symbolic(at),
-        };
-        self.insn_fault(Weight::Fatal, fault, id);
+        self.insn_fault(Weight::Fatal, Fault::JumpWithoutDest { target: at }, id);
     }
 
     fn jump_by_owner(&mut self, branch: &Branch, target: InsnId) {

@@ -13,8 +13,8 @@ use crate::ids::{InsnId, SectionId, SymbolId};
 use crate::kernel::rules::OrcNumber;
 
 use super::Flags;
+use super::builder::Builder;
 use super::recover::{Frame, Frames};
-use super::resolve::Builder;
 
 /// The CFA at a function's entry lies so far above the stack pointer.
 const RETURN_ADDRESS: [u8; 2] = [8, 0];

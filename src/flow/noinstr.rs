@@ -10,7 +10,7 @@ use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::image::{Reloc, Section};
 use crate::ledger::Weight;
 
-use super::resolve::Builder;
+use super::builder::Builder;
 
 /// Slots whose functions are patched into native code, and therefore not looked at.
 const PATCHED: [&str; 2] = ["_paravirt_nop", "_paravirt_ident_64"];

@@ -13,8 +13,8 @@ use crate::kernel::rules::Rules;
 use crate::ledger::Weight;
 use crate::options::Options;
 
+use super::builder::Builder;
 use super::noinstr::PvTables;
-use super::resolve::Builder;
 use super::runs::Runs;
 use super::{Flags, SectionTraits};
 
@@ -60,9 +60,8 @@ impl Builder<'_> {
             pv_ops.iter_mut().for_each(|pv_ops| self.read_pv_stores(section, pv_ops));
             while let Some(note) = notes.next_if(|note| note.at.section <= section) {
                 let weight = if note.fatal { Weight::Fatal } else { Weight::Warning };
-                let mut ledger = std::mem::take(self.ledger);
-                ledger.plain(&self.naming(), weight, note.fault.clone(), self.insns.at(note.at), None);
-                *self.ledger = ledger;
+                let insn = self.insns.at(note.at);
+                self.ledger.plain(weight, note.fault.clone(), insn.map(|_| note.at), insn, None);
             }
             if self.image.section(section).is_code() {
                 settle(self.claims(section), &mut owned);

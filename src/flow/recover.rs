@@ -9,7 +9,7 @@ use crate::decode::Kind;
 use crate::ids::{CodeLoc, InsnId};
 
 use super::Flags;
-use super::resolve::Builder;
+use super::builder::Builder;
 
 /// `BUGFLAG_WARNING`: execution goes on behind the `ud2`.
 const WARNING: u8 = 1;

@@ -187,4 +187,42 @@ mod tests {
         let runs = Runs::default();
         assert_eq!((runs.get(InsnId(0)), runs.run(InsnId(0))), (0, (0, 0)));
     }
+
+    proptest::proptest! {
+        /// Against a plain vector: ranges, owners that are set and appended later, before and after they are sorted in.
+        #[test]
+        fn runs_are_a_vector_of_owners(
+            lengths in proptest::collection::vec((0..90usize, 0..4u32), 0..12),
+            later in proptest::collection::vec((0..600u32, 0..4u32), 0..20),
+            appended in proptest::collection::vec(0..4u32, 0..5),
+        ) {
+            let mut plain = Vec::new();
+            let mut ranges = Vec::new();
+            for (length, owner) in lengths {
+                let start = plain.len();
+                plain.resize(start + length, owner);
+                if owner != 0 && length != 0 {
+                    ranges.push((start..start + length, owner));
+                }
+            }
+            let mut runs = Runs::new(plain.len(), ranges.into_iter(), Vec::new());
+            proptest::prop_assert_eq!(&owners(&runs), &plain);
+            for (id, owner) in later {
+                if let Some(slot) = plain.get_mut(id as usize) {
+                    *slot = owner;
+                    runs.set(InsnId(id), owner);
+                }
+            }
+            for owner in appended {
+                plain.push(owner);
+                runs.push(owner);
+            }
+            proptest::prop_assert_eq!(&owners(&runs), &plain);
+            runs.settle();
+            proptest::prop_assert_eq!(&owners(&runs), &plain);
+            for (id, &end) in ends(&runs).iter().enumerate() {
+                proptest::prop_assert!(plain[id..end as usize].iter().all(|owner| *owner == plain[id]));
+            }
+        }
+    }
 }

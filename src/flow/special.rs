@@ -9,7 +9,8 @@ use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::kernel::rules::{AlternateOrder, IgnoreAlternatives};
 use crate::ledger::Weight;
 
-use super::resolve::Builder;
+use super::alternatives::Entry;
+use super::builder::Builder;
 use super::{Alternate, AlternateKind, Flags};
 
 /// `X86_FEATURE_SMAP` (`arch/x86/include/asm/cpufeatures.h`).
@@ -18,19 +19,6 @@ const FEATURE_SMAP: u32 = 9 * 32 + 20;
 const FEATURE_POPCNT: u32 = 4 * 32 + 23;
 /// `__ex_table` entries of old handlers have this added to the fix-up's address.
 const EXTABLE_BIAS: u64 = 0x7fff_fff0;
-
-/// One entry, read.
-#[derive(Clone, Debug)]
-pub(super) struct Entry {
-    pub kind: AlternateKind,
-    pub original: CodeLoc,
-    pub original_len: u32,
-    /// `None` when the replacement is empty.
-    pub new: Option<CodeLoc>,
-    pub new_len: u32,
-    pub feature: u32,
-    pub key_addend: i64,
-}
 
 struct Table {
     name: &'static str,

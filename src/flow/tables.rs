@@ -12,7 +12,7 @@ use crate::image::Reloc;
 use crate::ledger::Weight;
 use crate::parallel;
 
-use super::resolve::Builder;
+use super::builder::Builder;
 use super::{Alternate, AlternateKind, Flags};
 
 /// `R_X86_64_PC32`

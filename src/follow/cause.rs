@@ -18,7 +18,7 @@
 
 use crate::cfi::{Base, Dest, Source, StackOp};
 use crate::decode::Kind;
-use crate::findings::{Fault, Mismatch, Step, StepKind};
+use crate::findings::{Fault, Mismatch, Origin, Step, StepKind};
 use crate::flow::Flags;
 use crate::ids::InsnId;
 
@@ -65,27 +65,18 @@ fn step(kind: StepKind, insn: InsnId, to: Option<InsnId>, bytes: i32) -> Step {
 
 /// The operations that a finding comes from, in the order of the way.
 pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: Option<&[Passed]>) -> Vec<Step> {
-    let mut steps = match fault {
+    let mut steps = match fault.told().origin {
+        Origin::Here => Vec::new(),
         // Case 7
-        Fault::ReturnWithUaccess | Fault::CallWithUaccess { .. } | Fault::UaccessRecursive => {
-            last_of(input, new, &[Kind::Stac])
-        }
-        Fault::ReturnWithoutUaccess | Fault::UaccessRedundant => last_of(input, new, &[Kind::Clac]),
-        Fault::ReturnWithDirectionFlag | Fault::CallWithDirectionFlag { .. } | Fault::DirectionFlagRecursive => {
-            last_of(input, new, &[Kind::Std])
-        }
-        Fault::DirectionFlagRedundant => last_of(input, new, &[Kind::Cld]),
-        Fault::ReturnWithModifiedFrame | Fault::SiblingCallWithModifiedFrame | Fault::FramePointerScratched => {
-            at_return(input, new)
-        }
-        Fault::StackStateMismatch(mismatch) => at_meeting(input, new, recorded.unwrap_or(&[]), Some(mismatch)),
-        Fault::AlternativeStackConflict { .. } => at_meeting(input, new, recorded.unwrap_or(&[]), None),
+        Origin::OpenedAccess => last_of(input, new, &[Kind::Stac]),
+        Origin::ClosedAccess => last_of(input, new, &[Kind::Clac]),
+        Origin::SetDirection => last_of(input, new, &[Kind::Std]),
+        Origin::ClearedDirection => last_of(input, new, &[Kind::Cld]),
+        Origin::LeftOver => at_return(input, new),
+        Origin::Meeting(mismatch) => at_meeting(input, new, recorded.unwrap_or(&[]), mismatch),
         // Case 8
-        Fault::UnsupportedStackRealignment | Fault::CallWithoutFramePointer => moves(input, new),
-        Fault::UndefinedStackState
-        | Fault::UnsupportedStackRegisterModification
-        | Fault::UnexpectedEndOfSection { .. } => replay::base_changes(input, new),
-        _ => Vec::new(),
+        Origin::Moves => moves(input, new),
+        Origin::LostBase | Origin::EndOfCode => replay::base_changes(input, new),
     };
     shorten(&mut steps);
     steps

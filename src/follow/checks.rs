@@ -12,7 +12,7 @@ use crate::ids::{InsnId, SymbolId};
 use super::walk::{After, FrameView, Verdict, Walk, WalkState};
 
 impl Walk<'_, '_> {
-    /// Case 9: by the instruction's kind.
+    /// By the instruction's kind.
     pub(super) fn check(
         &mut self,
         function: Option<SymbolId>,

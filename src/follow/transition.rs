@@ -33,7 +33,7 @@ impl Transitions {
 }
 
 impl Walk<'_, '_> {
-    /// Case 8: the stack operations of an instruction.
+    /// The stack operations of an instruction.
     pub(super) fn apply_ops(&mut self, id: InsnId, ops: u32, walk: &mut WalkState) -> Result<(), Fault> {
         let flow = self.input.flow;
         if self.uaccess_checked && flow.has(id, Flags::GROUP) {

@@ -10,19 +10,20 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::cfi::{CfiState, Demands, Interner};
 use crate::decode::Kind;
-use crate::findings::{Fault, Names, StateAt, StepKind};
+use crate::findings::{Fault, StateAt, StepKind};
 use crate::flatten::FlatCfi;
 use crate::flow::{AlternateKind, Flags};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::kernel::rules::IgnoreAlternatives;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Weight};
 use crate::parallel;
 
 use super::journal::Journal;
 use super::mark::Mark;
+use super::policy::{Conduct, Policy};
 use super::trail::{SegmentId, Segments};
 use super::transition::Transitions;
-use super::{Input, Policy, cause, merge};
+use super::{Input, cause, merge};
 
 /// What is carried along a path.
 #[derive(Clone, Copy, Debug)]
@@ -100,7 +101,7 @@ pub(super) enum Verdict {
 
 pub(super) struct Walk<'a, 'l> {
     pub input: Input<'a>,
-    pub policy: Policy,
+    pub conduct: Conduct,
     ledger: &'l mut Ledger,
     pub states: Interner,
     /// By instruction; see [`Mark`].
@@ -202,9 +203,10 @@ impl<'a, 'l> Walk<'a, 'l> {
         let entry = states.intern(CfiState::function_entry(input.rules.layout.hints.call));
         let hints = input.flow.hints.iter().map(|(&id, state)| (id, states.intern(state.clone()))).collect();
         let n = input.insns.len();
+        let conduct = policy.conduct();
         Walk {
             input,
-            policy,
+            conduct,
             ledger,
             states,
             marks: &ground.marks,
@@ -213,7 +215,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             demands: &ground.demands,
             journal: None,
             hints,
-            segments: Segments::new(if policy == Policy::Everything { n } else { 0 }),
+            segments: Segments::new(if conduct.keeps_paths { n } else { 0 }),
             uaccess_checked: input.options.uaccess || input.rules.walk.uaccess_always,
             sls_checked: input.options.sls && input.rules.walk.sls_in_walk,
             falls_through_told: !input.rules.walk.fall_through_needs_comment
@@ -272,18 +274,24 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// A finding that objtool prints without a place.
     pub(super) fn plain(&mut self, fault: Fault, insn: Option<InsnId>, function: Option<SymbolId>) {
-        let weight = super::weigh(&fault);
         if let Some(insn) = insn
             && !self.said.insert((std::mem::discriminant(&fault), insn))
-            && self.policy == Policy::Everything
+            && self.conduct.once_per_place
         {
             return;
         }
-        self.ledger.plain(&self.input.naming(), weight, fault, insn, function);
+        let at = insn.map(|insn| self.input.insns.loc(insn)).or_else(|| self.input.image.symbol(function?).place());
+        self.ledger.plain(Weight::Warning, fault, at, insn, function);
     }
 
     /// Follows everything from a start.
-    pub(super) fn run(&mut self, function: Option<SymbolId>, start: InsnId, state: WalkState, mark: &str) -> Outcome {
+    pub(super) fn run(
+        &mut self,
+        function: Option<SymbolId>,
+        start: InsnId,
+        state: WalkState,
+        mark: &'static str,
+    ) -> Outcome {
         self.journal.iter_mut().for_each(Journal::clear);
         let root = self.segments.root(start);
         let frame =
@@ -321,7 +329,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         outcome
     }
 
-    fn backtrace(&mut self, stack: &[Frame], start: InsnId, mark: &str) {
+    fn backtrace(&mut self, stack: &[Frame], start: InsnId, mark: &'static str) {
         let options = self.input.options;
         let wanted = options.backtrace || (options.verbose && self.input.rules.words.verbose_is_backtrace);
         if !wanted {
@@ -334,10 +342,8 @@ impl<'a, 'l> Walk<'a, 'l> {
         self.backtrace_line(start, mark);
     }
 
-    fn backtrace_line(&mut self, insn: InsnId, tag: &str) {
-        let naming = self.input.naming();
-        let text = format!("  {}: {tag}", naming.place(self.input.insns.loc(insn)));
-        self.ledger.line(&naming, text);
+    fn backtrace_line(&mut self, insn: InsnId, tag: &'static str) {
+        self.ledger.step(self.input.insns.loc(insn), tag);
     }
 
     /// Runs one activation until its path ends or branches.
@@ -398,7 +404,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         frame.insn = at;
     }
 
-    /// Case 3 to 6 of the walk: who owns the instruction, whether it was seen before, its state.
+    /// What comes first at an instruction: who owns the instruction, whether it was seen before, its state.
     fn arrive(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
         let Input { flow, symbols, .. } = self.input;
         let id = frame.insn;
@@ -426,7 +432,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         let hint = flow.has(id, Flags::HINT);
         if mark.is_visited() {
             if !hint && !self.merges(frame) {
-                return Step::Next(if self.policy == Policy::Objtool { Next::Fail } else { Next::End });
+                return Step::Next(if self.conduct.ends_function { Next::Fail } else { Next::End });
             }
             if mark.is_visited_with(frame.state.uaccess) {
                 return Step::Next(Next::End);
@@ -489,7 +495,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             self.ledger.mark_warned(function);
         }
         self.attach(frame, frame.insn, None);
-        if self.policy == Policy::Objtool { Next::Fail } else { Next::End }
+        if self.conduct.ends_function { Next::Fail } else { Next::End }
     }
 
     fn end_of_section(&mut self, function: Option<SymbolId>, frame: &Frame) -> Next {
@@ -505,7 +511,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         let fault = Fault::UnexpectedEndOfSection { function, section };
         self.plain(fault, Some(frame.insn), function);
         self.attach(frame, frame.insn, None);
-        if self.policy == Policy::Objtool { Next::Fail } else { Next::End }
+        if self.conduct.ends_function { Next::Fail } else { Next::End }
     }
 
     /// Whether the state fits the one that another path brought.
@@ -533,10 +539,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         };
         let fault = Fault::AlternativeStackConflict { insn: frame.insn, original: first };
         self.report_at(fault, at, frame, Some(first), false);
-        match self.policy {
-            Policy::Objtool => Step::Next(Next::Fail),
-            Policy::Everything => Step::Continue,
-        }
+        if self.conduct.ends_function { Step::Next(Next::Fail) } else { Step::Continue }
     }
 
     /// The state that a save hint put away. An error is how the path ends instead.
@@ -603,7 +606,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         !ignored && matches!(flow.kind(first), Kind::Clac | Kind::Stac)
     }
 
-    /// Case 8 and 9 of the walk: the stack operations, then what the instruction is.
+    /// What comes after its alternates: the stack operations, then what the instruction is.
     fn act(&mut self, function: Option<SymbolId>, frame: &mut Frame) -> Step {
         let ops = self.input.insns.op_list(frame.insn);
         if ops != 0 && !self.input.flow.has(frame.insn, Flags::NO_OPS) {
@@ -634,7 +637,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn is_settled(&self, target: InsnId, frame: &Frame) -> bool {
         let flow = self.input.flow;
         let mark = self.mark(target);
-        self.policy == Policy::Objtool
+        self.conduct.skips_visited_targets
             && mark.is_visited_with(frame.state.uaccess)
             && mark.state() == Some(frame.state.cfi)
             && flow.owners.get(target) == flow.owners.get(frame.insn)
@@ -659,18 +662,18 @@ impl<'a, 'l> Walk<'a, 'l> {
             return;
         }
         let fault = Fault::MissingInt3 { ret };
-        if self.policy == Policy::Everything && !self.said.insert((std::mem::discriminant(&fault), id)) {
+        if self.conduct.once_per_place && !self.said.insert((std::mem::discriminant(&fault), id)) {
             return;
         }
         self.uncounted += 1;
-        self.ledger.at_insn(&self.input.naming(), super::weigh(&fault), fault, id, flow.owner(id), None);
+        self.ledger.at_insn(Weight::Warning, fault, self.input.placed(id), flow.owner(id), None);
     }
 
     /// A finding behind which the state is not known.
     fn give_up(&mut self, fault: Fault, frame: &Frame, at_walk_start: bool) -> Step {
         self.report(fault, frame, None, at_walk_start);
         self.incomplete = true;
-        Step::Next(if self.policy == Policy::Objtool { Next::Fail } else { Next::End })
+        Step::Next(if self.conduct.ends_function { Next::Fail } else { Next::End })
     }
 
     fn report(&mut self, fault: Fault, frame: &Frame, recorded: Option<CfiId>, at_walk_start: bool) {
@@ -680,21 +683,20 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// Takes down a finding at `at`. `first` is the instruction whose recorded state disagrees with the frame's.
     fn report_at(&mut self, fault: Fault, at: InsnId, frame: &Frame, first: Option<InsnId>, at_walk_start: bool) {
-        if self.policy == Policy::Everything && !self.said.insert((std::mem::discriminant(&fault), at)) {
+        if self.conduct.once_per_place && !self.said.insert((std::mem::discriminant(&fault), at)) {
             return;
         }
         let Input { insns, flow, rules, .. } = self.input;
         // Up to 6.1 some findings are printed with the section in which the walk started.
         let shown = (at_walk_start && rules.words.walk_start_section)
             .then(|| CodeLoc::new(insns.section_of(self.start), u64::from(insns.get(at).offset)));
-        let weight = super::weigh(&fault);
-        self.ledger.at_insn(&self.input.naming(), weight, fault, at, flow.owner(at), shown);
+        self.ledger.at_insn(Weight::Warning, fault, self.input.placed(at), flow.owner(at), shown);
         self.attach(frame, frame.insn, first);
     }
 
     /// Gives the last finding its states and the ways to them.
     fn attach(&mut self, frame: &Frame, insn: InsnId, first: Option<InsnId>) {
-        if self.policy != Policy::Everything {
+        if !self.conduct.keeps_paths {
             return;
         }
         let mut states = Vec::new();
@@ -720,10 +722,10 @@ impl<'a, 'l> Walk<'a, 'l> {
     pub(super) fn found(&mut self, fault: Fault, frame: FrameView, at_walk_start: bool, go_on: bool) -> After {
         let frame = frame.0;
         self.report(fault, &frame, None, at_walk_start);
-        match self.policy {
-            Policy::Objtool => After::Stop(Verdict::Fail),
-            Policy::Everything if go_on => After::Go,
-            Policy::Everything => After::Stop(Verdict::End),
+        match self.conduct.ends_function {
+            true => After::Stop(Verdict::Fail),
+            false if go_on => After::Go,
+            false => After::Stop(Verdict::End),
         }
     }
 

@@ -277,4 +277,22 @@ mod tests {
         assert_eq!((0..5).map(|l| edit.forward(l)).collect::<Vec<_>>(), [0, 1, 1, 1, 2]);
         assert_eq!(edit.backward(1), Some(3));
     }
+
+    proptest::proptest! {
+        /// Every byte on a character boundary outside of line ends has a position that leads back to it, and whatever a client
+        /// sends leads to a boundary.
+        #[test]
+        fn positions_and_bytes_lead_to_each_other(content in "[a\\té😀\n\r]{0,40}", line in 0..50u32, column in 0..50u32) {
+            let text = Text::new(content.clone());
+            for encoding in [Encoding::Utf8, Encoding::Utf16, Encoding::Utf32] {
+                for (offset, c) in content.char_indices() {
+                    if !matches!(c, '\r' | '\n') {
+                        proptest::prop_assert_eq!(text.offset(text.position(offset, encoding), encoding), offset);
+                    }
+                }
+                let sent = text.offset(Position::new(line, column), encoding);
+                proptest::prop_assert!(content.is_char_boundary(sent));
+            }
+        }
+    }
 }

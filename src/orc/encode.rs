@@ -97,3 +97,35 @@ fn write_register(out: &mut String, (register, offset): (OrcNumber, i16), rules:
     };
     let _ = write!(out, "{name}{offset:+}");
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::kernel::Kernel;
+
+    fn entries(kernel: Kernel) -> impl Strategy<Value = OrcEntry> {
+        let kinds = if kernel.rules().layout.orc == OrcLayout::TypeAndEnd { 4u8 } else { 8 };
+        (any::<i16>(), any::<i16>(), 0..16u8, 0..16u8, 0..kinds, any::<bool>()).prop_map(
+            |(sp_offset, bp_offset, sp, bp, kind, flag)| OrcEntry {
+                sp_offset,
+                bp_offset,
+                sp_reg: OrcNumber(sp),
+                bp_reg: OrcNumber(bp),
+                kind: HintNumber(kind),
+                flag,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn an_entry_survives_its_bytes(
+            (kernel, entry) in proptest::sample::select(&Kernel::ALL[..]).prop_flat_map(|k| (Just(k), entries(k)))
+        ) {
+            let rules = kernel.rules();
+            prop_assert_eq!(OrcEntry::decode(entry.encode(rules), rules), entry);
+        }
+    }
+}

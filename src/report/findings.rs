@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::analysis::Analysis;
 pub use crate::findings::Severity;
 use crate::findings::{Code, Fault, Finding, Level, StateAt};
+use crate::ids::FindingId;
 use crate::kernel::Kernel;
 use crate::report::message::message;
 use crate::report::noreturn::Entry;
@@ -39,6 +40,9 @@ pub struct Report {
 /// One finding.
 #[derive(Clone, Debug, Serialize)]
 pub struct ReportedFinding {
+    /// The finding of the report's own analysis that this is about; `None` where it was made of another one.
+    #[serde(skip)]
+    pub id: Option<FindingId>,
     /// Its stable name.
     pub code: Code,
     /// How serious it is.
@@ -120,7 +124,8 @@ pub struct ReportedGap {
 /// Describes what `analysis` found in `object`.
 pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
     let view = View::outside_library(analysis, lines);
-    let findings: Vec<ReportedFinding> = analysis.findings.iter().map(|finding| reported(&view, finding)).collect();
+    let findings: Vec<ReportedFinding> =
+        (0..).map(FindingId).zip(&analysis.findings).map(|(id, finding)| reported(&view, Some(id), finding)).collect();
     let placed = analysis.findings.iter().any(|finding| finding.at.is_some());
     Report {
         object: object.to_owned(),
@@ -131,8 +136,8 @@ pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
     }
 }
 
-/// Describes one finding.
-pub fn reported<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding {
+/// Describes one finding, which has this id in the analysis of the report that it is for.
+pub fn reported<'a>(view: &'a View<'a>, id: Option<FindingId>, finding: &'a Finding) -> ReportedFinding {
     // Data has no lines: what it points to has.
     let place = finding.at.and_then(|at| view.nearest_place(at)).or_else(|| match finding.fault {
         Fault::DataRelocationToNonEndbr { target } => view.nearest_place(target),
@@ -143,6 +148,7 @@ pub fn reported<'a>(view: &'a View<'a>, finding: &'a Finding) -> ReportedFinding
         None => (None, None, None, Vec::new()),
     };
     ReportedFinding {
+        id,
         code: finding.fault.code(),
         severity: finding.fault.code().entry().severity,
         message: message(view, finding),

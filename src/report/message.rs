@@ -5,11 +5,13 @@
 
 mod stack;
 
+use crate::analysis::Analysis;
 use crate::cfi::CfiState;
-use crate::findings::{Finding, Mismatch, Scene, StateAt};
+use crate::findings::{Finding, Mismatch, Names, Scene, StateAt};
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
 use crate::report::path::ways;
 use crate::report::view::View;
+use crate::wording::Naming;
 
 /// The sentence for a finding. It starts small and has no final dot.
 pub fn message<'a>(view: &'a View<'a>, finding: &'a Finding) -> String {
@@ -44,6 +46,11 @@ impl Scene for Speaker<'_> {
 
     fn insn_or(&self, otherwise: &str) -> String {
         self.finding.insn.map_or_else(|| otherwise.to_owned(), |insn| format!("`{}`", self.view.text(insn)))
+    }
+
+    fn symbolic(&self, at: CodeLoc) -> String {
+        let Analysis { image, insns, symbols, options, rules, .. } = self.view.analysis;
+        Naming { image, insns, symbols, rules, options }.place(at)
     }
 
     fn code(&self, at: CodeLoc) -> String {

@@ -248,11 +248,9 @@ impl Path<'_> {
             Fault::FallsThrough { .. } | Fault::UnexpectedEndOfSection { .. } => {
                 (finding.insn, "behind this the code goes on, where it should have ended")
             }
-            Fault::JumpWithoutDest { section, offset, .. } => {
-                let sections = analysis.image.sections();
-                let target = sections.filter(|(_, of)| of.name == *section).map(|(id, _)| id).next();
-                let before = target.zip(offset.checked_sub(1));
-                let last = before.and_then(|(section, at)| analysis.insns.containing(CodeLoc::new(section, at)));
+            Fault::JumpWithoutDest { target } => {
+                let before = target.offset.checked_sub(1).map(|at| CodeLoc::new(target.section, at));
+                let last = before.and_then(|before| analysis.insns.containing(before));
                 (last, "the last instruction before the place that is jumped to, where there is none")
             }
             _ => return,

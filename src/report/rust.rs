@@ -28,13 +28,14 @@ pub struct Surroundings<'a> {
     pub declared_by: &'a dyn Fn(&str) -> Option<String>,
 }
 
-/// Adds to the findings of `report`, which are those of `analysis`.
+/// Adds to the findings of `report`, which are some of those of `analysis`.
 pub fn tell(report: &mut Report, analysis: &Analysis, lines: &Lines, known: &Surroundings<'_>) {
     if analysis.findings.is_empty() {
         return;
     }
     let view = View::outside_library(analysis, lines);
-    for (finding, reported) in analysis.findings.iter().zip(&mut report.findings) {
+    for reported in &mut report.findings {
+        let Some(finding) = reported.id.and_then(|id| analysis.finding(id)) else { continue };
         if !dead_end::tell(&view, finding, reported, known) && asm::tell(&view, finding, reported, known.text_of) {
             continue;
         }

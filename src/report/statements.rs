@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
 use crate::cfi::StackOp;
-use crate::findings::{Fault, Finding};
+use crate::findings::{Fault, Finding, Origin};
 use crate::ids::InsnId;
 use crate::report::findings::{PathKind, PathStep, Report, ReportedFinding};
 use crate::report::path::passed;
@@ -24,30 +24,32 @@ const MOST_PASSED: usize = 1 << 20;
 
 type Texts<'a> = dyn Fn(&str) -> Option<Arc<str>> + 'a;
 
-/// Adds the statements to the findings of `report`, which are those of `analysis`. `text_of` gives the text of a file as
+/// Adds the statements to the findings of `report`, which are some of those of `analysis`. `text_of` gives the text of a file as
 /// it was compiled.
 pub fn name_asm_statements(report: &mut Report, analysis: &Analysis, lines: &Lines, text_of: &Texts<'_>) {
     let view = View::new(analysis, lines);
     let mut searched = Searched { text_of, lines: FxHashMap::default(), left: MOST_PASSED };
-    for (finding, reported) in analysis.findings.iter().zip(&mut report.findings) {
-        if is_about_the_stack(&finding.fault) {
+    for reported in &mut report.findings {
+        if let Some(finding) =
+            reported.id.and_then(|id| analysis.finding(id)).filter(|finding| is_about_the_stack(&finding.fault))
+        {
             name(&view, finding, reported, &mut searched);
         }
     }
 }
 
 fn is_about_the_stack(fault: &Fault) -> bool {
-    matches!(
-        fault,
-        Fault::ReturnWithModifiedFrame
-            | Fault::SiblingCallWithModifiedFrame
-            | Fault::FramePointerScratched
-            | Fault::StackStateMismatch(_)
-            | Fault::UndefinedStackState
-            | Fault::UnsupportedStackRegisterModification
-            | Fault::UnsupportedStackRealignment
-            | Fault::CallWithoutFramePointer
-    )
+    match fault.told().origin {
+        Origin::LeftOver | Origin::Meeting(Some(_)) | Origin::Moves | Origin::LostBase => true,
+        // Arms of alternatives have states of their own, and flags are not on the stack.
+        Origin::Meeting(None)
+        | Origin::Here
+        | Origin::EndOfCode
+        | Origin::OpenedAccess
+        | Origin::ClosedAccess
+        | Origin::SetDirection
+        | Origin::ClearedDirection => false,
+    }
 }
 
 fn name(view: &View<'_>, finding: &Finding, reported: &mut ReportedFinding, searched: &mut Searched<'_>) {

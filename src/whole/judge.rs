@@ -229,10 +229,10 @@ impl Verdict {
             // A slot of paravirt operations is no place: what is called through it is the matter.
             let is_placed = !matches!(finding.fault, Fault::ParavirtOp { .. });
             if key.object == edited && is_placed {
-                judged.own.push(self.own(findings::reported(&view, finding)));
+                judged.own.push(self.own(findings::reported(&view, None, finding)));
             } else if !before.contains(&key) {
                 let cause = self.cause(finding, edited);
-                let mut reported = findings::reported(&view, finding);
+                let mut reported = findings::reported(&view, None, finding);
                 if !is_placed {
                     (reported.file, reported.line) = (None, None);
                 }

@@ -1,5 +1,5 @@
 #!/bin/bash
-# unpack-from-suite.sh PREFIX SUITE PACKAGE BINARY...: unpacks a package of another Debian suite, with everything that it
+# unpack-from-suite.sh PREFIX SUITE[,SUITE...] PACKAGE BINARY...: unpacks a package of another Debian suite, with everything that it
 # depends on (libc too), below PREFIX, and makes the named programs use those libraries. The archive is the one that this
 # system already uses; nothing is installed into the system.
 set -euo pipefail
@@ -9,7 +9,9 @@ archive=$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep 
 scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch"/{lists/partial,cache/archives/partial,state,none}
 : > "$scratch/status"
-echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $suite main" > "$scratch/sources.list"
+for one in ${suite//,/ }; do
+  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $archive $one main"
+done > "$scratch/sources.list"
 cat > "$scratch/apt.conf" <<EOF
 Dir::Etc::sourcelist "$scratch/sources.list";
 Dir::Etc::sourceparts "$scratch/none";

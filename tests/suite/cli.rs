@@ -692,3 +692,41 @@ fn orc_diff_shows_rows_that_differ() {
                   -.text+1:type:call sp:sp+32 bp:(und) signal:0\n+.text+1:type:call sp:sp+16 bp:(und) signal:0\n";
     assert_eq!(run.stdout, expect);
 }
+
+#[test]
+fn a_new_finding_with_the_text_of_a_known_one_is_printed() {
+    let folder = Folder::new();
+    // Two functions of one name, as two files of a module have them: objtool says the same of both.
+    let parts = ["one.S", "two.S"].map(|name| folder.assemble(name, BROKEN));
+    let linked = Command::new("ld").arg("-r").args(&parts).arg("-o").arg(folder.path().join("broken.o")).status();
+    assert!(linked.unwrap().success());
+    let known = r#"{"object":"broken.o","findings":[{"code":"return-with-modified-frame","function":"broken"}]}"#;
+    folder.write("known.json", known);
+    let all = folder.run_by_rules(&["check", "--format", "objtool", "broken.o"]);
+    assert_eq!(all.stdout, COMPLAINT.repeat(2), "{}", all.stderr);
+    let new = folder.run_by_rules(&["check", "--format", "objtool", "--baseline", "known.json", "broken.o"]);
+    assert_eq!((new.status, new.stdout.as_str()), (Some(1), COMPLAINT), "{}", new.stderr);
+}
+
+#[test]
+fn a_known_finding_takes_its_backtrace_with_it() {
+    let folder = Folder::with_both();
+    let known = r#"{"object":"broken.o","findings":[{"code":"return-with-modified-frame","function":"broken"}]}"#;
+    folder.write("known.json", known);
+    let check = ["check", "--format", "objtool", "--backtrace"];
+    let all = folder.run_by_rules(&[&check[..], &["broken.o"]].concat());
+    assert!(all.stdout.lines().count() > 1, "{}", all.stdout);
+    let new = folder.run_by_rules(&[&check[..], &["--baseline", "known.json", "broken.o"]].concat());
+    assert_eq!((new.status, new.stdout.as_str()), (Some(0), ""), "{}", new.stderr);
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let folder = Folder::new();
+    let mut command = folder.command(&["lsp"]);
+    let run = command.env("TMPDIR", "/nonexistent").env_remove("ORCLS_LOG").stdin(Stdio::null()).output().unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(said.contains("cannot start"), "{said}");
+    assert!(run.stdout.is_empty());
+}

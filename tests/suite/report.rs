@@ -11,6 +11,7 @@ use orcls::image::{FileStore, Store};
 use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;
 use orcls::report::findings::{PathKind, PathStep};
+use orcls::report::statements::name_asm_statements;
 use orcls::report::{ReportedFinding, Select, alternatives, cfi_listing, demangled, function_summaries, report};
 use orcls::source_map::Lines;
 
@@ -100,6 +101,23 @@ fn a_mismatch_tells_both_states_and_both_ways() {
     assert!(branches.contains(&(Some(line), taken.as_str())), "{branches:?}");
     assert!(branches.contains(&(Some(line), "jne not taken: when equal")), "{branches:?}");
     assert_eq!(texts(&finding.path, PathKind::State).len(), 2);
+}
+
+#[test]
+fn an_asm_statement_is_named_in_its_own_function_whatever_else_is_reported() {
+    let case = Case::new("statements.c", &["-g"]);
+    let mut report = report("case.o", &case.analysis, &case.lines);
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+    // The server leaves some findings out before statements are named.
+    report.findings.remove(0);
+    let text: Arc<str> = case.source.as_str().into();
+    name_asm_statements(&mut report, &case.analysis, &case.lines, &|_| Some(Arc::clone(&text)));
+    let finding = &report.findings[0];
+    assert_eq!(finding.function.as_deref(), Some("second"));
+    let (first, second) = (case.line("first"), case.line("second"));
+    let named: Vec<Option<u32>> = texts(&finding.path, PathKind::Cause).into_iter().map(|(line, _)| line).collect();
+    assert!(named.contains(&second) && !named.contains(&first), "{named:?}");
+    assert!(!finding.message.contains(&format!("line {}", first.unwrap_or_default())), "{}", finding.message);
 }
 
 #[test]

@@ -20,7 +20,7 @@ use orcls::options::Options;
 fn walked(analysis: &Analysis, n_blocks: usize) -> (Vec<Option<CfiState>>, String, usize) {
     let Analysis { image, symbols, insns, flow, kernel, options, .. } = analysis;
     let input = Input { image, symbols, insns, flow, rules: kernel.rules(), options };
-    let mut ledger = Ledger::default();
+    let mut ledger = Ledger::new(analysis.kernel.rules(), &analysis.options);
     let cancel = CancelToken::default();
     let (map, counted) =
         follow_in_blocks(input, Policy::Objtool, Scope::All, n_blocks, &mut ledger, &cancel).expect("nobody cancels");

@@ -137,8 +137,14 @@ pub fn code_map() -> Vec<MapRow> {
 
 /// The crates of `[dependencies]`, as code spells them.
 pub fn dependencies() -> Vec<String> {
+    dependencies_of("dependencies")
+}
+
+/// The crates of a section of `Cargo.toml`, as code spells them.
+pub fn dependencies_of(section: &str) -> Vec<String> {
     let text = fs::read_to_string(repository().join("Cargo.toml")).expect("Cargo.toml");
-    let section = text.split("[dependencies]").nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
+    let section =
+        text.split(&format!("\n[{section}]\n")).nth(1).and_then(|rest| rest.split("\n[").next()).unwrap_or_default();
     section.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.replace('-', "_")).collect()
 }
 

@@ -44,7 +44,7 @@ pub(super) fn run(copied: &Copied) -> anyhow::Result<Verdict> {
         put(&object, &target)?;
     }
     if object.analysis.gave_up.is_some() {
-        let line = object.analysis.lines.last().map_or("", |line| &line.text);
+        let line = object.analysis.lines.last().map_or("", |line| &line.line.text);
         output::complain(&format!("{}: objtool gives up on it, and so is the copy: {line}", object.name));
         return Ok(Verdict::Incomplete);
     }

@@ -93,6 +93,7 @@ pub fn verdict(task: &Task, mut findings: Vec<ReportedFinding>) -> Verdict {
 /// A finding at a line of the source file.
 pub fn finding(line: u32, message: &str) -> ReportedFinding {
     ReportedFinding {
+        id: None,
         code: Code::ReturnWithModifiedFrame,
         severity: Severity::Error,
         message: message.to_owned(),

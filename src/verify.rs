@@ -63,7 +63,8 @@ pub fn compare(analysis: &Analysis, before: &dyn Store, printed: &[ObjtoolLine],
     let shown = |line: &ObjtoolLine| {
         format!("{}: {}", if line.level == Level::Error { "error" } else { "warning" }, line.text.trim_end())
     };
-    (found.missing, found.surplus) = differing(printed.iter().map(shown), analysis.lines.iter().map(shown));
+    (found.missing, found.surplus) =
+        differing(printed.iter().map(shown), analysis.lines.iter().map(|printed| &printed.line).map(shown));
     let theirs = match ElfImage::read(after) {
         Ok(image) => image,
         Err(error) => {

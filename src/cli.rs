@@ -3,6 +3,7 @@
 //! In: the process's arguments.  Out: text or JSON on standard output, complaints on standard error, an [`ExitCode`].
 //! Holds afterwards: no input file was changed; only `orc write` writes, and only to the file that `-o` names.
 
+mod archive;
 mod check;
 mod demo;
 mod detail;
@@ -21,6 +22,7 @@ mod sarif;
 mod sources;
 mod text;
 mod uri;
+mod user;
 mod verify;
 
 use std::process::ExitCode;

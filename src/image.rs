@@ -215,6 +215,35 @@ impl ElfImage {
         Ok(image)
     }
 
+    /// The names of an object's sections, without reading anything else of it.
+    pub fn section_names(store: &dyn Store) -> Result<Vec<String>, LoadError> {
+        let header_bytes = store.read(0, store.size().min(64))?;
+        if header_bytes.len() < 64 || !header_bytes.starts_with(b"\x7fELF") {
+            return Err(LoadError::NotElf);
+        }
+        if header_bytes[4] != 2 || header_bytes[5] != 1 {
+            return Err(LoadError::WrongClass);
+        }
+        let (header, _) = pod::from_bytes::<elf::FileHeader64<LE>>(&header_bytes).map_err(|()| LoadError::NotElf)?;
+        let headers = read_section_headers(store, header)?;
+        let mut index = u32::from(header.e_shstrndx.get(LE).0);
+        if index == u32::from(SHN_XINDEX) {
+            index = headers.first().map_or(0, |h| h.sh_link.get(LE));
+        }
+        let names = match headers.get(index as usize) {
+            Some(h) if index != 0 => read_strings(store, h)?,
+            _ => String::new(),
+        };
+        let mut left = Allowance::of("the section names", store);
+        headers
+            .iter()
+            .map(|h| {
+                let name = string_at(&names, h.sh_name.get(LE));
+                left.take(name.len() as u64).map(|()| name.to_owned())
+            })
+            .collect()
+    }
+
     /// The section with this id; the null section for an id of another object.
     pub fn section(&self, id: SectionId) -> &Section {
         self.sections.get(id.index()).unwrap_or(&self.sections[0])

@@ -57,6 +57,7 @@ pub mod analysis;
 pub mod write;
 pub mod verify;
 pub mod source_map;
+pub mod unwind;
 pub mod report;
 pub mod tree_objects;
 pub mod whole;

@@ -21,6 +21,7 @@ pub mod cfi_rows;
 pub mod alternatives;
 pub mod orc_rows;
 pub mod summary;
+pub mod unwind;
 
 pub use alternatives::{AlternativeGroup, Alternatives, alternatives};
 pub use cfi_rows::{CfiListing, CfiRow, cfi_listing, cfi_rows};

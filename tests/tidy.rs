@@ -15,10 +15,26 @@ use orcls::findings::Code;
 use sources::{Source, code_map, modules, repository, sources, text_files};
 
 /// Codes that no fixture can show, and why.
-const NOT_SHOWN: &[(Code, &str)] = &[(
-    Code::UnknownStackOperation,
-    "no x86 instruction decodes to such an operation: the check guards against a decoder that does",
-)];
+const NOT_SHOWN: &[(Code, &str)] = &[
+    (
+        Code::UnknownStackOperation,
+        "no x86 instruction decodes to such an operation: the check guards against a decoder that does",
+    ),
+    (Code::UnwindStackUntold, USER_SPACE),
+    (Code::UnwindRegisterWrong, USER_SPACE),
+    (Code::UnwindRowsBehindReturn, USER_SPACE),
+    (Code::UnwindWrongNumber, USER_SPACE),
+    (Code::UnwindRowMisplaced, USER_SPACE),
+    (Code::UnwindAdjustedElsewhere, USER_SPACE),
+    (Code::UnwindCfaLost, USER_SPACE),
+    (Code::UnwindExpressionLost, USER_SPACE),
+    (Code::UnwindMalformed, USER_SPACE),
+    (Code::UnwindTableMissing, USER_SPACE),
+    (Code::NotGivenBack, USER_SPACE),
+];
+
+/// Fixtures are judged by the kernel's rules.
+const USER_SPACE: &str = "rules for user space: tests/suite/unwind.rs shows it";
 
 /// Crates that may be used anywhere: derives, and a faster hash.
 const ANYWHERE: &[&str] = &["rustc_hash", "serde", "thiserror"];

@@ -17,11 +17,12 @@ use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::BOLD;
 use super::sources::Sources;
-use super::{Verdict, output, queue, sarif, text};
+use super::{Verdict, output, queue, sarif, text, user};
 use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
 use crate::findings::{Code, Finding, PrintedLine};
 use crate::ids::FindingId;
+use crate::kernel::KernelChoice;
 use crate::report::findings::ReportedGap;
 use crate::report::rust::{self, Surroundings};
 use crate::report::{self, Report, ReportedFinding, macros, statements};
@@ -58,8 +59,22 @@ pub(crate) struct Arguments {
     /// Judge as part of vmlinux.o: link it privately, with the object or the compiled source in its place
     #[arg(long)]
     whole: bool,
+    /// By whose rules: objtool's, or unwind tables against what the code does
+    #[arg(long = "rules", value_name = "RULES", default_value = "auto")]
+    ruleset: Ruleset,
     #[command(flatten)]
     rules: Rules,
+}
+
+/// By whose rules code is judged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum Ruleset {
+    /// The kernel's for what belongs to a kernel
+    Auto,
+    /// objtool's
+    Kernel,
+    /// Unwind tables against what the code does
+    User,
 }
 
 impl Arguments {
@@ -78,6 +93,22 @@ impl Arguments {
         let mut shows = |finding: &Finding| self.shows(finding) && !known.take(finding.fault.code(), name(finding));
         let findings = (0..).map(FindingId).zip(&object.analysis.findings);
         findings.filter(|(_, finding)| shows(finding)).map(|(id, _)| id).collect()
+    }
+
+    /// Whether an input is judged by the rules for user space: it was asked for, or the input is for user space, no kernel
+    /// build made it, and nobody asked for what only objtool has.
+    fn is_for_user_space(&self, judge: &Judge<'_>, input: &Input) -> bool {
+        match self.ruleset {
+            Ruleset::User => true,
+            Ruleset::Kernel => false,
+            Ruleset::Auto => {
+                let asks_for_objtool = self.whole
+                    || self.format == Format::Objtool
+                    || self.rules.options.any_action()
+                    || !matches!(self.rules.kernel, KernelChoice::Auto);
+                !asks_for_objtool && user::is_user_space(input) && judge.finder().flags(&input.path).options.is_none()
+            }
+        }
     }
 
     fn read_baseline(&self) -> anyhow::Result<Baseline> {
@@ -147,6 +178,9 @@ fn one(
     (at, input): (usize, &Input),
     tally: &Mutex<Tally>,
 ) -> String {
+    if arguments.is_for_user_space(judge, input) {
+        return by_user_rules(arguments, input, tally);
+    }
     let judged = judge.object(input);
     let mut printed = Printed::default();
     if let Judged::Analysed(object) = &judged {
@@ -185,6 +219,19 @@ fn one(
     // Others wait for the tally, and need not wait for this.
     drop(tally);
     done.into_iter().for_each(Analysis::release);
+    printed.text
+}
+
+/// Judges one input by the rules for user space.
+fn by_user_rules(arguments: &Arguments, input: &Input, tally: &Mutex<Tally>) -> String {
+    let style = if arguments.format == Format::Json { user::Style::Json } else { user::Style::Text };
+    let printed = user::print(input, style);
+    let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    tally.analysed += printed.n_objects;
+    tally.findings += printed.n_findings;
+    tally.with_findings += usize::from(printed.n_findings > 0);
+    tally.failed += printed.failed.len();
+    printed.failed.iter().for_each(|why| output::complain(why));
     printed.text
 }
 

@@ -168,6 +168,28 @@ codes! {
     OrcUnencodable = "orc-unencodable", Error, [Unwinding], [];
     /// The object as a whole cannot be analysed.
     BadObject = "bad-object", Error, [Checking], [];
+    /// The stack is moved, and the unwind table is not told.
+    UnwindStackUntold = "unwind-stack-untold", Warning, [Unwinding], [];
+    /// The unwind table has a register wrong.
+    UnwindRegisterWrong = "unwind-register-wrong", Warning, [Unwinding], [];
+    /// Rows of the unwind table go on behind an early return.
+    UnwindRowsBehindReturn = "unwind-rows-behind-return", Warning, [Unwinding], [];
+    /// A number in the unwind table is wrong.
+    UnwindWrongNumber = "unwind-wrong-number", Warning, [Unwinding], [];
+    /// A row of the unwind table begins an instruction early or late.
+    UnwindRowMisplaced = "unwind-row-misplaced", Warning, [Unwinding], [];
+    /// The CFA is adjusted while it counts from another register.
+    UnwindAdjustedElsewhere = "unwind-adjusted-elsewhere", Warning, [Unwinding], [];
+    /// The CFA counts from a register that does not hold it.
+    UnwindCfaLost = "unwind-cfa-lost", Error, [Unwinding], [];
+    /// An expression of the unwind table does not lead to the CFA.
+    UnwindExpressionLost = "unwind-expression-lost", Error, [Unwinding], [];
+    /// The unwind table of a function is malformed.
+    UnwindMalformed = "unwind-malformed", Warning, [Unwinding], [];
+    /// A function moves the stack and has no unwind table.
+    UnwindTableMissing = "unwind-table-missing", Severity::Information, [Unwinding], [];
+    /// A function does not give back what it has to.
+    NotGivenBack = "not-given-back", Error, [Running, Unwinding], [];
 }
 
 impl Code {

@@ -27,6 +27,7 @@ use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
 use crate::source_map::{Lines, is_rust_library};
 use crate::tree_objects::{self, TreeObjects};
+use crate::unwind;
 use crate::whole::{Question, Whole};
 
 use super::config::{CompileMode, Config, Trust};
@@ -368,8 +369,44 @@ impl Judging<'_> {
         }
     }
 
+    /// What the rules for user space find, if the object is for user space and no kernel build made it.
+    fn by_user_rules(&self, store: &Arc<dyn Store>) -> Result<Option<Report>, Trouble> {
+        let task = self.task;
+        if self.build.flags.options.is_some() || !matches!(task.config.kernel, KernelChoice::Auto) {
+            return Ok(None);
+        }
+        let names = ElfImage::section_names(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;
+        if !unwind::is_user_space(names.iter().map(String::as_str)) {
+            return Ok(None);
+        }
+        let image = ElfImage::read(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;
+        let judgement = unwind::judge(store.as_ref(), &image, self.cancel)?;
+        let lines = Lines::new(Arc::clone(store));
+        let findings = report::unwind::findings(&image, &judgement, &lines, &|name| self.text_of(name));
+        let no_source = lines.map(&image).err().map(ToString::to_string);
+        Ok(Some(Report {
+            object: self.build.object.display().to_string(),
+            kernel: crate::detect::ASSUMED,
+            findings,
+            unjudged: Vec::new(),
+            no_source,
+        }))
+    }
+
     fn verdict(&self, store: Arc<dyn Store>, basis: Basis, notes: Vec<String>) -> Result<Verdict, Trouble> {
         let flags = &self.build.flags;
+        if let Some(report) = self.by_user_rules(&store)? {
+            let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
+            verdict.build = Some(Arc::clone(&self.build));
+            verdict.stamps = self.stamps.to_vec();
+            verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
+            verdict.texts = self.names.texts(verdict.files.values());
+            verdict.notes = notes.into_iter().chain(self.build.notes.iter().cloned()).collect();
+            verdict
+                .notes
+                .push("judged by the rules for user space: unwind tables against what the code does".to_owned());
+            return Ok(verdict);
+        }
         let judged = analyse(&store, flags, &self.task.config, self.cancel);
         let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
         let lines = self.tree.lines(Arc::clone(&store), &self.build.object, &analysis);

@@ -19,4 +19,5 @@ mod report;
 mod rust;
 mod side_by_side;
 mod tree;
+mod unwind;
 mod whole;

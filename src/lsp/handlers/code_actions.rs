@@ -4,6 +4,7 @@
 //! Holds afterwards: an action removes its finding and adds none, with the compiler and the flags of the build.
 
 mod annotate;
+mod directives;
 mod nops;
 mod patch;
 mod stack;
@@ -121,6 +122,9 @@ fn case<'a>(
 
 /// What may help, the most likely first.
 fn fixes(case: &Case<'_>) -> Vec<Fix> {
+    if let Some(fixes) = directives::fixes(case) {
+        return fixes;
+    }
     let mut fixes = stack::fixes(case);
     if case.finding.code.entry().fixes.contains(&FixKind::PadArms) {
         fixes.extend(nops::fixes(case));

@@ -366,7 +366,10 @@ fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
     let source =
         "#include \"a.h\"\nint f(int a) {\n\treturn leak(a) + 1;\n}\nint g(int a) {\n\treturn leak(a) + 2;\n}\n";
     let header = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
-    let project = Project::new(&[("a.c", source), ("a.h", header)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let project = Project::new(
+        &[("a.c", source), ("a.h", header)],
+        "gcc -O2 -fcf-protection=none -fno-asynchronous-unwind-tables -c -o a.o a.c",
+    );
     let (source_uri, header_uri) = (project.uri("a.c"), project.uri("a.h"));
     let mut client = project.client(json!({}));
     open(&mut client, &source_uri, source);
@@ -388,7 +391,8 @@ fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
     let leak = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
     let source =
         format!("{leak}int f(int a) {{\n\treturn leak(a) + 1;\n}}\nint g(int a) {{\n\treturn leak(a) + 2;\n}}\n");
-    let project = Project::new(&[("a.c", &source)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let project =
+        Project::new(&[("a.c", &source)], "gcc -O2 -fcf-protection=none -fno-asynchronous-unwind-tables -c -o a.o a.c");
     let uri = project.uri("a.c");
     let mut client = project.client(json!({}));
     open(&mut client, &uri, &source);
@@ -405,7 +409,8 @@ fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
 fn asm_statements_that_move_the_stack_pointer_are_named() {
     let source =
         "int f(int a) {\n\tasm volatile(\"push %rbx\");\n\tasm volatile(\"and $-16, %rsp\");\n\treturn a;\n}\n";
-    let project = Project::new(&[("a.c", source)], "gcc -O2 -fcf-protection=none -c -o a.o a.c");
+    let project =
+        Project::new(&[("a.c", source)], "gcc -O2 -fcf-protection=none -fno-asynchronous-unwind-tables -c -o a.o a.c");
     let uri = project.uri("a.c");
     let mut client = project.client(json!({}));
     open(&mut client, &uri, source);

@@ -1,0 +1,265 @@
+//! Findings about unwind tables, with their message and their lines, directives found in the text.
+//!
+//! In: a [`Judgement`], the lines of its object, the texts of its sources.  Out: [`ReportedFinding`]s.
+//! Holds afterwards: a directive is named only where the text has one between the two instructions; else the instruction is.
+
+use std::sync::Arc;
+
+use crate::findings::{Code, Severity};
+use crate::ids::CodeLoc;
+use crate::image::ElfImage;
+use crate::report::findings::{ReportedFinding, ReportedState};
+use crate::report::path::{PathKind, PathStep};
+use crate::report::view::demangled;
+use crate::report::words::Cfa;
+use crate::source_map::{Lines, Place};
+use crate::unwind::{Class, Finding, Frame, Judgement, Subject, register_name, text};
+
+/// The text of a file that the debug information names.
+pub type TextOf<'a> = dyn Fn(&str) -> Option<Arc<str>> + 'a;
+
+/// Words the findings of an object.
+pub fn findings(image: &ElfImage, judgement: &Judgement, lines: &Lines, text_of: &TextOf<'_>) -> Vec<ReportedFinding> {
+    let words = Words { image, lines, text_of };
+    let mut found: Vec<ReportedFinding> = judgement.findings.iter().map(|finding| words.finding(finding)).collect();
+    found.extend(words.without_table(judgement));
+    found
+}
+
+struct Words<'a> {
+    image: &'a ElfImage,
+    lines: &'a Lines,
+    text_of: &'a TextOf<'a>,
+}
+
+fn code(class: Class) -> Code {
+    match class {
+        Class::StackUntold => Code::UnwindStackUntold,
+        Class::RegisterWrong => Code::UnwindRegisterWrong,
+        Class::BehindReturn => Code::UnwindRowsBehindReturn,
+        Class::WrongNumber => Code::UnwindWrongNumber,
+        Class::Misplaced => Code::UnwindRowMisplaced,
+        Class::AdjustedElsewhere => Code::UnwindAdjustedElsewhere,
+        Class::CfaLost => Code::UnwindCfaLost,
+        Class::ExpressionLost => Code::UnwindExpressionLost,
+        Class::Malformed => Code::UnwindMalformed,
+        Class::NoTable => Code::UnwindTableMissing,
+        Class::NotGivenBack => Code::NotGivenBack,
+    }
+}
+
+/// Who suffers decides: a program that does not work and broken exceptions are errors, profiles that are off a warning.
+fn severity(finding: &Finding) -> Severity {
+    match finding.told.class {
+        Class::NotGivenBack => Severity::Error,
+        Class::NoTable => Severity::Information,
+        _ if finding.over_a_call => Severity::Error,
+        _ => Severity::Warning,
+    }
+}
+
+impl Words<'_> {
+    fn place(&self, at: CodeLoc) -> Option<Place> {
+        self.lines.map(self.image).ok()?.place(at)
+    }
+
+    /// As [`Words::place`]; an instruction without a line has that of the one before it.
+    fn nearest(&self, at: CodeLoc) -> Option<Place> {
+        let own = self.place(at);
+        if own.as_ref().is_some_and(|place| place.line.is_some()) {
+            return own;
+        }
+        let before = (at.offset.saturating_sub(256)..at.offset).rev().map(|offset| CodeLoc::new(at.section, offset));
+        let mut found = before.filter_map(|at| self.place(at)).filter(|place| place.line.is_some());
+        found.next().or(own)
+    }
+
+    fn finding(&self, finding: &Finding) -> ReportedFinding {
+        let told = &finding.told;
+        let mut place = self.nearest(told.culprit);
+        let directive = told.directive_behind.and_then(|behind| self.directive(behind, told.culprit, finding.subject));
+        let instruction = text(self.image, told.culprit);
+        let in_text =
+            directive.as_ref().map(|(line, _)| *line).or_else(|| self.in_statement(place.as_ref()?, &instruction));
+        if let (Some(place), Some(line)) = (&mut place, in_text) {
+            (place.line, place.column) = (Some(line), None);
+        }
+        let mut message = told.words.clone();
+        if let Some((_, directive)) = &directive {
+            message = message.replacen("the directive", &format!("`{directive}`"), 1);
+        }
+        let steps = told.remarks.iter().map(|remark| {
+            let mut place = self.nearest(remark.at);
+            let line = place.as_ref().and_then(|place| self.in_statement(place, &text(self.image, remark.at)));
+            if let (Some(place), Some(line)) = (&mut place, line) {
+                place.line = Some(line);
+            }
+            self.step(remark.at, place, remark.words.clone())
+        });
+        let path = steps.collect();
+        let place = place.unwrap_or(Place { file: Arc::from(""), line: None, column: None, inlined: Vec::new() });
+        ReportedFinding {
+            id: None,
+            code: code(told.class),
+            severity: severity(finding),
+            message,
+            objtool: None,
+            objtool_level: None,
+            function: finding.function.map(|id| self.image.symbol_name(id).to_owned()),
+            section: Some(self.image.section(told.culprit.section).name.clone()),
+            offset: Some(finding.at.offset),
+            line: place.line,
+            column: place.column,
+            file: Some(place.file).filter(|file| !file.is_empty()),
+            instruction,
+            inlined: place.inlined,
+            path,
+            states: self.states(finding),
+            function_name: finding.function.map(|id| demangled(self.image.symbol_name(id))),
+            never_returns: None,
+        }
+    }
+
+    /// What the table says, and what the code makes true.
+    fn states(&self, finding: &Finding) -> Vec<ReportedState> {
+        let told = &finding.told;
+        if told.derived == Frame::default() && told.claimed == Frame::default() {
+            return Vec::new();
+        }
+        let place = self.nearest(finding.at);
+        let state = |frame: &Frame, whose: &str| {
+            let cfa = frame.cfa.map(|(reg, offset)| Cfa { base: register_name(reg), offset });
+            let words = cfa.as_ref().map_or("not known".to_owned(), |cfa| format!("{}{:+}", cfa.base, cfa.offset));
+            ReportedState {
+                section: self.image.section(finding.at.section).name.clone(),
+                offset: finding.at.offset,
+                file: place.as_ref().map(|place| Arc::clone(&place.file)),
+                line: place.as_ref().and_then(|place| place.line),
+                text: format!("{whose}: CFA = {words}"),
+                cfa,
+                saved: frame.saved.iter().map(|&(reg, offset)| (register_name(reg), offset)).collect(),
+            }
+        };
+        vec![state(&told.claimed, "the table"), state(&told.derived, "the code")]
+    }
+
+    fn step(&self, at: CodeLoc, place: Option<Place>, words: String) -> PathStep {
+        PathStep {
+            kind: PathKind::Cause,
+            section: self.image.section(at.section).name.clone(),
+            offset: at.offset,
+            line: place.as_ref().and_then(|place| place.line),
+            file: place.map(|place| place.file),
+            instruction: text(self.image, at),
+            text: words,
+        }
+    }
+
+    /// The last directive about the subject between two instructions, which have lines of their own in one file.
+    fn directive(&self, behind: CodeLoc, before: CodeLoc, subject: Subject) -> Option<(u32, String)> {
+        let (first, last) = (self.place(behind)?, self.place(before)?);
+        if first.file != last.file {
+            return None;
+        }
+        let text = (self.text_of)(&last.file)?;
+        let (first, last) = (first.line?, last.line?);
+        let between = text.lines().zip(1u32..).skip(first as usize).take_while(|(_, line)| *line < last);
+        let told = between.filter_map(|(text, line)| Some((line, directive_of(text)?)));
+        let fits = |directive: &str| match subject {
+            Subject::Register(reg) => {
+                let name = register_name(reg);
+                let words = directive.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+                let number = reg.to_string();
+                directive.starts_with(".cfi_restore_state") || words.skip(2).any(|word| word == name || word == number)
+            }
+            _ => [".cfi_def_cfa", ".cfi_adjust_cfa", ".cfi_escape", ".cfi_restore_state"]
+                .iter()
+                .any(|start| directive.starts_with(start)),
+        };
+        told.filter(|(_, directive)| fits(directive)).last()
+    }
+
+    /// All of an `asm` statement in C has one line; the string that holds the instruction is on it or below.
+    fn in_statement(&self, place: &Place, instruction: &str) -> Option<u32> {
+        let is_c = [".c", ".h", ".cc", ".cpp", ".cxx", ".hpp"].iter().any(|end| place.file.ends_with(end));
+        let line = place.line.filter(|_| is_c)?;
+        let text = (self.text_of)(&place.file)?;
+        let mnemonic = instruction.split_whitespace().next()?;
+        let statement = text.lines().zip(1u32..).skip(line.saturating_sub(1) as usize).take(64);
+        let mut inside = false;
+        for (text, line) in statement {
+            inside |= text.contains("asm");
+            if !inside {
+                return None;
+            }
+            let quoted = text.split('"').skip(1).step_by(2);
+            if quoted.flat_map(str::split_whitespace).any(|word| word.starts_with(mnemonic)) {
+                return Some(line);
+            }
+            if text.trim_end().ends_with(");") {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Functions without a table in a file that has tables for others, where the file is known.
+    fn without_table(&self, judgement: &Judgement) -> Vec<ReportedFinding> {
+        let bare = judgement.without_table.iter();
+        let found = bare.filter_map(|bare| {
+            let place = self.place(bare.at).filter(|place| place.line.is_some())?;
+            let name = self.image.symbol_name(bare.function);
+            let message = format!(
+                "{name} has no unwind table: {} instructions without one, and `{}` moves the stack; \
+                 `.cfi_startproc` and `.cfi_endproc` are missing",
+                bare.instructions,
+                text(self.image, bare.moves)
+            );
+            let moves = self.step(bare.moves, self.place(bare.moves), "the stack is moved here".to_owned());
+            Some(ReportedFinding {
+                id: None,
+                code: Code::UnwindTableMissing,
+                severity: Severity::Information,
+                message,
+                objtool: None,
+                objtool_level: None,
+                function: Some(name.to_owned()),
+                section: Some(self.image.section(bare.at.section).name.clone()),
+                offset: Some(bare.at.offset),
+                file: Some(place.file),
+                line: place.line,
+                column: None,
+                instruction: text(self.image, bare.at),
+                inlined: Vec::new(),
+                path: vec![moves],
+                states: Vec::new(),
+                function_name: Some(demangled(name)),
+                never_returns: None,
+            })
+        });
+        // Once for a file is enough.
+        found.take(1).collect()
+    }
+}
+
+/// The directive of a line, comments and white space aside.
+fn directive_of(line: &str) -> Option<String> {
+    let start = line.find(".cfi_")?;
+    let rest = line.get(start..)?;
+    let end =
+        rest.find([';', '#', '"', '\\']).or_else(|| rest.find("/*")).or_else(|| rest.find("//")).unwrap_or(rest.len());
+    Some(rest.get(..end)?.trim_end().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn directives_are_cut_out_of_their_line() {
+        let found = |line| directive_of(line);
+        assert_eq!(found("\t.cfi_offset %rbx, -16 # saved").as_deref(), Some(".cfi_offset %rbx, -16"));
+        assert_eq!(found("push %rbx; .cfi_adjust_cfa_offset 8; nop").as_deref(), Some(".cfi_adjust_cfa_offset 8"));
+        assert_eq!(found("\tpushq %rbx"), None);
+    }
+}

@@ -1,0 +1,794 @@
+//! Compares each row with the state before each instruction, and finds where what is wrong begins.
+//!
+//! In: settled states.  Out: [`Judgement`].
+//! Holds afterwards: a finding stands where the instructions before it were right; what is wrong by design or of no
+//! consequence is not called wrong.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Judgement;
+use super::code::{Code, Insn, NONE};
+use super::compare::{CFA, Comparison, Judge, Mask, bit};
+use super::fault::{self, Class, Frame, Remark, Scene, Told};
+use super::op::{Flow, Op, Source};
+use super::pointers::Pointers;
+use super::state::State;
+use super::table::{CfaRule, JUDGED, Oddity, Row, Rule, Tables};
+use super::value::{Base, CALLEE_SAVED, RA, RSP, Reg, VOLATILE, Value};
+use super::walk::{Exit, Ground, Lost, Sink, States, as_row_says};
+use crate::cancel::{CancelToken, Cancelled};
+use crate::ids::{CodeLoc, SymbolId};
+use crate::image::{ElfImage, STB_LOCAL, STT_FUNC};
+
+/// Why an instruction that has a row was not judged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unjudged {
+    /// No path leads there that can be followed.
+    Unreached,
+    /// What the CFA counts from is not known.
+    CfaNotKnown,
+    /// Its row is about another stack.
+    AnotherContext,
+    /// A frame that a signal made.
+    SignalFrame,
+    /// The return address is in another column than usual.
+    OtherColumn,
+    /// The description can not be read up to there.
+    Unreadable,
+}
+
+/// What of a row or a function is wrong.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Subject {
+    /// The row's CFA.
+    Cfa,
+    /// The row's rule for a register.
+    Register(Reg),
+    /// The CFA or a register of the first row of the function that is jumped to.
+    Tail(Mask),
+    /// A register is not given back.
+    NotRestored(Reg),
+    /// It returns by a word that is no return address.
+    ReturnsElsewhere,
+    /// It is entered with a frame that no caller makes.
+    Entry,
+    /// The description is malformed.
+    Malformed(Oddity),
+}
+
+/// Something that is wrong.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The first instruction at which it is.
+    pub at: CodeLoc,
+    /// The function.
+    pub function: Option<SymbolId>,
+    /// What it is about.
+    pub subject: Subject,
+    /// What it says.
+    pub told: Told,
+    /// Whether a call is made while it is so: then exceptions and every backtrace suffer, else profilers only.
+    pub over_a_call: bool,
+}
+
+/// How a path leaves a function.
+#[derive(Clone, Copy, Debug)]
+struct Left {
+    at: u32,
+    exit: Exit,
+    /// Registers that are as they were, and those of which it is not known.
+    same: u16,
+    unknown: u16,
+    differs: u16,
+    rsp: Value,
+    /// The word that rsp points to.
+    top: Option<Value>,
+}
+
+struct Verdicts<'a> {
+    ground: &'a Ground<'a>,
+    found: Vec<Comparison>,
+    reached: Vec<bool>,
+    /// Whether the row's register holds what belongs to another stack.
+    foreign: FxHashSet<u32>,
+    /// The place where paths meet that an instruction is behind.
+    leader: Vec<u32>,
+    edges: FxHashMap<u32, Vec<Option<u32>>>,
+    left: BTreeMap<u32, Vec<Left>>,
+    lost: Vec<(u32, Lost)>,
+    /// By description: registers that it saves somewhere.
+    saved: FxHashMap<u32, u16>,
+    /// Rows that are right somewhere.
+    meant: FxHashSet<u32>,
+}
+
+impl Sink for Verdicts<'_> {
+    fn arrive(&mut self, at: u32, _: &State, from: Option<u32>) {
+        let edges = self.edges.entry(at).or_default();
+        if !edges.contains(&from) {
+            edges.push(from);
+        }
+    }
+
+    fn leave(&mut self, at: u32, state: &State, exit: Exit) {
+        let mask = |wanted: &dyn Fn(Reg, Value) -> bool| {
+            (0u8..16).filter(|&reg| wanted(reg, state.reg(reg))).fold(0u16, |mask, reg| mask | 1 << reg)
+        };
+        let rsp = state.reg(RSP);
+        let left = Left {
+            at,
+            exit,
+            same: mask(&|reg, value| value == Value::Entry(reg)),
+            unknown: mask(&|_, value| value == Value::Unknown),
+            differs: mask(&|_, value| value == Value::Differs),
+            rsp,
+            top: rsp.place().and_then(|place| state.word(place)),
+        };
+        let fde = self.ground.judge.code.get(at).map_or(NONE, |insn| insn.fde);
+        self.left.entry(fde).or_default().push(left);
+    }
+
+    fn give_up(&mut self, at: u32, why: Lost) {
+        self.lost.push((at, why));
+    }
+}
+
+/// Judges all rows.
+pub fn judge(
+    image: &ElfImage,
+    tables: &Tables,
+    code: &Code,
+    pointers: &Pointers,
+    cancel: &CancelToken,
+) -> Result<Judgement, Cancelled> {
+    let judge = Judge { tables, code };
+    let mut ground = Ground::new(image, judge, pointers);
+    let names = Names::of(image);
+    let entries = inner_entries(image, code, &ground);
+    entries.iter().for_each(|&entry| ground.mark(entry));
+    let mut states = settle(&ground, &entries, cancel)?;
+    let kept = {
+        let verdicts = verdicts(&ground, &states, cancel)?;
+        kept_registers(&verdicts)
+    };
+    if matters(&ground, &kept) {
+        ground.kept = kept;
+        states = settle(&ground, &entries, cancel)?;
+    }
+    let verdicts = verdicts(&ground, &states, cancel)?;
+    Ok(verdicts.report(&states, &names))
+}
+
+/// Functions that begin inside another one's description: their name is global, their row that of an entry.
+fn inner_entries(image: &ElfImage, code: &Code, ground: &Ground<'_>) -> Vec<u32> {
+    let mut found = Vec::new();
+    for (_, symbol) in image.symbols() {
+        if symbol.is_undefined() || symbol.binding == STB_LOCAL || !image.section(symbol.section).is_code() {
+            continue;
+        }
+        let Some(at) = code.at(CodeLoc::new(symbol.section, symbol.value)) else { continue };
+        let row = code.get(at).and_then(|insn| ground.row(insn));
+        if !ground.starts.contains_key(&at) && row.is_some_and(Row::is_of_entry) {
+            found.push(at);
+        }
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn settle(ground: &Ground<'_>, entries: &[u32], cancel: &CancelToken) -> Result<States, Cancelled> {
+    let mut states = States::default();
+    let mut starts: Vec<(u32, u32)> = ground.starts.iter().map(|(&at, &fde)| (at, fde)).collect();
+    starts.sort_unstable();
+    starts.retain(|&(_, fde)| ground.is_readable(fde));
+    for &(at, fde) in starts.iter().filter(|&&(_, fde)| !ground.is_part(fde)) {
+        let Some(row) = ground.first_row(fde) else { continue };
+        // Resolvers and stubs are entered with words on the stack by design; their rows say with how many.
+        let ordinary =
+            row.cfa == CfaRule::Register { reg: u16::from(RSP), offset: 8 } && row.rules[6] == Rule::Offset(-8);
+        states.arrive(at, &if ordinary { State::at_entry() } else { as_row_says(row) }, None);
+    }
+    states.settle(ground, cancel)?;
+    // What nobody jumps to is entered as its first row says.
+    for &(at, fde) in &starts {
+        // Padding that a part begins with never runs.
+        let padding = ground.is_part(fde) && ground.judge.code.get(at).is_some_and(|insn| insn.is_nop);
+        if let (Some(row), None, false) = (ground.first_row(fde), states.get(at), padding) {
+            states.arrive(at, &as_row_says(row), None);
+            states.settle(ground, cancel)?;
+        }
+    }
+    for &at in entries {
+        if states.get(at).is_none() {
+            states.arrive(at, &State::at_entry(), None);
+        }
+    }
+    states.settle(ground, cancel)?;
+    Ok(states)
+}
+
+/// Whether a function that is called here keeps other registers than the convention says.
+fn matters(ground: &Ground<'_>, kept: &FxHashMap<u32, u16>) -> bool {
+    let all: u16 = VOLATILE.iter().fold(!0, |mask, reg| mask & !(1 << reg));
+    ground.judge.code.insns.iter().any(|insn| match insn.target {
+        super::code::Target::Insn(target) if insn.flow == super::op::Flow::Call => {
+            let fde = ground.judge.code.get(target).map_or(NONE, |callee| callee.fde);
+            kept.get(&fde).is_some_and(|&kept| kept != all)
+        }
+        _ => false,
+    })
+}
+
+fn kept_registers(verdicts: &Verdicts<'_>) -> FxHashMap<u32, u16> {
+    let saved: u16 = CALLEE_SAVED.iter().fold(0, |mask, reg| mask | 1 << reg);
+    let mut kept = FxHashMap::default();
+    for (&fde, left) in &verdicts.left {
+        let mut returns = left.iter().filter(|left| left.exit == Exit::Return).peekable();
+        if returns.peek().is_none() {
+            continue;
+        }
+        let (mut all, mut any) = (!0u16, 0u16);
+        for left in returns {
+            all &= left.same;
+            any |= left.same | left.unknown;
+        }
+        kept.insert(fde, all | (any & saved) | 1 << RSP);
+    }
+    kept
+}
+
+fn verdicts<'a>(ground: &'a Ground<'a>, states: &States, cancel: &CancelToken) -> Result<Verdicts<'a>, Cancelled> {
+    let code = ground.judge.code;
+    let n = code.insns.len();
+    let mut verdicts = Verdicts {
+        ground,
+        found: vec![Comparison::default(); n],
+        reached: vec![false; n],
+        foreign: FxHashSet::default(),
+        leader: vec![NONE; n],
+        edges: FxHashMap::default(),
+        left: BTreeMap::new(),
+        lost: Vec::new(),
+        saved: FxHashMap::default(),
+        meant: FxHashSet::default(),
+    };
+    for start in states.starts() {
+        cancel.check()?;
+        let Some(mut state) = states.get(start).cloned() else { continue };
+        if states.is_seed(start) {
+            verdicts.arrive(start, &state, None);
+        }
+        let (mut at, mut before) = (start, Op::Keep);
+        loop {
+            verdicts.look(at, start, &state);
+            let Some(next) = ground.go(at, &mut state, before, &mut verdicts) else { break };
+            if ground.meets_at(next) {
+                verdicts.arrive(next, &state, Some(at));
+                break;
+            }
+            before = code.get(at).map_or(Op::Keep, |insn| insn.op);
+            at = next;
+        }
+    }
+    Ok(verdicts)
+}
+
+impl Verdicts<'_> {
+    /// Judges one instruction by the state before it.
+    fn look(&mut self, at: u32, leader: u32, state: &State) {
+        let Some(insn) = self.ground.judge.code.get(at) else { return };
+        let i = at as usize;
+        self.reached[i] = true;
+        self.leader[i] = leader;
+        let stored = match insn.op {
+            Op::Push { from: Source::Reg(reg), size: 8 } => state.reg(reg),
+            Op::Store { to, from } if state.address(to).is_some() => state.reg(from),
+            _ => Value::Unknown,
+        };
+        if let Value::Entry(reg) = stored {
+            *self.saved.entry(insn.fde).or_default() |= 1u16.checked_shl(u32::from(reg)).unwrap_or(0);
+        }
+        let Some(row) = self.ground.row(insn) else { return };
+        let found = self.ground.judge.compare(row, state);
+        if found.wrong == 0 {
+            self.meant.insert(insn.row);
+        } else if let CfaRule::Register { reg, .. } = row.cfa {
+            let value = u8::try_from(reg).map_or(Value::Unknown, |reg| state.reg(reg));
+            let volatile = VOLATILE.iter().any(|&volatile| u16::from(volatile) == reg);
+            let other = value.is_computed() || volatile && matches!(value, Value::Entry(_));
+            if reg != u16::from(RSP) && other {
+                self.foreign.insert(at);
+            }
+        }
+        self.found[i] = found;
+    }
+
+    /// Registers that a function of its own convention puts back nowhere.
+    fn loose(&self) -> FxHashMap<u32, u16> {
+        let mut loose = FxHashMap::default();
+        for (&fde, left) in &self.left {
+            let counted = |left: &&Left| matches!(left.exit, Exit::Return | Exit::Crossing | Exit::TailTo(_));
+            let mut saved = self.saved.get(&fde).copied().unwrap_or(0);
+            for row in self.ground.fde(fde).into_iter().flat_map(|fde| self.ground.judge.tables.rows_of(fde)) {
+                for &reg in CALLEE_SAVED.iter().filter(|&&reg| row.rule(reg) != Rule::Same) {
+                    saved |= 1 << reg;
+                }
+            }
+            if !left.iter().any(|left| counted(&left)) {
+                continue;
+            }
+            let same = left.iter().filter(counted).fold(0, |mask, left| mask | left.same);
+            let mask = CALLEE_SAVED.iter().fold(0u16, |mask, &reg| {
+                if saved & (1 << reg) == 0 && same & (1 << reg) == 0 { mask | 1 << reg } else { mask }
+            });
+            loose.insert(fde, mask);
+        }
+        loose
+    }
+
+    /// The state before an instruction.
+    fn state_at(&self, at: u32, states: &States) -> Option<State> {
+        let start = self.leader.get(at as usize).copied()?;
+        let mut state = states.get(start)?.clone();
+        let (mut here, mut before) = (start, Op::Keep);
+        struct Nobody;
+        impl Sink for Nobody {
+            fn arrive(&mut self, _: u32, _: &State, _: Option<u32>) {}
+            fn leave(&mut self, _: u32, _: &State, _: Exit) {}
+            fn give_up(&mut self, _: u32, _: Lost) {}
+        }
+        while here != at {
+            let next = self.ground.go(here, &mut state, before, &mut Nobody)?;
+            before = self.ground.judge.code.get(here).map_or(Op::Keep, |insn| insn.op);
+            here = next;
+        }
+        Some(state)
+    }
+
+    fn report(mut self, states: &States, names: &Names) -> Judgement {
+        let mut judgement = Judgement::default();
+        let code = self.ground.judge.code;
+        let loose = self.loose();
+        let loose_bits = |fde: u32| {
+            let mask = loose.get(&fde).copied().unwrap_or(0);
+            CALLEE_SAVED.iter().filter(|&&reg| mask & (1 << reg) != 0).fold(0, |bits, &reg| bits | bit(reg))
+        };
+        let mut unjudged = |why: Unjudged| *judgement.unjudged.entry(why).or_default() += 1;
+        for (at, insn) in (0u32..).zip(&code.insns) {
+            let i = at as usize;
+            if insn.row == NONE {
+                unjudged(Unjudged::Unreadable);
+                judgement.with_row += 1;
+                continue;
+            }
+            judgement.with_row += 1;
+            if !self.reached[i] {
+                let fde = self.ground.fde(insn.fde);
+                unjudged(match fde {
+                    Some(fde) if fde.signal => Unjudged::SignalFrame,
+                    Some(fde) if fde.other_column => Unjudged::OtherColumn,
+                    _ => Unjudged::Unreached,
+                });
+                continue;
+            }
+            if self.foreign.contains(&at) && !self.meant.contains(&insn.row) {
+                self.found[i] = Comparison::default();
+                unjudged(Unjudged::AnotherContext);
+                continue;
+            }
+            let found = &mut self.found[i];
+            if found.wrong & !CFA != 0 {
+                found.wrong &= !loose_bits(insn.fde);
+            }
+            if found.unknown & CFA != 0 && found.wrong == 0 {
+                unjudged(Unjudged::CfaNotKnown);
+            } else {
+                judgement.compared += 1;
+            }
+        }
+        let mut findings = Vec::new();
+        self.origins(states, names, &mut findings);
+        self.tails(states, names, &mut findings);
+        self.entries(names, &mut findings);
+        self.exits(names, &loose, &mut findings);
+        self.malformed(names, &mut findings);
+        findings.sort_by(|a: &Finding, b: &Finding| (a.at, a.subject).cmp(&(b.at, b.subject)));
+        judgement.findings = findings;
+        judgement
+    }
+
+    /// The instructions that lead to one; `None` is a caller.
+    fn before(&self, at: u32) -> Vec<Option<u32>> {
+        if self.leader.get(at as usize) == Some(&at) {
+            return self.edges.get(&at).cloned().unwrap_or_default();
+        }
+        let code = self.ground.judge.code;
+        let previous = at.checked_sub(1).filter(|&before| code.get(before).is_some_and(|insn| insn.next == at));
+        // Behind a jump into the middle of an instruction the one before it is elsewhere.
+        let searched =
+            || (at.saturating_sub(16)..at).find(|&before| code.get(before).is_some_and(|insn| insn.next == at));
+        previous.or_else(searched).map(Some).into_iter().collect()
+    }
+
+    fn wrong_at(&self, at: u32) -> Mask {
+        self.found.get(at as usize).map_or(0, |found| found.wrong)
+    }
+
+    /// Of the places where something becomes wrong, those that are not wrong only because of another one: where a path
+    /// that went wrong earlier meets one that did not.
+    fn causes(&self, candidates: Vec<(u32, Mask)>, states: &States) -> Vec<(u32, Mask)> {
+        let mut kept = candidates.clone();
+        for bit in 0..8u8 {
+            let bit: Mask = 1 << bit;
+            let of_bit: Vec<u32> = candidates.iter().filter(|(_, new)| new & bit != 0).map(|&(at, _)| at).collect();
+            if of_bit.len() < 2 {
+                continue;
+            }
+            let mut gone: FxHashSet<u32> = FxHashSet::default();
+            for &at in of_bit.iter().rev() {
+                let met: Vec<u32> =
+                    self.before(at).into_iter().flatten().filter(|&from| self.wrong_at(from) & bit != 0).collect();
+                if met.is_empty() || !self.is_uncertain(at, bit, states) {
+                    continue;
+                }
+                // Back along what is wrong: is there another beginning?
+                let (mut seen, mut todo) = (FxHashSet::default(), met);
+                let mut explained = false;
+                while let Some(here) = todo.pop() {
+                    if here == at || !seen.insert(here) {
+                        continue;
+                    }
+                    if of_bit.binary_search(&here).is_ok() && !gone.contains(&here) {
+                        explained = true;
+                        break;
+                    }
+                    todo.extend(self.before(here).into_iter().flatten().filter(|&from| self.wrong_at(from) & bit != 0));
+                }
+                if explained {
+                    gone.insert(at);
+                }
+            }
+            for (at, new) in &mut kept {
+                if gone.contains(at) {
+                    *new &= !bit;
+                }
+            }
+        }
+        kept.retain(|&(_, new)| new != 0);
+        kept
+    }
+
+    /// Whether what is wrong at an instruction is so on some paths only.
+    fn is_uncertain(&self, at: u32, bit: Mask, states: &States) -> bool {
+        let insn = self.ground.judge.code.get(at);
+        let (Some(state), Some(row)) = (self.state_at(at, states), insn.and_then(|insn| self.ground.row(insn))) else {
+            return false;
+        };
+        subjects(bit).any(|subject| match subject {
+            Subject::Cfa => self.ground.judge.cfa(row, &state) == Value::Differs,
+            Subject::Register(reg) => self.ground.judge.register(row.rule(reg), reg, &state) == Some(Value::Differs),
+            _ => false,
+        })
+    }
+
+    /// Where something is wrong and was right before.
+    fn origins(&self, states: &States, names: &Names, findings: &mut Vec<Finding>) {
+        let code = self.ground.judge.code;
+        let mut candidates = Vec::new();
+        for at in 0..code.insns.len() as u32 {
+            let wrong = self.wrong_at(at);
+            if wrong == 0 {
+                continue;
+            }
+            let before = self.before(at);
+            let all = before.iter().map(|from| from.map_or(0, |from| self.wrong_at(from)));
+            let new = wrong & !if before.is_empty() { 0 } else { all.fold(wrong, |mask, from| mask & from) };
+            if new != 0 {
+                candidates.push((at, new));
+            }
+        }
+        let mut mixed: FxHashSet<(u32, Reg)> = FxHashSet::default();
+        for (at, new) in self.causes(candidates, states) {
+            let Some(insn) = code.get(at) else { continue };
+            let (Some(state), Some(row)) = (self.state_at(at, states), self.ground.row(insn)) else { continue };
+            let above = at.checked_sub(1).filter(|&above| code.get(above).is_some_and(|above| above.fde == insn.fde));
+            for subject in subjects(new) {
+                let mask = match subject {
+                    Subject::Register(reg) => bit(reg),
+                    _ => CFA,
+                };
+                let falls_in =
+                    |from: &u32| code.get(*from).is_some_and(|from| from.next == at && from.flow != Flow::Jump);
+                let before = self
+                    .before(at)
+                    .into_iter()
+                    .flatten()
+                    .filter(falls_in)
+                    .find(|&from| self.wrong_at(from) & mask == 0);
+                let scene = Scene {
+                    image: self.ground.image,
+                    judge: self.ground.judge,
+                    at,
+                    state: &state,
+                    before,
+                    above,
+                    is_right: &|at| self.reached.get(at as usize) == Some(&true) && self.wrong_at(at) & mask == 0,
+                    saved_by: &|reg, offset| self.saved_by(insn.fde, reg, offset, states),
+                };
+                let told = match subject {
+                    Subject::Register(reg) if self.goes_on_from(insn, row, reg, findings) => continue,
+                    Subject::Register(reg) if mixed.contains(&(insn.fde, reg)) => continue,
+                    Subject::Register(reg) => {
+                        // Two registers under one name are one fault.
+                        mixed.extend(scene.taken_for(row, reg).map(|other| (insn.fde, other)));
+                        scene.register(row, reg)
+                    }
+                    _ => scene.cfa(row),
+                };
+                let over_a_call = self.spans_a_call(insn.fde, mask);
+                findings.push(Finding { at: insn.loc(), function: names.at(insn.loc()), subject, told, over_a_call });
+            }
+        }
+    }
+
+    /// Whether the rule of a register was said before an early return behind which the rows are told to go on already.
+    fn goes_on_from(&self, insn: &Insn, row: &Row, reg: Reg, findings: &[Finding]) -> bool {
+        let said = JUDGED.iter().position(|&judged| judged == reg).and_then(|at| row.said.get(at + 1));
+        let (Some(fde), Some(&said)) = (self.ground.fde(insn.fde), said) else { return false };
+        findings.iter().any(|finding| {
+            finding.told.class == Class::BehindReturn
+                && finding.at.section == insn.section
+                && (u64::from(fde.start)..u64::from(insn.offset)).contains(&finding.at.offset)
+                && u64::from(said) < finding.at.offset
+        })
+    }
+
+    /// Whether a call is made in the function while something is wrong.
+    fn spans_a_call(&self, fde: u32, mask: Mask) -> bool {
+        let Some(fde) = self.ground.fde(fde) else { return false };
+        let range = self.ground.judge.code.range(fde.section, fde.start, fde.end);
+        range.clone().any(|at| {
+            let insn = self.ground.judge.code.get(at);
+            self.wrong_at(at) & mask != 0
+                && insn.is_some_and(|insn| matches!(insn.flow, Flow::Call | Flow::CallIndirect))
+        })
+    }
+
+    /// The instruction that stored what a register held at entry.
+    fn saved_by(&self, fde: u32, reg: Reg, offset: i32, states: &States) -> Option<u32> {
+        let fde = self.ground.fde(fde)?;
+        let code = self.ground.judge.code;
+        code.range(fde.section, fde.start, fde.end).find(|&at| {
+            let Some(insn) = code.get(at).filter(|_| self.reached.get(at as usize) == Some(&true)) else {
+                return false;
+            };
+            let place = |state: &State| match insn.op {
+                Op::Push { from: Source::Reg(from), size: 8 } if from == reg => state.reg(RSP).plus(-8).place(),
+                Op::Store { to, from } if from == reg => state.address(to),
+                _ => None,
+            };
+            if !matches!(insn.op, Op::Push { .. } | Op::Store { .. }) {
+                return false;
+            }
+            let state = self.state_at(at, states);
+            state.is_some_and(|state| {
+                state.reg(reg) == Value::Entry(reg) && place(&state) == Some(super::value::Place::of_cfa(offset))
+            })
+        })
+    }
+
+    fn tails(&self, states: &States, names: &Names, findings: &mut Vec<Finding>) {
+        let code = self.ground.judge.code;
+        for left in self.left.values().flatten() {
+            let Exit::TailTo(home) = left.exit else { continue };
+            let (Some(insn), Some(row)) = (code.get(left.at), self.ground.first_row(home)) else { continue };
+            if !row.is_of_entry() {
+                continue;
+            }
+            let Some(state) = self.state_at(left.at, states) else { continue };
+            let found = self.ground.judge.compare(row, &state);
+            let new = found.wrong & !self.found.get(left.at as usize).map_or(0, |found| found.wrong);
+            if new != 0 {
+                let what = if new & CFA != 0 {
+                    "the stack is not as it was at entry".to_owned()
+                } else {
+                    let lost =
+                        CALLEE_SAVED.iter().filter(|&&reg| new & bit(reg) != 0).map(|&reg| super::value::name(reg));
+                    format!("{} not put back", lost.collect::<Vec<_>>().join(", "))
+                };
+                let words = format!("jumps to another function with {what}");
+                let words = words.replace("with the stack is", "while the stack is");
+                let told = simple(Class::NotGivenBack, words, insn.loc());
+                findings.push(Finding {
+                    at: insn.loc(),
+                    function: names.at(insn.loc()),
+                    subject: Subject::Tail(new),
+                    told,
+                    over_a_call: true,
+                });
+            }
+        }
+    }
+
+    /// Functions whose first row has registers saved, in words above the return address that no call makes.
+    fn entries(&self, names: &Names, findings: &mut Vec<Finding>) {
+        for (&first, &fde) in &self.ground.starts {
+            let (Some(insn), Some(row)) = (self.ground.judge.code.get(first), self.ground.first_row(fde)) else {
+                continue;
+            };
+            let saves = CALLEE_SAVED.iter().any(|&reg| matches!(row.rule(reg), Rule::Offset(_)));
+            // What counts from another register is a stub for compilers, which has its caller's frame by design.
+            let CfaRule::Register { reg: 7, offset } = row.cfa else { continue };
+            let ordinary = offset == 8;
+            let Some(function) = names.at(insn.loc()).filter(|&id| names.is_typed_start(id, insn.loc())) else {
+                continue;
+            };
+            if self.ground.is_part(fde) || !self.ground.is_readable(fde) || row.is_outermost() || ordinary || !saves {
+                continue;
+            }
+            let words = "the unwind table says that registers are saved where the function is entered, in words that no call makes: \
+                         a push is missing, or the directives stand before it"
+                .to_owned();
+            let told = simple(Class::RegisterWrong, words, insn.loc());
+            let over_a_call = self.spans_a_call(fde, CFA);
+            findings.push(Finding {
+                at: insn.loc(),
+                function: Some(function),
+                subject: Subject::Entry,
+                told,
+                over_a_call,
+            });
+        }
+    }
+
+    /// What the caller does not get back.
+    fn exits(&self, names: &Names, loose: &FxHashMap<u32, u16>, findings: &mut Vec<Finding>) {
+        let code = self.ground.judge.code;
+        for (fde, left) in &self.left {
+            // What the table has wrong is told there, once.
+            let told = self.ground.fde(*fde).is_some_and(|fde| {
+                let inside = |at: CodeLoc| {
+                    at.section == fde.section && (u64::from(fde.start)..u64::from(fde.end)).contains(&at.offset)
+                };
+                findings.iter().any(|finding| inside(finding.at))
+            });
+            if told {
+                continue;
+            }
+            let loose = loose.get(fde).copied().unwrap_or(0);
+            for left in left.iter().filter(|left| matches!(left.exit, Exit::Return | Exit::Tail)) {
+                let Some(insn) = code.get(left.at) else { continue };
+                if self.ground.row(insn).is_some_and(Row::is_outermost) {
+                    continue;
+                }
+                let mut push = |subject, words: String| {
+                    let told = simple(Class::NotGivenBack, words, insn.loc());
+                    findings.push(Finding {
+                        at: insn.loc(),
+                        function: names.at(insn.loc()),
+                        subject,
+                        told,
+                        over_a_call: true,
+                    });
+                };
+                let on_frame = left.rsp.place().is_some_and(|place| place.base == Base::CFA);
+                let other = matches!(left.top, Some(Value::Entry(reg)) if reg != RA)
+                    || matches!(left.top, Some(Value::Frame(_) | Value::Differs | Value::Number(_)));
+                if on_frame && other {
+                    let held = match left.top {
+                        Some(Value::Entry(reg)) => format!("what {} held at entry", super::value::name(reg)),
+                        _ => "no return address".to_owned(),
+                    };
+                    push(
+                        Subject::ReturnsElsewhere,
+                        format!("returns to the wrong place: the word that rsp points to is {held}"),
+                    );
+                    continue;
+                }
+                if left.rsp != Value::of_cfa(-8) {
+                    continue;
+                }
+                for &reg in &CALLEE_SAVED {
+                    let mask = 1u16 << reg;
+                    if loose & mask == 0 && left.same & mask == 0 && left.unknown & mask == 0 {
+                        let some = if left.differs & mask == 0 { "" } else { " on some path" };
+                        let words =
+                            format!("returns{some} without putting the caller's {} back", super::value::name(reg));
+                        push(Subject::NotRestored(reg), words);
+                    }
+                }
+            }
+        }
+    }
+
+    fn malformed(&self, names: &Names, findings: &mut Vec<Finding>) {
+        for fde in &self.ground.judge.tables.fdes {
+            for &(offset, oddity) in &fde.oddities {
+                let at = CodeLoc::new(fde.section, u64::from(offset));
+                let mut told = simple(Class::Malformed, fault::oddity(oddity).to_owned(), at);
+                // The directive stands between the instruction there and the one before it.
+                let code = self.ground.judge.code;
+                let before = code.range(fde.section, fde.start, offset).next_back();
+                told.directive_behind = before.and_then(|before| code.get(before)).map(|insn| insn.loc());
+                let subject = Subject::Malformed(oddity);
+                findings.push(Finding { at, function: names.at(at), subject, told, over_a_call: true });
+            }
+        }
+    }
+}
+
+/// What needs no explanation by its surroundings.
+fn simple(class: Class, words: String, culprit: CodeLoc) -> Told {
+    Told {
+        class,
+        words,
+        culprit,
+        directive_behind: None,
+        remarks: Vec::<Remark>::new(),
+        claimed: Frame::default(),
+        derived: Frame::default(),
+    }
+}
+
+fn subjects(mask: Mask) -> impl Iterator<Item = Subject> {
+    let cfa = (mask & CFA != 0).then_some(Subject::Cfa);
+    let registers = JUDGED.iter().filter(move |&&reg| mask & bit(reg) != 0).map(|&reg| Subject::Register(reg));
+    cfa.into_iter().chain(registers)
+}
+
+/// Which function a place belongs to.
+struct Names {
+    /// Start, end, name's order, symbol; ascending.
+    functions: Vec<(CodeLoc, u64, SymbolId)>,
+    /// Where functions start.
+    typed: FxHashMap<SymbolId, CodeLoc>,
+}
+
+impl Names {
+    fn of(image: &ElfImage) -> Names {
+        let wanted = |kind: u8| kind == STT_FUNC || kind == 10;
+        let mut functions: Vec<(CodeLoc, u64, SymbolId)> = image
+            .symbols()
+            .filter(|&(id, symbol)| {
+                let code = !symbol.is_undefined() && image.section(symbol.section).is_code();
+                code && (wanted(symbol.kind) || symbol.kind == 0) && !image.symbol_name(id).is_empty()
+            })
+            .map(|(id, symbol)| {
+                (CodeLoc::new(symbol.section, symbol.value), symbol.value.saturating_add(symbol.size), id)
+            })
+            .collect();
+        // Of several at one place the shortest is found, and of these the first by name.
+        functions.sort_by(|a, b| {
+            (a.0, std::cmp::Reverse(a.1))
+                .cmp(&(b.0, std::cmp::Reverse(b.1)))
+                .then_with(|| image.symbol_name(b.2).cmp(image.symbol_name(a.2)))
+        });
+        functions.retain(|&(start, end, id)| end > start.offset || !image.symbol_name(id).starts_with(".L"));
+        let typed = image.symbols().filter(|(_, symbol)| symbol.is_function());
+        let typed = typed.map(|(id, symbol)| (id, CodeLoc::new(symbol.section, symbol.value))).collect();
+        Names { functions, typed }
+    }
+
+    fn is_typed_start(&self, id: SymbolId, at: CodeLoc) -> bool {
+        self.typed.get(&id) == Some(&at)
+    }
+
+    fn at(&self, at: CodeLoc) -> Option<SymbolId> {
+        let upto = self.functions.partition_point(|&(start, ..)| start <= at);
+        let before = self.functions.get(..upto)?.iter().rev().take_while(|(start, ..)| start.section == at.section);
+        let mut open = None;
+        for &(start, end, id) in before.take(64) {
+            if at.offset < end {
+                return Some(id);
+            }
+            if end == start.offset && open.is_none() {
+                open = Some(id);
+            }
+        }
+        open
+    }
+}

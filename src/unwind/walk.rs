@@ -1,0 +1,490 @@
+//! Follows the state along every path through code that has rows.
+//!
+//! In: [`Code`], [`Tables`].  Out: the state at every place where paths meet.
+//! Holds afterwards: a path that leads out of sight ends there; an object's code is one field, so that a part that was
+//! split off into another section has the states of the jumps into it.
+//!
+//! | case | step | leads to |
+//! |---|---|---|
+//! | 1 | jump to the start of a function | nowhere: a call in tail position |
+//! | 2 | jump to the start of a part that was split off | there |
+//! | 3 | jump back to its own start with a frame | there: a loop |
+//! | 4 | call of what lies right behind it | there, a word deeper |
+//! | 5 | call of a label inside a function | there with the state of an entry or a word deeper, as its row says |
+//! | 6 | call behind which another row begins that does not fit | its landing pads only: it does not return |
+//! | 7 | any other call | behind it, and to its landing pads |
+//! | 8 | jump through a register | to what data points to within the function and whose rows fit; nowhere if there is no frame |
+//! | 9 | behind `jne`, or where `je` leads to | there, with the compared registers equal |
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::code::{Insn, NONE, Target};
+use super::compare::Judge;
+use super::never::returns_never;
+use super::op::{Flow, Op};
+use super::pointers::Pointers;
+use super::state::State;
+use super::table::{CfaRule, Fde, Row, Rule};
+use super::value::{CALLEE_SAVED, RA, RSP, Reg, Value};
+use crate::cancel::{CancelToken, Cancelled};
+use crate::ids::CodeLoc;
+use crate::image::ElfImage;
+
+/// How a path leaves its function.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exit {
+    /// By a return.
+    Return,
+    /// By a jump to another function of this object, which its first row describes.
+    TailTo(u32),
+    /// By a jump out of sight.
+    Tail,
+    /// Into another part of itself, or into code without a row.
+    Crossing,
+}
+
+/// Who is told where paths lead.
+pub trait Sink {
+    /// A path leads to an instruction at which others may arrive, too.
+    fn arrive(&mut self, at: u32, state: &State, from: Option<u32>);
+    /// A path leaves its function.
+    fn leave(&mut self, at: u32, state: &State, exit: Exit);
+    /// Something at an instruction can not be followed.
+    fn give_up(&mut self, at: u32, why: Lost);
+}
+
+/// Why a path was not followed.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Lost {
+    /// A call whose remainder does not fit.
+    CallThatMayNotReturn,
+    /// The call of a label whose row is of neither kind.
+    CalledInside,
+    /// It runs into another function with another frame.
+    FallsOff,
+}
+
+/// What following needs to know.
+pub struct Ground<'a> {
+    /// The object.
+    pub image: &'a ElfImage,
+    /// Tables and code.
+    pub judge: Judge<'a>,
+    /// By description: registers that it leaves as they were, where that is not the convention.
+    pub kept: FxHashMap<u32, u16>,
+    /// Code that data or code points to.
+    pub pointers: &'a Pointers,
+    /// By instruction: whether paths may meet there.
+    meets: Vec<bool>,
+    /// Instruction at which each description starts.
+    pub starts: FxHashMap<u32, u32>,
+    /// Descriptions of code that was split off a function, which is entered by jumps and landing pads only.
+    parts: FxHashSet<u32>,
+}
+
+impl<'a> Ground<'a> {
+    /// Finds where paths may meet.
+    pub fn new(image: &'a ElfImage, judge: Judge<'a>, pointers: &'a Pointers) -> Ground<'a> {
+        let code = judge.code;
+        let mut ground = Ground {
+            image,
+            judge,
+            kept: FxHashMap::default(),
+            pointers,
+            meets: vec![false; code.insns.len()],
+            starts: FxHashMap::default(),
+            parts: FxHashSet::default(),
+        };
+        for insn in &code.insns {
+            if let Target::Insn(target) = insn.target {
+                ground.mark(target);
+            }
+        }
+        for (number, fde) in (0u32..).zip(&judge.tables.fdes) {
+            let first = code.at(CodeLoc::new(fde.section, u64::from(fde.start)));
+            if let Some(first) = first.filter(|&first| code.get(first).is_some_and(|insn| insn.fde == number)) {
+                ground.mark(first);
+                ground.starts.insert(first, number);
+            }
+            for pad in &fde.pads {
+                if let Some(pad) = code.at(pad.pad) {
+                    ground.mark(pad);
+                }
+            }
+        }
+        for &insn in pointers.insns() {
+            ground.mark(insn);
+        }
+        ground.find_parts();
+        ground
+    }
+
+    /// Compilers name parts that they split off; where names are gone, a first row that no call makes true says it, or
+    /// one that holds for padding only (GCC's parts begin with a `nop`, so that no landing pad is at offset 0).
+    fn find_parts(&mut self) {
+        let mut named: FxHashMap<CodeLoc, bool> = FxHashMap::default();
+        for (id, symbol) in self.image.symbols().filter(|(_, symbol)| symbol.is_function()) {
+            let is_part = self.image.symbol_name(id).contains(".cold");
+            *named.entry(CodeLoc::new(symbol.section, symbol.value)).or_default() |= is_part;
+        }
+        for (&first, &number) in &self.starts {
+            let (Some(insn), Some(row)) = (self.judge.code.get(first), self.first_row(number)) else { continue };
+            let padding = insn.is_nop && insn.end() >= row.end && self.fde(number).is_some_and(|fde| fde.end > row.end);
+            let is_part = match named.get(&insn.loc()) {
+                Some(&is_part) => is_part || padding,
+                None => padding || !row.is_of_entry(),
+            };
+            if is_part {
+                self.parts.insert(number);
+            }
+        }
+    }
+
+    /// Whether the description is of code that was split off a function.
+    pub fn is_part(&self, number: u32) -> bool {
+        self.parts.contains(&number)
+    }
+
+    /// From here on paths may meet at this instruction.
+    pub fn mark(&mut self, insn: u32) {
+        if let Some(meets) = self.meets.get_mut(insn as usize) {
+            *meets = true;
+        }
+    }
+
+    /// Whether paths may meet at the instruction.
+    pub fn meets_at(&self, insn: u32) -> bool {
+        self.meets.get(insn as usize).copied().unwrap_or(false)
+    }
+
+    /// A description.
+    pub fn fde(&self, number: u32) -> Option<&'a Fde> {
+        self.judge.tables.fdes.get(number as usize)
+    }
+
+    /// The row of an instruction.
+    pub fn row(&self, insn: &Insn) -> Option<&'a Row> {
+        self.judge.tables.rows.get(insn.row as usize)
+    }
+
+    /// The first row of a description.
+    pub fn first_row(&self, number: u32) -> Option<&'a Row> {
+        self.fde(number).and_then(|fde| self.judge.tables.rows_of(fde).first())
+    }
+
+    /// Whether the description can be judged at all.
+    pub fn is_readable(&self, number: u32) -> bool {
+        self.fde(number).is_some_and(|fde| !fde.signal && !fde.other_column)
+    }
+
+    /// Goes over the instruction `at`. The one behind it, if the path goes on there.
+    pub fn go(&self, at: u32, state: &mut State, before: Op, sink: &mut impl Sink) -> Option<u32> {
+        let insn = self.judge.code.get(at)?;
+        match insn.flow {
+            Flow::Next => {
+                state.step(at, insn.op);
+                self.fall(at, insn, state, sink)
+            }
+            Flow::Stop | Flow::Far => None,
+            Flow::SystemCall => {
+                // asm/unistd_64.h: rt_sigreturn, exit, exit_group.
+                if matches!(state.reg(0), Value::Number(15 | 60 | 231)) {
+                    return None;
+                }
+                state.system_call();
+                self.fall(at, insn, state, sink)
+            }
+            Flow::Return => {
+                sink.leave(at, state, Exit::Return);
+                None
+            }
+            Flow::Jump => {
+                self.jump(at, insn, state, sink);
+                None
+            }
+            Flow::JumpIf { unequal, equal } => {
+                let compared = match before {
+                    Op::Compare { one, other } => Some((one, other)),
+                    _ => None,
+                };
+                match compared.filter(|_| equal) {
+                    // Case 9.
+                    Some((one, other)) => {
+                        let mut taken = state.clone();
+                        if taken.equal(one, other).is_some() {
+                            self.jump(at, insn, &taken, sink);
+                        }
+                    }
+                    None => self.jump(at, insn, state, sink),
+                }
+                if let Some((one, other)) = compared.filter(|_| unequal) {
+                    state.equal(one, other)?;
+                }
+                self.fall(at, insn, state, sink)
+            }
+            Flow::JumpIndirect => {
+                self.jump_indirect(at, insn, state, sink);
+                None
+            }
+            Flow::Call | Flow::CallIndirect => self.call(at, insn, state, sink),
+        }
+    }
+
+    fn fall(&self, at: u32, insn: &Insn, state: &State, sink: &mut impl Sink) -> Option<u32> {
+        let Some(next) = self.judge.code.get(insn.next) else {
+            // Into code without a row, which may be the rest of the function.
+            sink.leave(at, state, Exit::Crossing);
+            return None;
+        };
+        if next.fde != insn.fde {
+            // Compilers let code run into the next function behind what they take for impossible.
+            let fits = self.row(next).is_none_or(|row| self.judge.compare(row, state).wrong == 0);
+            if !fits {
+                sink.give_up(at, Lost::FallsOff);
+            }
+            return None;
+        }
+        (next.row != NONE).then_some(insn.next)
+    }
+
+    fn jump(&self, at: u32, insn: &Insn, state: &State, sink: &mut impl Sink) {
+        match insn.target {
+            Target::Insn(target) => {
+                let Some(&home) = self.starts.get(&target) else { return self.arrive(target, state, at, sink) };
+                let Some(row) = self.first_row(home).filter(|_| !self.is_part(home)) else {
+                    // Case 2.
+                    return self.arrive(target, state, at, sink);
+                };
+                if home == insn.fde && self.judge.compare(row, state).wrong != 0 {
+                    // Case 3.
+                    return self.arrive(target, state, at, sink);
+                }
+                // Case 1.
+                sink.leave(at, state, Exit::TailTo(home));
+            }
+            Target::Place(_) => sink.leave(at, state, Exit::Crossing),
+            Target::Symbol(symbol) => {
+                let name = self.image.symbol_name(symbol);
+                let is_part = name.contains(".cold") || name.starts_with('.');
+                sink.leave(at, state, if is_part { Exit::Crossing } else { Exit::Tail });
+            }
+            Target::None => {}
+        }
+    }
+
+    /// Leads a path to an instruction, which may belong to another description.
+    fn arrive(&self, target: u32, state: &State, from: u32, sink: &mut impl Sink) {
+        let (Some(source), Some(insn)) = (self.judge.code.get(from), self.judge.code.get(target)) else { return };
+        if insn.fde != source.fde || insn.row == NONE {
+            sink.leave(from, state, Exit::Crossing);
+        }
+        if insn.row != NONE {
+            sink.arrive(target, state, Some(from));
+        }
+    }
+
+    fn jump_indirect(&self, at: u32, insn: &Insn, state: &mut State, sink: &mut impl Sink) {
+        state.step(at, insn.op);
+        let Some(fde) = self.fde(insn.fde) else { return };
+        if let Some(table) = self.pointers.table_of(at) {
+            for &target in table {
+                self.arrive(target, state, at, sink);
+            }
+            return;
+        }
+        let fits = |target: u32| {
+            let row = self.judge.code.get(target).and_then(|insn| self.row(insn));
+            row.is_some_and(|row| self.judge.compare(row, state).wrong == 0)
+        };
+        let is_empty = self.first_row(insn.fde).is_some_and(|row| {
+            let found = self.judge.compare(row, state);
+            found.wrong == 0 && found.unknown == 0
+        });
+        // Case 8.
+        let inside = self.pointers.within(self.judge.code, fde.section, fde.start, fde.end);
+        let mut any_fits = false;
+        for &target in inside.iter().filter(|&&target| fits(target)) {
+            any_fits = true;
+            self.arrive(target, state, at, sink);
+        }
+        if !any_fits && !is_empty {
+            inside.iter().for_each(|&target| self.arrive(target, state, at, sink));
+        }
+        if inside.is_empty() {
+            sink.leave(at, state, Exit::Tail);
+        }
+    }
+
+    fn call(&self, at: u32, insn: &Insn, state: &mut State, sink: &mut impl Sink) -> Option<u32> {
+        let mut kept = None;
+        let mut returns = true;
+        match insn.target {
+            Target::Insn(target) if target == insn.next => {
+                // Case 4.
+                *state = state.inside_call();
+                return self.fall(at, insn, state, sink);
+            }
+            Target::Insn(target) => {
+                let callee = self.judge.code.get(target)?;
+                kept = self.kept.get(&callee.fde).copied();
+                if !self.starts.contains_key(&target) {
+                    self.call_inside(at, target, callee, state, sink);
+                }
+            }
+            Target::Symbol(symbol) => returns = !returns_never(self.image.symbol_name(symbol)),
+            Target::Place(_) | Target::None => {}
+        }
+        state.call(kept);
+        let fde = self.fde(insn.fde)?;
+        for pad in fde.pads.iter().filter(|pad| pad.start <= insn.offset && insn.offset < pad.end) {
+            if let Some(target) = self.judge.code.at(pad.pad) {
+                let popped = self.row(insn).map_or(0, |row| row.args_size);
+                let mut caught = state.clone();
+                let rsp = caught.reg(RSP).plus(i32::try_from(popped).unwrap_or(0));
+                caught.put_reg(RSP, rsp);
+                self.arrive(target, &caught, at, sink);
+            }
+        }
+        let mut behind = insn.next;
+        let code = self.judge.code;
+        while code.get(behind).is_some_and(|next| next.op == Op::Keep && is_padding(next) && next.fde == insn.fde) {
+            behind = code.get(behind).map_or(NONE, |next| next.next);
+        }
+        let behind = code.get(behind).filter(|behind| returns && behind.fde == insn.fde)?;
+        if behind.row != insn.row && self.row(behind).is_some_and(|row| self.judge.compare(row, state).wrong != 0) {
+            // Case 6.
+            sink.give_up(at, Lost::CallThatMayNotReturn);
+            return None;
+        }
+        // Case 7.
+        self.fall(at, insn, state, sink)
+    }
+
+    /// Case 5.
+    fn call_inside(&self, at: u32, target: u32, callee: &Insn, state: &State, sink: &mut impl Sink) {
+        let Some(row) = self.row(callee) else { return };
+        let is_right = |state: &State| {
+            let found = self.judge.compare(row, state);
+            found.wrong == 0 && found.unknown == 0
+        };
+        let (entry, inner) = (State::at_entry(), state.inside_call());
+        if is_right(&entry) {
+            sink.arrive(target, &entry, None);
+        } else if is_right(&inner) {
+            sink.arrive(target, &inner, Some(at));
+        } else {
+            sink.give_up(target, Lost::CalledInside);
+        }
+    }
+}
+
+/// One-byte and longer `nop`s, between a call and what is behind it.
+fn is_padding(insn: &Insn) -> bool {
+    insn.flow == Flow::Next && insn.is_nop
+}
+
+/// What a row says of registers and frame, taken at its word; what it does not say is not known.
+pub fn as_row_says(row: &Row) -> State {
+    let mut state = State::blank();
+    match row.cfa {
+        CfaRule::Register { reg, offset } if reg < 16 => {
+            for number in 0u8..16 {
+                state.put_reg(number, Value::Entry(number));
+            }
+            state.put_reg(RSP, Value::Unknown);
+            state.put_reg(reg as Reg, Value::of_cfa(offset.saturating_neg()));
+        }
+        CfaRule::Register { .. } | CfaRule::Expression(_) | CfaRule::None => {}
+    }
+    let cfa_reg = match row.cfa {
+        CfaRule::Register { reg, .. } => Some(reg),
+        CfaRule::Expression(_) | CfaRule::None => None,
+    };
+    let judged = CALLEE_SAVED.iter().chain([&RA]).map(|&reg| (u16::from(reg), row.rule(reg)));
+    for (number, rule) in judged.chain(row.others.iter().copied()) {
+        let Ok(reg) = u8::try_from(number) else { continue };
+        match rule {
+            Rule::Offset(offset) => state.put_word(super::value::Place::of_cfa(offset), Value::Entry(reg)),
+            Rule::Register(other) if other < 16 => state.put_reg(other as Reg, Value::Entry(reg)),
+            _ => {}
+        }
+        // It is saved, so that the register may hold anything, its old value too.
+        if !matches!(rule, Rule::Same | Rule::IsOffset(_)) && reg < 16 && reg != RSP && cfa_reg != Some(number) {
+            state.put_reg(reg, Value::Unknown);
+        }
+    }
+    state
+}
+
+/// The states at which paths meet, and those that were not settled yet.
+#[derive(Default)]
+pub struct States {
+    at: FxHashMap<u32, Box<State>>,
+    pending: BinaryHeap<Reverse<u32>>,
+    queued: FxHashSet<u32>,
+    /// Where paths begin.
+    seeds: FxHashSet<u32>,
+}
+
+impl States {
+    /// The state at an instruction at which paths meet.
+    pub fn get(&self, insn: u32) -> Option<&State> {
+        self.at.get(&insn).map(Box::as_ref)
+    }
+
+    /// Whether a path begins at the instruction.
+    pub fn is_seed(&self, insn: u32) -> bool {
+        self.seeds.contains(&insn)
+    }
+
+    /// Where paths were followed from, ascending.
+    pub fn starts(&self) -> Vec<u32> {
+        let mut starts: Vec<u32> = self.at.keys().copied().collect();
+        starts.sort_unstable();
+        starts
+    }
+
+    /// Follows all paths until nothing changes.
+    pub fn settle(&mut self, ground: &Ground<'_>, cancel: &CancelToken) -> Result<(), Cancelled> {
+        while let Some(Reverse(start)) = self.pending.pop() {
+            cancel.check()?;
+            self.queued.remove(&start);
+            let Some(mut state) = self.get(start).cloned() else { continue };
+            let (mut at, mut before) = (start, Op::Keep);
+            while let Some(next) = ground.go(at, &mut state, before, self) {
+                if ground.meets_at(next) {
+                    self.arrive(next, &state, Some(at));
+                    break;
+                }
+                before = ground.judge.code.get(at).map_or(Op::Keep, |insn| insn.op);
+                at = next;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for States {
+    fn arrive(&mut self, at: u32, state: &State, from: Option<u32>) {
+        if from.is_none() {
+            self.seeds.insert(at);
+        }
+        let changed = match self.at.get_mut(&at) {
+            Some(known) => known.meet(state),
+            None => {
+                self.at.insert(at, Box::new(state.clone()));
+                true
+            }
+        };
+        if changed && self.queued.insert(at) {
+            self.pending.push(Reverse(at));
+        }
+    }
+
+    fn leave(&mut self, _: u32, _: &State, _: Exit) {}
+
+    fn give_up(&mut self, _: u32, _: Lost) {}
+}

@@ -1,0 +1,229 @@
+//! The rules for user space: unwind tables against what the code does.
+//!
+//! In: assembly, built by the C compiler in a folder of the test's own.  Out: findings on their lines, or silence.
+//! Holds afterwards: each kind of fault has a twin that is right and stays silent.
+
+use std::path::Path;
+use std::process::Command;
+
+use orcls::findings::Code;
+use serde_json::Value;
+
+/// A function with its directives, between the usual lines.
+fn function(body: &str) -> String {
+    format!(
+        "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\t.cfi_startproc\n{body}\t.cfi_endproc\n\t.size f, . - f\n\
+         \t.section .note.GNU-stack, \"\", @progbits\n"
+    )
+}
+
+fn assemble(folder: &Path, name: &str, source: &str) {
+    std::fs::write(folder.join(format!("{name}.S")), source).expect("a folder of the test's own takes files");
+    let done = Command::new("cc")
+        .current_dir(folder)
+        .args(["-g", "-c", "-o", &format!("{name}.o"), &format!("{name}.S")])
+        .status();
+    assert!(done.expect("a C compiler").success(), "{source}");
+}
+
+fn check(folder: &Path, arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
+    let done = Command::new(env!("CARGO_BIN_EXE_orcls"))
+        .current_dir(folder)
+        .args(["check", "--format", "json"])
+        .args(arguments)
+        .output()
+        .expect("the program runs");
+    let text = String::from_utf8_lossy(&done.stdout).into_owned();
+    (done.status.code(), text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+}
+
+/// Code and line of each finding.
+fn found(answer: &Value) -> Vec<(String, u64)> {
+    let findings = answer["findings"].as_array().expect("findings");
+    findings.iter().map(|f| (f["code"].as_str().unwrap_or("").to_owned(), f["line"].as_u64().unwrap_or(0))).collect()
+}
+
+#[track_caller]
+fn expect(body: &str, wanted: &[(Code, u64)]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function(body));
+    let (status, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    let wanted: Vec<(String, u64)> = wanted.iter().map(|(code, line)| (code.to_string(), *line)).collect();
+    assert_eq!(found(&answers[0]), wanted, "{}", answers[0]);
+    assert_eq!(status, Some(i32::from(!wanted.is_empty())));
+    assert_eq!(answers[0]["rules"], "user");
+}
+
+#[test]
+fn a_push_that_nobody_told() {
+    expect("\tpush %rcx\n\tmov %rax, %rdx\n\tpop %rcx\n\tret\n", &[(Code::UnwindStackUntold, 6)]);
+    expect(
+        "\tpush %rcx\n\t.cfi_adjust_cfa_offset 8\n\tmov %rax, %rdx\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n\tret\n",
+        &[],
+    );
+}
+
+#[test]
+fn a_number_with_the_wrong_sign() {
+    expect(
+        "\tsub $24, %rsp\n\t.cfi_adjust_cfa_offset 24\n\tcall g\n\tadd $24, %rsp\n\t.cfi_adjust_cfa_offset 24\n\tret\n",
+        &[(Code::UnwindWrongNumber, 10)],
+    );
+    expect(
+        "\tsub $24, %rsp\n\t.cfi_adjust_cfa_offset 24\n\tcall g\n\tadd $24, %rsp\n\t.cfi_adjust_cfa_offset -24\n\tret\n",
+        &[],
+    );
+}
+
+#[test]
+fn a_register_under_another_name() {
+    let body = |name: &str| {
+        format!(
+            "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %{name}, 0\n\tmov %rdi, %rbx\n\tcall g\n\tpop %rbx\n\
+             \t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %{name}\n\tret\n"
+        )
+    };
+    expect(&body("r12"), &[(Code::UnwindRegisterWrong, 8)]);
+    expect(&body("rbx"), &[]);
+}
+
+#[test]
+fn a_register_that_is_overwritten_and_was_not_told() {
+    expect(
+        "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\tmov %rdi, %rbx\n\tcall g\n\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\tret\n",
+        &[(Code::UnwindRegisterWrong, 8)],
+    );
+    // Compilers say nothing when they put it back: the word keeps it, within the red zone.
+    expect(
+        "\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\tmov %rdi, %rbx\n\tcall g\n\tpop %rbx\n\
+         \t.cfi_def_cfa_offset 8\n\tret\n",
+        &[],
+    );
+}
+
+#[test]
+fn rows_go_on_behind_an_early_return() {
+    let body = |remember: &str, restore: &str| {
+        format!(
+            "\tsub $24, %rsp\n\t.cfi_adjust_cfa_offset 24\n\ttest %rdi, %rdi\n\tjne 1f\n{remember}\tadd $24, %rsp\n\
+             \t.cfi_adjust_cfa_offset -24\n\tret\n1:\n{restore}\tcall g\n\tadd $24, %rsp\n\t.cfi_def_cfa_offset 8\n\tret\n"
+        )
+    };
+    expect(&body("", ""), &[(Code::UnwindRowsBehindReturn, 14)]);
+    expect(&body("\t.cfi_remember_state\n", "\t.cfi_restore_state\n"), &[]);
+}
+
+#[test]
+fn an_adjustment_while_another_register_counts() {
+    let body = |told: &str| {
+        format!(
+            "\tpush %rbp\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbp, -16\n\tmov %rsp, %rbp\n\t.cfi_def_cfa_register %rbp\n\
+             \tpush %rcx\n{told}\tcall g\n\tleave\n\t.cfi_def_cfa %rsp, 8\n\t.cfi_restore %rbp\n\tret\n"
+        )
+    };
+    expect(&body("\t.cfi_adjust_cfa_offset 8\n"), &[(Code::UnwindAdjustedElsewhere, 12)]);
+    expect(&body(""), &[]);
+}
+
+#[test]
+fn a_frame_pointer_that_is_gone_before_the_table_knows() {
+    let body = |told: &str| {
+        format!(
+            "\tpush %rbp\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbp, -16\n\tmov %rsp, %rbp\n\t.cfi_def_cfa_register %rbp\n\
+             \tcall g\n\tpop %rbp\n{told}\tret\n"
+        )
+    };
+    expect(&body(""), &[(Code::UnwindCfaLost, 12)]);
+    expect(&body("\t.cfi_def_cfa %rsp, 8\n"), &[]);
+}
+
+#[test]
+fn a_directive_that_is_late_or_early() {
+    expect(
+        "\tmov %rax, %rdx\n\t.cfi_adjust_cfa_offset 8\n\tpush %rcx\n\tnop\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n\tret\n",
+        &[(Code::UnwindRowMisplaced, 7)],
+    );
+    expect(
+        "\tpush %rcx\n\tmov %rax, %rdx\n\t.cfi_adjust_cfa_offset 8\n\tmov %rax, %rdx\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n\tret\n",
+        &[(Code::UnwindRowMisplaced, 6)],
+    );
+}
+
+#[test]
+fn an_expression_over_a_stack_that_moves() {
+    // CFA = *(rsp + 16) + 8.
+    let expression = "\t.cfi_escape 0x0f, 0x05, 0x77, 0x10, 0x06, 0x23, 0x08\n";
+    let body = |push: &str, pop: &str| {
+        format!(
+            "\tmov %rsp, %rax\n\t.cfi_def_cfa_register %rax\n\tsub $64, %rsp\n\tand $-32, %rsp\n\tmov %rax, 16(%rsp)\n{expression}\
+             {push}\tmov (%rdi), %rdx\n{pop}\tmov 16(%rsp), %rcx\n\t.cfi_def_cfa %rcx, 8\n\tmov %rcx, %rsp\n\
+             \t.cfi_def_cfa_register %rsp\n\tret\n"
+        )
+    };
+    expect(&body("\tlea -32(%rsp), %rsp\n", "\tlea 32(%rsp), %rsp\n"), &[(Code::UnwindExpressionLost, 12)]);
+    expect(&body("", ""), &[]);
+}
+
+#[test]
+fn the_register_of_an_expression() {
+    expect(
+        "\tmov %rsp, %rax\n\t.cfi_escape 0x0f, 0x02, 0x70, 0x08\n\tnop\n\t.cfi_def_cfa_register %rsp\n\tret\n",
+        &[(Code::UnwindMalformed, 9)],
+    );
+    expect("\tmov %rsp, %rax\n\t.cfi_escape 0x0f, 0x02, 0x70, 0x08\n\tnop\n\t.cfi_def_cfa %rsp, 8\n\tret\n", &[]);
+}
+
+#[test]
+fn a_register_that_is_not_given_back() {
+    expect(
+        "\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\tmov %rdi, %rbx\n\tcall g\n\tpop %rcx\n\
+         \t.cfi_def_cfa_offset 8\n\tret\n",
+        &[(Code::NotGivenBack, 13)],
+    );
+}
+
+#[test]
+fn a_function_without_a_table_among_others() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let bare = "\t.text\n\t.type g, @function\ng:\n\tpush %rbx\n\tpop %rbx\n\tret\n\t.size g, . - g\n";
+    let told = function("\tret\n");
+    assemble(folder.path(), "both", &format!("{bare}{told}"));
+    assemble(folder.path(), "bare", bare);
+    let (_, answers) = check(folder.path(), &["--rules", "user", "both.o", "bare.o"]);
+    assert_eq!(found(&answers[0]), [(Code::UnwindTableMissing.to_string(), 4)]);
+    assert_eq!(found(&answers[1]), []);
+}
+
+#[test]
+fn rules_are_chosen_by_what_the_object_is_and_archives_are_looked_into() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function("\tpush %rcx\n\tnop\n\tpop %rcx\n\tret\n"));
+    let done = Command::new("ar").current_dir(folder.path()).args(["rc", "libf.a", "f.o"]).status();
+    assert!(done.expect("ar").success());
+    let (status, answers) = check(folder.path(), &["f.o", "libf.a"]);
+    assert_eq!(status, Some(1));
+    let objects: Vec<&str> = answers.iter().filter_map(|answer| answer["object"].as_str()).collect();
+    assert_eq!(objects, ["f.o", "libf.a(f.o)"]);
+    for answer in &answers {
+        assert_eq!(found(answer), [(Code::UnwindStackUntold.to_string(), 6)]);
+        assert_eq!(answer["compared"], 4);
+    }
+    let (_, answers) = check(folder.path(), &["--rules", "kernel", "f.o"]);
+    assert_eq!(answers[0]["rules"], Value::Null);
+}
+
+#[test]
+fn broken_tables_are_no_reason_to_stop() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function("\tpush %rcx\n\tnop\n\tpop %rcx\n\tret\n"));
+    let path = folder.path().join("f.o");
+    let bytes = std::fs::read(&path).expect("the object is there");
+    // Every byte of the object turned over, one at a time: an answer each time, whatever it is.
+    for at in (64..bytes.len()).step_by(7) {
+        let mut broken = bytes.clone();
+        broken[at] = !broken[at];
+        let Ok(image) = orcls::image::ElfImage::read(&broken) else { continue };
+        let judged = orcls::unwind::judge(&broken, &image, &orcls::cancel::CancelToken::default());
+        assert!(judged.is_ok());
+    }
+}

@@ -7,11 +7,11 @@
 //! Debug information is left out (`-S`): it is most of an object, and lines are looked up in the members themselves.
 
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
 use crate::cancel::CancelToken;
-use crate::compile::process::{self, Outcome};
+use crate::compile::confine::{Confinement, Toolchain};
+use crate::compile::process::Outcome;
 use crate::compile::{Limits, Scratch, clean_environment, program};
 
 use super::layout::Layout;
@@ -55,11 +55,18 @@ pub fn link(
     }
     let quoted: String = names.iter().map(|name| quoted(name)).collect();
     std::fs::write(&list, quoted).map_err(failed)?;
-    let mut command = Command::new(linker);
+    // The objects may lie anywhere below the tree, or where a thin archive leads; nothing but the linker is run.
+    let confinement = Confinement {
+        read: vec![program.directory.clone(), scratch.path().to_owned()],
+        write: folder.to_owned(),
+        execute: Toolchain::alone(&linker).programs,
+        is_open: false,
+    };
+    let mut command = scratch.command(&linker, &confinement, LIMITS).map_err(failed)?;
     command.args(["-m", "elf_x86_64", "-z", "noexecstack", "-r", "-S", "-o"]).arg(&out);
     command.arg(format!("-Map={}", map.display())).arg(format!("@{}", list.display()));
     clean_environment(&mut command, &program.directory, folder);
-    match process::run(command, LIMITS, cancel).map_err(failed)? {
+    match scratch.run(command, LIMITS, cancel).map_err(failed)? {
         Outcome::Cancelled => return Err(Unavailable::NotLinked("cancelled".to_owned())),
         Outcome::TimedOut => return Err(Unavailable::NotLinked(format!("it took longer than {:?}", LIMITS.time))),
         Outcome::Ended(status, words) if !status.success() => {

@@ -7,22 +7,30 @@
 //! (behaviour only).
 
 mod cmd;
+mod config;
 mod database;
 mod flags;
+mod kernel_tree;
+mod objects;
+mod release;
 mod rust;
+mod stamped;
+mod standard;
 mod tree;
+mod words;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use rustc_hash::FxHashMap;
-
-pub use flags::{FlagSource, Flags};
+pub use flags::{FlagSource, Flags, Unchecked};
+pub use kernel_tree::Tree;
+pub use objects::{Foreign, Objects, Skip, discover};
+pub use release::TreeRelease;
 pub use rust::is_rust;
 
 use cmd::CmdFile;
 use database::Databases;
 use flags::FlagReader;
+use kernel_tree::Trees;
 
 /// Where to look.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -105,14 +113,13 @@ pub struct Finder {
     search: Search,
     databases: Databases,
     flags: FlagReader,
-    /// By folder of an out-of-tree module: the kernel build tree it was built in.
-    module_trees: Mutex<FxHashMap<PathBuf, Option<PathBuf>>>,
+    trees: Trees,
 }
 
 impl Finder {
     /// A finder that looks where `search` says.
     pub fn new(search: Search) -> Self {
-        Finder { search, databases: Databases::default(), flags: FlagReader::default(), module_trees: Mutex::default() }
+        Finder { search, databases: Databases::default(), flags: FlagReader::default(), trees: Trees::default() }
     }
 
     /// How the source file at `path` is built.
@@ -180,9 +187,27 @@ impl Finder {
     pub fn flags(&self, path: &Path) -> Flags {
         let path = absolute(path);
         match cmd::file_of(&path).map(|file| (CmdFile::read_command(&file), file)) {
-            Some((Ok(cmd), file)) => self.flags.of(&cmd, &file, &path),
-            _ => Flags::unknown(),
+            // What else is asked of a recipe up to 5.17 stands behind its first line.
+            Some((Ok(cmd), file)) if cmd.objtool().is_none() && cmd.compiles() => {
+                self.flags_of(&CmdFile::read(&file).unwrap_or(cmd), &file, &path)
+            }
+            Some((Ok(cmd), file)) => self.flags_of(&cmd, &file, &path),
+            _ => self.without_recipe(&path),
         }
+    }
+
+    fn flags_of(&self, cmd: &CmdFile, file: &Path, object: &Path) -> Flags {
+        let tree = self.trees.of(cmd, file, object, &self.search);
+        self.flags.of(cmd, file, object, tree)
+    }
+
+    /// Of an object that is in a kernel tree the release is known at least.
+    fn without_recipe(&self, object: &Path) -> Flags {
+        let tree = object.ancestors().skip(1).find_map(|folder| self.trees.at(folder));
+        let is_vmlinux = object.file_name().is_some_and(|name| name == "vmlinux.o");
+        let whole = || self.flags.of_vmlinux(tree.clone()?);
+        let known = if is_vmlinux { whole() } else { None };
+        known.unwrap_or_else(|| Flags { tree, ..Flags::unknown() })
     }
 
     fn by_cmd(&self, file: &Path, wanted: Option<&Path>) -> Result<Build, String> {
@@ -192,7 +217,7 @@ impl Finder {
         let mut notes = Vec::new();
         let directory = match cmd.directory(&object) {
             Some(directory) => directory,
-            None => self.module_tree(&cmd, &object, &mut notes)?,
+            None => self.module_tree(file, &object, &mut notes)?,
         };
         let source = cmd.source.as_ref().map(|source| at(&directory, source));
         if let Some(wanted) = wanted
@@ -203,7 +228,7 @@ impl Finder {
                 None => "it does not say which source it is about".to_owned(),
             });
         }
-        let flags = self.flags.of(&cmd, file, &object);
+        let flags = self.flags_of(&cmd, file, &object);
         let origin = Origin::Kbuild(file.to_owned());
         Ok(Build { object, source, directory, argv, origin, flags, others: Vec::new(), notes })
     }
@@ -227,7 +252,15 @@ impl Finder {
             ));
         }
         let mut flags = self.flags(&entry.object);
-        flags.kernel = flags.kernel.or_else(|| self.flags.kernel(&entry.directory));
+        if flags.source == FlagSource::Unknown {
+            // The command says as much as the recipe will that has not been made yet.
+            let cmd = CmdFile::of_command(&entry.argv, &entry.object, &entry.directory, wanted);
+            let known = self.flags_of(&cmd, file, &entry.object);
+            // Only a whole project shows that its assembly is not for a kernel.
+            if known.unchecked() != Some(&Unchecked::NotKernel) || database.is_user_project() {
+                flags = known;
+            }
+        }
         Ok(Build {
             object: entry.object.clone(),
             source: Some(wanted.to_owned()),
@@ -242,11 +275,8 @@ impl Finder {
 
     /// The kernel build tree that an out-of-tree module's command ran in. Kernels up to 6.12 write the target as an
     /// absolute path and run in the kernel's tree, which the file does not name.
-    fn module_tree(&self, cmd: &CmdFile, object: &Path, notes: &mut Vec<String>) -> Result<PathBuf, String> {
-        let folder = object.parent().unwrap_or(object).to_owned();
-        let mut known = self.module_trees.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let found = known.entry(folder).or_insert_with(|| tree::kernel_tree_of_module(cmd, &self.search)).clone();
-        match found {
+    fn module_tree(&self, file: &Path, object: &Path, notes: &mut Vec<String>) -> Result<PathBuf, String> {
+        match self.trees.of_module(file, object, &self.search) {
             Some(directory) => {
                 notes.push(format!(
                     "an out-of-tree module; {} is the only kernel build tree that has all files it was built from",
@@ -389,7 +419,7 @@ mod tests {
         let build = find(&kernel, "src/lib/never.c").unwrap();
         assert_eq!(build.object, kernel.path().join("build/lib/never.o"));
         assert_eq!(build.others, [kernel.path().join("build/boot/never32.o")]);
-        assert_eq!(build.flags.source, FlagSource::Unknown);
+        assert_eq!(build.flags.unchecked(), Some(&Unchecked::NotKernel));
         assert!(matches!(build.origin, Origin::Database(_)));
     }
 

@@ -16,6 +16,7 @@
 //!
 //! `--stackval`, `--sls`, `--ibt`, `--noinstr`, `--unret` and `--cfi` leave no sign that could be told from their absence.
 
+use crate::build::{FlagSource, Flags, Foreign, Skip, Unchecked};
 use crate::ids::SectionId;
 use crate::image::{ElfImage, STT_FILE};
 use crate::options::Options;
@@ -58,6 +59,56 @@ pub fn flags(image: &ElfImage) -> Guess {
         evidence.push(format!("--prefix={padding}: __patchable_function_entries lie that far before functions"));
     }
     Guess { options, evidence }
+}
+
+/// What only kernel code has: sections of the kernel's own macros, and thunks that it is linked with.
+pub fn is_kernel_code(image: &ElfImage) -> bool {
+    const STARTS: [&str; 12] = [
+        ".discard.",
+        ".altinstr",
+        "__jump_table",
+        "__bug_table",
+        "__ex_table",
+        ".static_call",
+        "___ksymtab",
+        "__ksymtab",
+        ".export_symbol",
+        ".orc_",
+        ".noinstr.",
+        ".retpoline_sites",
+    ];
+    const NAMES: [&str; 5] = [".modinfo", ".smp_locks", ".return_sites", ".call_sites", ".gnu.linkonce.this_module"];
+    let is_sign = |name: &str| NAMES.contains(&name) || STARTS.iter().any(|start| name.starts_with(start));
+    image.sections().any(|(_, section)| is_sign(&section.name)) || {
+        let names = Names::of(image);
+        names.return_thunk || names.indirect_thunk
+    }
+}
+
+/// Whether the object shows that it is none of the kernel's: it has the unwind tables that user space is compiled with
+/// and the kernel without, and nothing that only the kernel has.
+pub fn is_user_code(image: &ElfImage) -> bool {
+    image.section_by_name(".eh_frame").is_some() && !is_kernel_code(image)
+}
+
+/// Whether GCC has left intermediate code alone (`-flto` without `-ffat-lto-objects`).
+pub fn is_slim_lto(image: &ElfImage) -> bool {
+    image.symbols().any(|(id, _)| image.symbol_name(id) == "__gnu_lto_slim")
+}
+
+/// Why an object with these flags is not checked by kernel rules, its contents asked as well: what the object shows
+/// decides over its command. `None` where it is checked.
+pub fn skipped(flags: &Flags, image: &ElfImage) -> Option<Skip> {
+    if is_slim_lto(image) {
+        return Some(Skip::Foreign(Foreign::SlimLto));
+    }
+    let no_kernel = || Some(Skip::Unchecked(Unchecked::NotKernel));
+    match &flags.source {
+        FlagSource::NotChecked(Unchecked::NotKernel) if is_kernel_code(image) => None,
+        FlagSource::NotChecked(why) => Some(Skip::Unchecked(why.clone())),
+        FlagSource::Unknown if !flags.for_kernel && flags.tree.is_none() && is_user_code(image) => no_kernel(),
+        _ => None,
+    }
 }
 
 /// What the symbol table shows.

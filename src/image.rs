@@ -5,6 +5,7 @@
 //! section of the table; code is in memory, other contents are read when asked for.
 //! Reads like: System V gABI, chapters 4 (sections, symbols, relocations) and its x86-64 supplement §4.4.
 
+mod additions;
 mod relocs;
 pub mod store;
 
@@ -167,6 +168,10 @@ impl Symbol {
     }
 }
 
+/// The null symbol (gABI, "Symbol Table").
+static NULL_SYMBOL: Symbol =
+    Symbol { name: 0, name_len: 0, kind: 0, binding: 0, section: SectionId(0), shndx: 0, value: 0, size: 0 };
+
 /// An ELF object, read.
 #[derive(Clone, Debug)]
 pub struct ElfImage {
@@ -280,9 +285,7 @@ impl ElfImage {
 
     /// The symbol with this id; the null symbol for an id of another object.
     pub fn symbol(&self, id: SymbolId) -> &Symbol {
-        static NULL: Symbol =
-            Symbol { name: 0, name_len: 0, kind: 0, binding: 0, section: SectionId(0), shndx: 0, value: 0, size: 0 };
-        self.symbols.get(id.index()).unwrap_or(&NULL)
+        self.symbols.get(id.index()).unwrap_or(&NULL_SYMBOL)
     }
 
     /// All symbols with their ids, the null symbol left out.

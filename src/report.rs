@@ -6,6 +6,7 @@
 
 pub mod words;
 pub mod view;
+mod lines;
 pub mod features;
 mod arms;
 pub mod noreturn;
@@ -14,6 +15,7 @@ pub mod path;
 mod message;
 pub mod findings;
 pub mod macros;
+pub mod labels;
 pub mod rust;
 pub mod statements;
 pub mod frame;

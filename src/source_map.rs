@@ -204,6 +204,33 @@ impl SourceMap {
         })?
     }
 
+    /// Where the row starts that holds at `at`: code after that start has no row of its own.
+    pub fn row_start(&self, at: CodeLoc) -> Option<CodeLoc> {
+        if self.by_text.iter().any(|row| row.contains(at)) {
+            return Some(at);
+        }
+        let address = self.sections.address(at)?;
+        let start = self.units.of(address).find_map(|unit| {
+            let table = self.units.units.get(unit)?.table?;
+            Some(self.rows(table)?.at(address)?.address)
+        });
+        self.sections.loc(start?).filter(|start| start.section == at.section)
+    }
+
+    /// The functions that were inlined at `at`, innermost first.
+    pub fn inlined(&self, at: CodeLoc) -> Vec<InlineFrame> {
+        let frames = || {
+            let address = self.sections.address(at)?;
+            let of_unit = |unit: usize| {
+                let table = self.units.units.get(unit)?.table?;
+                let calls = self.inlines(unit)?.at(address);
+                Some(calls.into_iter().map(|call| self.frame(table, call)).collect::<Vec<_>>())
+            };
+            self.units.of(address).find_map(of_unit)
+        };
+        frames().unwrap_or_default()
+    }
+
     /// The code of a line, ascending. `file` is spelled as in [`SourceMap::files`].
     pub fn locations(&self, file: &str, line: u32) -> Vec<CodeRange> {
         let of_table = |(table, number)| {

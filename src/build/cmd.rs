@@ -20,6 +20,8 @@ pub(super) struct CmdFile {
     pub source: Option<String>,
     /// Everything that was read to make the target.
     pub deps: Vec<String>,
+    /// Whether make has run it: a recipe that it kept shows all its commands.
+    pub is_kept: bool,
 }
 
 impl CmdFile {
@@ -50,6 +52,7 @@ impl CmdFile {
             commands: commands(&unescape(recipe)),
             source: None,
             deps: Vec::new(),
+            is_kept: true,
         };
         for line in lines {
             if let Some((_, source)) = assignment(line, "source_") {
@@ -62,18 +65,66 @@ impl CmdFile {
         Some(file)
     }
 
+    /// What a recipe would say that runs `argv` in `directory`.
+    pub fn of_command(argv: &[String], object: &Path, directory: &Path, source: &Path) -> Self {
+        let target = object.strip_prefix(directory).unwrap_or(object);
+        CmdFile {
+            target: target.display().to_string(),
+            commands: vec![argv.to_vec()],
+            source: Some(source.display().to_string()),
+            deps: Vec::new(),
+            is_kept: false,
+        }
+    }
+
     /// The command that makes the target: the first.
     pub fn compile(&self) -> Option<&[String]> {
         self.commands.first().map(Vec::as_slice)
     }
 
-    /// The words behind `objtool` in the recipe, without the object that it works on.
+    /// The words that objtool gets in the recipe, without the object that it works on. Some modules run it under another
+    /// name, or behind a program that passes its arguments on: it is then told by the arguments.
     pub fn objtool(&self) -> Option<&[String]> {
-        self.commands.iter().find_map(|words| {
-            let program = words.iter().position(|word| Path::new(word).file_name().is_some_and(|n| n == "objtool"))?;
-            let arguments = words.get(program + 1..)?;
-            arguments.split_last().map(|(_, flags)| flags)
+        let named = |words: &Vec<String>| words.iter().position(|word| is_objtool(word)).map(|program| program + 1);
+        let by_arguments = |words: &Vec<String>| {
+            let first = words.iter().position(|word| is_argument(word)).filter(|&at| at > 0)?;
+            // Sub-commands come before.
+            let is_command = |word: &&String| matches!(word.as_str(), "orc" | "generate" | "check");
+            Some(first - words.get(..first)?.iter().rev().take_while(is_command).count())
+        };
+        self.commands.iter().enumerate().find_map(|(at, words)| {
+            // The first command makes the object. Only the name tells there, and only where nothing else is made.
+            let start = named(words).or_else(|| by_arguments(words).filter(|_| at > 0 && self.is_target(words)))?;
+            words.get(start..)?.split_last().map(|(_, flags)| flags)
         })
+    }
+
+    fn is_target(&self, words: &[String]) -> bool {
+        words.last().is_some_and(|last| super::normal(Path::new(last)) == super::normal(Path::new(&self.target)))
+    }
+
+    /// The words of all commands.
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        self.commands.iter().flatten().map(String::as_str)
+    }
+
+    /// Whether the recipe compiles kernel code, rather than a program for the build machine.
+    pub fn is_kernel_code(&self) -> bool {
+        self.words().any(is_kernel_word)
+    }
+
+    /// Whether the recipe compiles something: what it makes is not put together from other objects alone.
+    pub fn compiles(&self) -> bool {
+        self.compile().is_some_and(|words| {
+            words
+                .iter()
+                .any(|word| word == "-c" || word.starts_with("--emit=obj") || word.starts_with("--emit=dep-info"))
+        })
+    }
+
+    /// Whether a word is in the recipe.
+    pub fn has(&self, wanted: &str) -> bool {
+        self.words().any(|word| word == wanted)
     }
 
     /// The folder that make ran in: what is left of the object's path when the target is taken off its end.
@@ -86,6 +137,36 @@ impl CmdFile {
         let n_parts = target.components().count();
         object.ends_with(&target).then(|| object.ancestors().nth(n_parts).map(Path::to_owned)).flatten()
     }
+}
+
+/// What all kernel code is compiled with: C and assembly, then Rust.
+pub(super) fn is_kernel_word(word: &str) -> bool {
+    matches!(word, "-D__KERNEL__" | "-D__KERNEL__=1" | "-mcmodel=kernel")
+        || word.ends_with("include/generated/rustc_cfg")
+}
+
+/// Whether the word is objtool's name.
+fn is_objtool(word: &str) -> bool {
+    Path::new(word).file_name().is_some_and(|name| name == "objtool")
+}
+
+/// Whether the word is what only objtool is called with. Sub-commands are those of releases up to 5.17.
+fn is_argument(word: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "--orc",
+        "--stackval",
+        "--uaccess",
+        "--retpoline",
+        "--rethunk",
+        "--static-call",
+        "--mcount",
+        "--ibt",
+        "--unret",
+        "--sls",
+        "--noinstr",
+        "--no-fp",
+    ];
+    WORDS.contains(&word) || word.starts_with("--hacks")
 }
 
 /// The `.cmd` file that belongs to an object. A module's flags stand in the file of the object it was linked from.
@@ -209,6 +290,34 @@ mod tests {
         assert_eq!(file.compile().unwrap(), ["gcc", "-DA=x#y", "-DB=$z", "-DC=#1", "-c", "a.c"]);
         assert_eq!(file.commands.len(), 2);
         assert_eq!(file.objtool(), None);
+    }
+
+    #[track_caller]
+    fn objtool(recipe: &str, expect: Option<&str>) {
+        let file = CmdFile::parse(&format!("savedcmd_d/a.o := {recipe}\n")).unwrap();
+        assert_eq!(file.objtool().map(|words| words.join(" ")).as_deref(), expect);
+    }
+
+    #[test]
+    fn objtool_is_told_by_its_arguments() {
+        objtool(
+            "gcc -c -o d/a.o a.c ; /zfs/scripts/objtool-wrapper --hacks=jump_label --orc --module d/a.o",
+            Some("--hacks=jump_label --orc --module"),
+        );
+        objtool("gcc -c -o d/a.o a.c ; env A=b nice ./my-checker --orc --uaccess ./d/a.o", Some("--orc --uaccess"));
+        objtool(
+            "gcc -c -o d/a.o a.c ; ./wrap orc generate --no-fp --retpoline d/a.o",
+            Some("orc generate --no-fp --retpoline"),
+        );
+        objtool("gcc -c -o d/a.o a.c ; ./wrap ./tools/objtool/objtool --orc d/a.o", Some("--orc"));
+    }
+
+    #[test]
+    fn other_commands_are_not_taken_for_objtool() {
+        objtool("gcc --orc -c -o d/a.o a.c", None);
+        objtool("gcc -c -o d/a.o a.c ; objcopy --prefix-symbols=__pi_ d/a.o", None);
+        objtool("gcc -c -o d/a.o a.c ; report --orc list.txt", None);
+        objtool("gcc -c -o d/a.o a.c ; --orc d/a.o", None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
+use super::cmd::is_kernel_word;
 use super::{normal, same_file};
 
 /// One entry, its paths absolute.
@@ -35,6 +36,11 @@ struct Raw {
 }
 
 impl Raw {
+    fn is_kernel_code(&self) -> bool {
+        let in_text = || self.command.iter().flat_map(|text| text.split_ascii_whitespace()).any(is_kernel_word);
+        self.arguments.iter().flatten().any(|word| is_kernel_word(word)) || in_text()
+    }
+
     fn entry(&self) -> Option<Entry> {
         let argv = match (&self.arguments, &self.command) {
             (Some(arguments), _) => arguments.clone(),
@@ -55,6 +61,8 @@ impl Raw {
 #[derive(Debug, Default)]
 pub(super) struct Database {
     entries: Vec<Raw>,
+    /// C or C++ is compiled, and nothing of it for a kernel.
+    is_user_project: bool,
     by_name: FxHashMap<std::ffi::OsString, Vec<u32>>,
 }
 
@@ -69,7 +77,17 @@ impl Database {
                 by_name.entry(name.to_owned()).or_default().push(at as u32);
             }
         }
-        Ok(Database { entries, by_name })
+        let is_c = |raw: &Raw| {
+            let extension = raw.file.extension().and_then(|extension| extension.to_str());
+            matches!(extension, Some("c" | "cc" | "cpp" | "cxx"))
+        };
+        let is_user_project = entries.iter().any(is_c) && !entries.iter().any(Raw::is_kernel_code);
+        Ok(Database { entries, is_user_project, by_name })
+    }
+
+    /// Whether the project is one of C or C++ programs, none of which is a kernel. Of assembly alone that is not known.
+    pub fn is_user_project(&self) -> bool {
+        self.is_user_project
     }
 
     /// How many entries there are.

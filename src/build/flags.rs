@@ -1,26 +1,33 @@
 //! Finds objtool's flags for an object, and what an object alone cannot decide.
 //!
-//! In: a `.cmd` file of the object.  Out: [`Flags`].
-//! Holds afterwards: flags are those of a command that the build ran; where the build checks the object only as part of
-//! a linked one, the flags that need the whole are taken out and said.
+//! In: the recipe of the object, the kernel tree it belongs to.  Out: [`Flags`].
+//! Holds afterwards: flags are those of a command that the build ran, or those that its makefiles would pass by the
+//! configuration; where the build checks the object only as part of a linked one, the flags that need the whole are taken
+//! out and said; an object without flags has a reason, and it is the true one.
 //!
 //! | case | the object's own recipe | the build | flags |
 //! |---|---|---|---|
 //! | 1 | runs objtool | | from there |
 //! | 2 | does not | links it into a module that objtool checks | from the module's recipe |
 //! | 3 | does not | links it into `vmlinux.o`, checked with all flags (IBT, LTO, KLP) | from `vmlinux.o`'s recipe |
-//! | 4 | does not | neither | none: the build does not check it |
+//! | 4 | does not | would check the linked object, but there is no recipe of it (not linked yet, or the link failed) | from the configuration |
+//! | 5 | does not | checks it in a command of its own, which no recipe keeps (up to 5.17) | from the configuration |
+//! | 6 | does not | none of these | none, and [`Unchecked`] says why |
 //!
 //! Reads like: linux scripts/Makefile.build, scripts/Makefile.vmlinux_o (behaviour only).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use clap::Parser;
 use rustc_hash::FxHashMap;
 
 use super::cmd::{self, CmdFile};
+use super::config::{Configuration, Stage};
+use super::kernel_tree::Tree;
+use super::standard;
+use super::words::Recipe;
 use crate::kernel::Kernel;
+use crate::kernel::tree::TreeFacts;
 use crate::options::Options;
 
 /// Where flags come from.
@@ -35,10 +42,54 @@ pub enum FlagSource {
         /// Its `.cmd` file.
         file: PathBuf,
     },
-    /// Case 4: the object's `.cmd` file, which runs no objtool.
-    NotChecked(PathBuf),
+    /// Cases 4 and 5: the configuration.
+    Configured {
+        /// The file of the configuration.
+        file: PathBuf,
+        /// The object that objtool checks, where it is a linked one.
+        whole: Option<PathBuf>,
+    },
+    /// Case 6: the build does not run objtool on it.
+    NotChecked(Unchecked),
     /// No `.cmd` file is known.
     Unknown,
+}
+
+/// Why the build does not run objtool on an object.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Unchecked {
+    /// Its command compiles no kernel code, and it belongs to no kernel tree.
+    NotKernel,
+    /// It is part of a program for the machine that builds, or for user space.
+    HostProgram,
+    /// 16-bit or 32-bit code.
+    WordSize,
+    /// A kernel configured without objtool.
+    NoObjtool(PathBuf),
+    /// It is linked from objects that are checked one by one.
+    PartsChecked,
+    /// What modpost generates for a module, up to 6.17.
+    Glue,
+    /// Neither part of vmlinux nor of a module: boot code, the vDSO, kexec's purgatory and the like.
+    SeparateProgram,
+    /// The folder's makefile switches objtool off for it.
+    SwitchedOff,
+}
+
+impl Unchecked {
+    /// The reason in words: "not checked, because ..."; objects of one reason are counted together by them.
+    pub fn words(&self) -> &'static str {
+        match self {
+            Unchecked::NotKernel => "it is no kernel code (no -D__KERNEL__ in its command or project)",
+            Unchecked::HostProgram => "it is part of a program for the build machine or user space",
+            Unchecked::WordSize => "it is 16-bit or 32-bit code",
+            Unchecked::NoObjtool(_) => "its kernel is configured without objtool",
+            Unchecked::PartsChecked => "it is linked from objects that are checked one by one",
+            Unchecked::Glue => "it is generated for a module, and this release does not check that",
+            Unchecked::SeparateProgram => "it is part of neither vmlinux nor a module",
+            Unchecked::SwitchedOff => "the build does not run objtool on it (OBJECT_FILES_NON_STANDARD)",
+        }
+    }
 }
 
 /// objtool's flags for one object.
@@ -52,8 +103,10 @@ pub struct Flags {
     pub source: FlagSource,
     /// What the build checks and this object alone cannot decide, and flags that orcls does not know.
     pub undecided: Vec<String>,
-    /// The kernel that is built there, where it is one that orcls knows, and the file that says so.
-    pub kernel: Option<(Kernel, PathBuf)>,
+    /// The kernel tree that it was built in or for.
+    pub tree: Option<Arc<Tree>>,
+    /// Its command compiles kernel code, whatever else is known.
+    pub for_kernel: bool,
 }
 
 impl Flags {
@@ -62,8 +115,32 @@ impl Flags {
         Self::none(FlagSource::Unknown)
     }
 
-    fn none(source: FlagSource) -> Self {
-        Flags { options: None, words: Vec::new(), source, undecided: Vec::new(), kernel: None }
+    pub(super) fn none(source: FlagSource) -> Self {
+        Flags { options: None, words: Vec::new(), source, undecided: Vec::new(), tree: None, for_kernel: false }
+    }
+
+    /// Why the build does not run objtool on it, if it does not.
+    pub fn unchecked(&self) -> Option<&Unchecked> {
+        match &self.source {
+            FlagSource::NotChecked(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// The release of the tree, and how that is known.
+    pub fn kernel(&self) -> Option<(Kernel, String)> {
+        let release = self.tree.as_ref()?.release.as_ref()?;
+        Some((release.kernel, release.explained()))
+    }
+
+    /// What the sources of the tree say of its objtool, which is of the release `kernel` or near it.
+    pub fn facts(&self, kernel: Kernel) -> Option<Arc<TreeFacts>> {
+        TreeFacts::of(&self.tree.as_ref()?.root, kernel)
+    }
+
+    /// What is to be said about a release that is judged by another one's rules.
+    pub fn caution(&self) -> Option<String> {
+        self.tree.as_ref()?.release.as_ref()?.caution()
     }
 
     /// Where they come from, for a person.
@@ -73,27 +150,31 @@ impl Flags {
             FlagSource::Linked { whole, file } => {
                 format!("{}: the build runs objtool on {} only", file.display(), whole.display())
             }
-            FlagSource::NotChecked(file) => {
-                format!("none: {} shows that the build does not run objtool on it", file.display())
+            FlagSource::Configured { file, whole: Some(whole) } => {
+                format!(
+                    "{}: the build runs objtool on {} only, which has no recipe yet",
+                    file.display(),
+                    whole.display()
+                )
             }
+            FlagSource::Configured { file, whole: None } => {
+                format!("{}: the build's own call of objtool is recorded nowhere", file.display())
+            }
+            FlagSource::NotChecked(Unchecked::NoObjtool(file)) => {
+                format!("none: {} ({})", Unchecked::NoObjtool(file.clone()).words(), file.display())
+            }
+            FlagSource::NotChecked(why) => format!("none: {}", why.words()),
             FlagSource::Unknown => "not known: there is no Kbuild .cmd file".to_owned(),
         }
     }
-}
-
-/// Flags as one recipe has them.
-#[derive(Clone, PartialEq, Debug)]
-struct Recipe {
-    options: Options,
-    words: Vec<String>,
-    unknown: Vec<String>,
 }
 
 /// A linked object that objtool checks.
 #[derive(Debug)]
 struct Whole {
     object: PathBuf,
-    file: PathBuf,
+    /// Its `.cmd` file; `None` where the flags follow from the configuration.
+    file: Option<PathBuf>,
     recipe: Arc<Recipe>,
 }
 
@@ -101,29 +182,43 @@ struct Whole {
 #[derive(Debug, Default)]
 pub(super) struct FlagReader {
     recipes: Mutex<FxHashMap<Vec<String>, Arc<Recipe>>>,
-    /// By build directory.
-    kernels: Mutex<FxHashMap<PathBuf, Option<(Kernel, PathBuf)>>>,
+}
+
+/// An object and its recipe.
+struct Part<'a> {
+    cmd: &'a CmdFile,
+    object: &'a Path,
+    /// The folder that make ran in.
+    base: PathBuf,
+    /// The object as make names it.
+    target: PathBuf,
+}
+
+/// What an object becomes a part of.
+enum Member {
+    Vmlinux,
+    /// A module, and the object that it is linked to, if it is linked from several.
+    Module(Option<PathBuf>),
+    Nothing,
 }
 
 impl FlagReader {
-    /// The flags of `object`, whose `.cmd` file is `file`.
-    pub fn of(&self, cmd: &CmdFile, file: &Path, object: &Path) -> Flags {
-        let kernel = cmd.directory(object).and_then(|root| self.kernel(&root));
-        Flags { kernel, ..self.by_case(cmd, file, object) }
+    /// The flags of `object`, whose `.cmd` file is `file` and which belongs to `tree`.
+    pub fn of(&self, cmd: &CmdFile, file: &Path, object: &Path, tree: Option<Arc<Tree>>) -> Flags {
+        Flags { tree: tree.clone(), ..self.by_case(cmd, file, object, tree.as_deref()) }
     }
 
-    /// The kernel that is built in `root`, where it is one that orcls knows.
-    pub fn kernel(&self, root: &Path) -> Option<(Kernel, PathBuf)> {
-        let mut kernels = self.kernels.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let read = || {
-            let file = root.join("include/config/kernel.release");
-            Some((release(&std::fs::read_to_string(&file).ok()?)?, file))
-        };
-        kernels.entry(root.to_owned()).or_insert_with(read).clone()
+    /// The flags of a `vmlinux.o` of which there is no recipe: up to 5.17 a script links it.
+    pub fn of_vmlinux(&self, tree: Arc<Tree>) -> Option<Flags> {
+        let config = tree.config.as_ref().filter(|config| config.checks_vmlinux())?;
+        let recipe = self.recipe(&config.words(Stage::Vmlinux));
+        let flags = flags_of(&recipe, FlagSource::Configured { file: config.file.clone(), whole: None });
+        Some(Flags { tree: Some(tree), ..flags })
     }
 
-    fn by_case(&self, cmd: &CmdFile, file: &Path, object: &Path) -> Flags {
-        let root = cmd.directory(object);
+    fn by_case(&self, cmd: &CmdFile, file: &Path, object: &Path, tree: Option<&Tree>) -> Flags {
+        let directory = cmd.directory(object);
+        let root = directory.clone().or_else(|| Some(tree?.root.clone()));
         let is_vmlinux = object.file_name().is_some_and(|name| name == "vmlinux.o");
         let vmlinux = root.as_deref().filter(|_| !is_vmlinux).and_then(|root| self.whole(root.join("vmlinux.o")));
         // Case 1.
@@ -131,38 +226,84 @@ impl FlagReader {
             let recipe = self.recipe(words);
             let mut flags = flags_of(&recipe, FlagSource::Own(file.to_owned()));
             if let Some(vmlinux) = vmlinux
-                && !is_module_part(&recipe.options)
+                && !recipe.options.module
             {
                 only_the_whole(&vmlinux, &mut flags.undecided);
             }
             return flags;
         }
-        let whole = root.as_deref().and_then(|root| {
-            let target = object.strip_prefix(root).ok()?;
-            // Case 2, then case 3.
-            self.module_of(root, target).or_else(|| {
-                let checks_all = |whole: &Whole| checks_stack(&whole.recipe.options);
-                vmlinux.filter(checks_all).filter(|_| is_in_archive(root, target))
-            })
-        });
-        match whole {
-            Some(whole) => {
-                let source = FlagSource::Linked { whole: whole.object.clone(), file: whole.file.clone() };
-                let mut flags = flags_of(&whole.recipe, source);
-                if let Some(options) = &mut flags.options {
-                    alone(options);
-                }
-                only_the_whole(&whole, &mut flags.undecided);
-                flags
-            }
-            // Case 4.
-            None => Flags::none(FlagSource::NotChecked(file.to_owned())),
+        let base = root.unwrap_or_else(|| object.parent().unwrap_or(object).to_owned());
+        let part = Part { cmd, object, base, target: super::normal(Path::new(&cmd.target)) };
+        if let Some(whole) = self.linked(&part, vmlinux) {
+            return of_whole(&whole, None);
         }
+        if cmd.compiles() && !cmd.is_kernel_code() {
+            let why = if tree.is_some() { Unchecked::HostProgram } else { Unchecked::NotKernel };
+            return Flags::none(FlagSource::NotChecked(why));
+        }
+        match tree.and_then(|tree| tree.config.as_ref()) {
+            Some(config) => self.configured(&part, config, tree),
+            None if !cmd.is_kept => Flags { for_kernel: true, ..Flags::unknown() },
+            None if !cmd.compiles() => Flags::none(FlagSource::NotChecked(Unchecked::PartsChecked)),
+            None => Flags::none(FlagSource::NotChecked(Unchecked::SwitchedOff)),
+        }
+    }
+
+    /// Case 2, then case 3.
+    fn linked(&self, part: &Part<'_>, vmlinux: Option<Whole>) -> Option<Whole> {
+        let module = part.module().and_then(|module| self.whole(module));
+        module.or_else(|| {
+            let checks_all = |whole: &Whole| checks_stack(&whole.recipe.options);
+            vmlinux.filter(checks_all).filter(|_| part.is_in_archive() == Some(true))
+        })
+    }
+
+    /// Cases 4 to 6.
+    fn configured(&self, part: &Part<'_>, config: &Configuration, tree: Option<&Tree>) -> Flags {
+        let unchecked = |why| Flags::none(FlagSource::NotChecked(why));
+        if !config.runs_objtool() {
+            return unchecked(Unchecked::NoObjtool(config.file.clone()));
+        }
+        let (delayed, file) = (config.is_delayed(), config.file.clone());
+        let whole = |object: PathBuf, stage| {
+            let recipe = self.recipe(&config.words(stage));
+            of_whole(&Whole { object, file: None, recipe }, Some(file.clone()))
+        };
+        if !part.cmd.compiles() {
+            let list = part.object.with_extension("mod");
+            return match delayed && list.is_file() {
+                true => {
+                    flags_of(&self.recipe(&config.words(Stage::Module)), FlagSource::Configured { file, whole: None })
+                }
+                false => unchecked(Unchecked::PartsChecked),
+            };
+        }
+        if ["-m16", "-m32"].iter().any(|word| part.cmd.has(word)) {
+            return unchecked(Unchecked::WordSize);
+        }
+        if part.object.to_str().is_some_and(|name| name.ends_with(".mod.o")) {
+            return unchecked(Unchecked::Glue);
+        }
+        // A recipe that make kept would name objtool, unless the release keeps the call elsewhere.
+        let is_kept = part.cmd.is_kept && !config.has_subcommands();
+        let stage = match part.member() {
+            Member::Nothing => return unchecked(Unchecked::SeparateProgram),
+            Member::Vmlinux if delayed => return whole(part.base_of(tree).join("vmlinux.o"), Stage::Vmlinux),
+            Member::Module(Some(module)) if delayed => return whole(module, Stage::Module),
+            Member::Module(None) if delayed => Stage::Module,
+            _ if is_kept => return unchecked(Unchecked::SwitchedOff),
+            Member::Vmlinux => Stage::Object,
+            Member::Module(_) => Stage::Module,
+        };
+        if !part.is_standard(config) {
+            return unchecked(Unchecked::SwitchedOff);
+        }
+        flags_of(&self.recipe(&config.words(stage)), FlagSource::Configured { file, whole: None })
     }
 
     fn recipe(&self, words: &[String]) -> Arc<Recipe> {
         let mut recipes = self.recipes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        recipes.entry(words.to_vec()).or_insert_with(|| Arc::new(parse(words))).clone()
+        recipes.entry(words.to_vec()).or_insert_with(|| Arc::new(Recipe::new(words))).clone()
     }
 
     /// The linked object, if the build runs objtool on it.
@@ -170,42 +311,120 @@ impl FlagReader {
         let file = cmd::file_of(&object)?;
         let cmd = CmdFile::read_command(&file).ok()?;
         let recipe = self.recipe(cmd.objtool()?);
-        Some(Whole { object, file, recipe })
+        Some(Whole { object, file: Some(file), recipe })
+    }
+}
+
+impl Part<'_> {
+    fn base_of(&self, tree: Option<&Tree>) -> PathBuf {
+        tree.map_or_else(|| self.base.clone(), |tree| tree.root.clone())
     }
 
-    /// The module that `target` is linked into: the `.mod` file of a module lists its objects.
-    fn module_of(&self, root: &Path, target: &Path) -> Option<Whole> {
-        let name = target.to_str()?;
-        target.ancestors().skip(1).find_map(|folder| {
-            let mut lists: Vec<_> =
-                std::fs::read_dir(root.join(folder)).ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    /// The object of the module that this one is linked into: the `.mod` file of a module lists its objects.
+    fn module(&self) -> Option<PathBuf> {
+        let name = self.target.to_str()?;
+        self.target.ancestors().skip(1).find_map(|folder| {
+            let entries = std::fs::read_dir(self.base.join(folder)).ok()?;
+            let mut lists: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
             lists.retain(|path| path.extension().is_some_and(|extension| extension == "mod"));
             lists.sort();
             let list = lists.into_iter().find(|list| {
                 std::fs::read_to_string(list).is_ok_and(|text| text.split_whitespace().any(|word| word == name))
             })?;
-            self.whole(list.with_extension("o"))
+            Some(list.with_extension("o"))
         })
+    }
+
+    /// Whether the folder's archive, or one of a folder above, has the object; `None` where the folder has none yet.
+    /// Kbuild's archives name their members in the recipe.
+    fn is_in_archive(&self) -> Option<bool> {
+        let mut known = None;
+        for (n_above, folder) in self.target.ancestors().skip(1).enumerate() {
+            let member = self.target.strip_prefix(folder).ok().and_then(Path::to_str)?;
+            for archive in [".built-in.a.cmd", ".lib.a.cmd", ".vmlinux.a.cmd"] {
+                let Ok(cmd) = CmdFile::read_command(&self.base.join(folder).join(archive)) else { continue };
+                if cmd.words().any(|word| word == member || Path::new(word) == self.target) {
+                    return Some(true);
+                }
+                if n_above == 0 {
+                    known = Some(false);
+                }
+            }
+        }
+        known
+    }
+
+    /// What the object becomes a part of: as the build has put it together, else as it was compiled for.
+    fn member(&self) -> Member {
+        if let Some(module) = self.module() {
+            return Member::Module(Some(module).filter(|module| module != self.object));
+        }
+        if self.cmd.has("-DMODULE") || self.cmd.words().any(|word| word == "MODULE") {
+            return Member::Module(None);
+        }
+        match self.is_in_archive() {
+            Some(true) => Member::Vmlinux,
+            Some(false) => Member::Nothing,
+            None if self.is_for_vmlinux() => Member::Vmlinux,
+            None => Member::Nothing,
+        }
+    }
+
+    /// Whether the code model is the kernel's; of assembly, which has none, whether it lies where the kernel's own does.
+    fn is_for_vmlinux(&self) -> bool {
+        /// Folders below `arch/x86` and `drivers` whose code runs elsewhere.
+        const ELSEWHERE: [&str; 8] = [
+            "arch/x86/boot",
+            "arch/x86/realmode/rm",
+            "arch/x86/entry/vdso",
+            "arch/x86/purgatory",
+            "arch/x86/um",
+            "drivers/firmware/efi/libstub",
+            "scripts",
+            "tools",
+        ];
+        let modelled = self.cmd.words().any(|word| word.ends_with("code-model=kernel") || word == "-mcmodel=kernel");
+        let assembly = self.cmd.has("-D__ASSEMBLY__") || self.cmd.has("-D__ASSEMBLER__");
+        modelled || (assembly && !ELSEWHERE.iter().any(|folder| self.target.starts_with(folder)))
+    }
+
+    /// Whether the makefile of the sources' folder leaves objtool on.
+    fn is_standard(&self, config: &Configuration) -> bool {
+        let name = self.object.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let source = self.cmd.source.as_ref().map(|source| self.base.join(source));
+        let folder = source.as_deref().and_then(Path::parent).or_else(|| self.object.parent());
+        folder.is_none_or(|folder| standard::is_standard(folder, name, &|symbol| config.is_set(symbol)))
     }
 }
 
-/// The release line of `6.12.117-amd64`.
-fn release(text: &str) -> Option<Kernel> {
-    let mut numbers = text.trim().split(['.', '-', '+', '_']);
-    format!("{}.{}", numbers.next()?, numbers.next()?).parse().ok()
+fn of_whole(whole: &Whole, config: Option<PathBuf>) -> Flags {
+    let source = match (&whole.file, config) {
+        (Some(file), _) => FlagSource::Linked { whole: whole.object.clone(), file: file.clone() },
+        (None, Some(file)) => FlagSource::Configured { file, whole: Some(whole.object.clone()) },
+        (None, None) => FlagSource::Unknown,
+    };
+    let mut flags = flags_of(&whole.recipe, source);
+    if let Some(options) = &mut flags.options {
+        alone(options);
+    }
+    only_the_whole(whole, &mut flags.undecided);
+    flags
 }
 
 fn flags_of(recipe: &Recipe, source: FlagSource) -> Flags {
     let undecided = recipe.unknown.iter().map(|word| format!("{word}: a flag that orcls does not know")).collect();
-    Flags { options: Some(recipe.options.clone()), words: recipe.words.clone(), source, undecided, kernel: None }
+    Flags {
+        options: Some(recipe.options.clone()),
+        words: recipe.words.clone(),
+        source,
+        undecided,
+        tree: None,
+        for_kernel: true,
+    }
 }
 
 fn checks_stack(options: &Options) -> bool {
     options.stackval || options.orc || options.uaccess
-}
-
-fn is_module_part(options: &Options) -> bool {
-    options.module
 }
 
 /// Takes out what cannot be judged without the other objects: where a callee lies, and what it does.
@@ -231,61 +450,11 @@ fn only_the_whole(whole: &Whole, undecided: &mut Vec<String>) {
     }
 }
 
-/// Whether the folder's archive, or one of a folder above, has the object. Kbuild's archives name their members in the
-/// recipe.
-fn is_in_archive(root: &Path, target: &Path) -> bool {
-    target.ancestors().skip(1).any(|folder| {
-        let Some(member) = target.strip_prefix(folder).ok().and_then(Path::to_str) else {
-            return false;
-        };
-        [".built-in.a.cmd", ".lib.a.cmd"].iter().any(|archive| {
-            CmdFile::read_command(&root.join(folder).join(archive))
-                .is_ok_and(|cmd| cmd.commands.iter().flatten().any(|word| word == member || Path::new(word) == target))
-        })
-    })
-}
-
-/// objtool's own command line.
-#[derive(Parser)]
-#[command(no_binary_name = true, disable_help_flag = true)]
-struct CommandLine {
-    #[command(flatten)]
-    options: Options,
-    objects: Vec<String>,
-}
-
-fn parse(words: &[String]) -> Recipe {
-    let mut rest = words.to_vec();
-    let mut unknown = Vec::new();
-    loop {
-        match CommandLine::try_parse_from(&rest) {
-            Ok(line) => return Recipe { options: line.options, words: words.to_vec(), unknown },
-            Err(error) => {
-                // A flag of a later release must not hide those that are known.
-                let culprit = match error.get(clap::error::ContextKind::InvalidArg) {
-                    Some(clap::error::ContextValue::String(argument)) => {
-                        let name = argument.split([' ', '=', '<']).next().unwrap_or(argument).to_owned();
-                        rest.iter().position(|word| word.split('=').next() == Some(&name))
-                    }
-                    _ => None,
-                };
-                let Some(at) = culprit else {
-                    unknown.extend(rest);
-                    return Recipe { options: Options::default(), words: words.to_vec(), unknown };
-                };
-                unknown.push(rest.remove(at));
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Search;
+    use super::super::kernel_tree::Trees;
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split_whitespace().map(str::to_owned).collect()
-    }
 
     /// A build folder with these files.
     fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -301,40 +470,10 @@ mod tests {
     fn flags(tree: &tempfile::TempDir, object: &str) -> Flags {
         let object = tree.path().join(object);
         let file = cmd::file_of(&object).unwrap();
-        FlagReader::default().of(&CmdFile::read(&file).unwrap(), &file, &object)
-    }
-
-    #[test]
-    fn what_debian_passes_is_understood() {
-        let recipe = parse(&words(
-            "--hacks=jump_label --hacks=noinstr --hacks=skylake --orc --retpoline --rethunk --static-call --uaccess --prefix=16",
-        ));
-        assert!(recipe.unknown.is_empty());
-        let options = recipe.options;
-        assert!(options.orc && options.retpoline && options.rethunk && options.static_call && options.uaccess);
-        assert_eq!(options.prefix, Some(16));
-        assert!(options.hacks().skylake);
-    }
-
-    #[test]
-    fn an_unknown_flag_does_not_hide_the_others() {
-        let recipe = parse(&words("--orc --klp-symids --from-the-future=3 --uaccess"));
-        assert_eq!(recipe.unknown, ["--klp-symids", "--from-the-future=3"]);
-        assert!(recipe.options.orc && recipe.options.uaccess);
-    }
-
-    #[test]
-    fn a_kernel_tree_says_which_kernel_it_builds() {
-        assert_eq!(release("6.12.117-amd64\n"), Some(Kernel::V6_12));
-        assert_eq!(release("7.3-rc1+\n"), Some(Kernel::V7_3));
-        assert_eq!(release("6.7.1\n"), None);
-        assert_eq!(release(""), None);
-        let tree = tree(&[
-            ("lib/.a.o.cmd", "savedcmd_lib/a.o := gcc -c -o lib/a.o a.c\n"),
-            ("include/config/kernel.release", "6.1.192\n"),
-        ]);
-        let file = tree.path().join("include/config/kernel.release");
-        assert_eq!(flags(&tree, "lib/a.o").kernel, Some((Kernel::V6_1, file)));
+        let cmd = CmdFile::read(&file).unwrap();
+        let trees = Trees::default();
+        let tree = trees.of(&cmd, &file, &object, &Search::default());
+        FlagReader::default().of(&cmd, &file, &object, tree)
     }
 
     #[test]
@@ -392,12 +531,113 @@ mod tests {
         assert_eq!(flags.undecided.len(), 3);
     }
 
+    /// A tree with this release and configuration, and these objects: each with what its command has and, after `=`, more.
+    fn configured(release: &str, config: &str, files: &[(&str, &str)]) -> tempfile::TempDir {
+        let config: String = config.split_whitespace().map(|word| format!("CONFIG_{word}\n")).collect();
+        let cmds: Vec<(String, String)> = files
+            .iter()
+            .map(|(name, text)| match name.strip_suffix(".o") {
+                Some(_) => {
+                    let path = Path::new(name);
+                    let file = path.with_file_name(format!(".{}.cmd", path.file_name().unwrap().to_str().unwrap()));
+                    let source = path.with_extension("c").display().to_string();
+                    let text =
+                        format!("savedcmd_{name} := gcc {text} -c -o {name} {source}\n\nsource_{name} := {source}\n");
+                    (file.display().to_string(), text)
+                }
+                None => ((*name).to_owned(), (*text).to_owned()),
+            })
+            .collect();
+        let release = format!("{release}\n");
+        let mut all =
+            vec![("include/config/kernel.release", release.as_str()), ("include/config/auto.conf", config.as_str())];
+        all.extend(cmds.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+        tree(&all)
+    }
+
+    const IBT: &str = "OBJTOOL=y UNWINDER_ORC=y X86_KERNEL_IBT=y NOINSTR_VALIDATION=y";
+    const KERNEL: &str = "-D__KERNEL__ -mcmodel=kernel";
+
     #[test]
-    fn case_4_checked_nowhere() {
+    fn case_4_vmlinux_is_not_linked_yet() {
+        let tree = configured(
+            "6.12.1",
+            IBT,
+            &[
+                ("lib/a.o", KERNEL),
+                ("lib/s.o", "-D__KERNEL__ -D__ASSEMBLY__"),
+                ("arch/x86/entry/vdso/v.o", "-D__KERNEL__ -D__ASSEMBLY__"),
+                ("tools/t.o", "-O2"),
+            ],
+        );
+        for object in ["lib/a.o", "lib/s.o"] {
+            let flags = flags(&tree, object);
+            let options = flags.options.clone().unwrap();
+            assert!(options.ibt && options.orc && options.link && !options.noinstr, "{object}");
+            assert!(
+                matches!(&flags.source, FlagSource::Configured { whole: Some(whole), .. } if whole.ends_with("vmlinux.o"))
+            );
+            assert_eq!(flags.undecided.len(), 2);
+            assert_eq!(flags.kernel().map(|(kernel, _)| kernel), Some(Kernel::V6_12));
+        }
+        assert_eq!(flags(&tree, "arch/x86/entry/vdso/v.o").unchecked(), Some(&Unchecked::SeparateProgram));
+        assert_eq!(flags(&tree, "tools/t.o").unchecked(), Some(&Unchecked::HostProgram));
+    }
+
+    #[test]
+    fn case_4_a_module_that_failed_to_link() {
+        let tree = configured(
+            "6.12.1",
+            IBT,
+            &[
+                ("d/a.o", "-D__KERNEL__ -DMODULE"),
+                ("d/m.mod", "d/a.o\nd/b.o\n"),
+                ("e/c.o", "-D__KERNEL__ -DMODULE"),
+                ("e/c.mod.o", "-D__KERNEL__ -DMODULE"),
+            ],
+        );
+        let of = flags(&tree, "d/a.o");
+        assert!(of.options.clone().unwrap().module && of.options.clone().unwrap().link);
+        assert!(matches!(&of.source, FlagSource::Configured { whole: Some(whole), .. } if whole.ends_with("d/m.o")));
+        assert!(flags(&tree, "e/c.o").options.unwrap().module);
+        assert_eq!(flags(&tree, "e/c.mod.o").unchecked(), Some(&Unchecked::Glue));
+    }
+
+    #[test]
+    fn case_5_a_call_that_no_recipe_keeps() {
+        let tree = configured(
+            "5.15.215",
+            "STACK_VALIDATION=y UNWINDER_ORC=y RETPOLINE=y",
+            &[
+                ("lib/a.o", KERNEL),
+                ("lib/b.o", KERNEL),
+                ("lib/m.o", "-D__KERNEL__ -DMODULE"),
+                ("lib/Makefile", "OBJECT_FILES_NON_STANDARD_b.o := y\n"),
+            ],
+        );
+        let of = flags(&tree, "lib/a.o");
+        assert!(of.options.clone().is_some_and(|options| options.orc && options.retpoline && options.static_call));
+        assert!(matches!(of.source, FlagSource::Configured { whole: None, .. }));
+        assert_eq!(flags(&tree, "lib/b.o").unchecked(), Some(&Unchecked::SwitchedOff));
+        assert!(flags(&tree, "lib/m.o").options.unwrap().module);
+    }
+
+    #[test]
+    fn case_6_checked_nowhere() {
+        let boot = "savedcmd_boot/a.o := gcc -D__KERNEL__ -c -o boot/a.o a.c\n";
+        let tree = tree(&[("boot/.a.o.cmd", boot), (".vmlinux.o.cmd", DELAYED)]);
+        assert_eq!(flags(&tree, "boot/a.o").unchecked(), Some(&Unchecked::SwitchedOff));
+        let tree = configured("6.12.1", "UNWINDER_FRAME_POINTER=y", &[("lib/a.o", KERNEL)]);
+        assert!(matches!(flags(&tree, "lib/a.o").unchecked(), Some(Unchecked::NoObjtool(_))));
         let tree =
-            tree(&[("boot/.a.o.cmd", "savedcmd_boot/a.o := gcc -c -o boot/a.o a.c\n"), (".vmlinux.o.cmd", DELAYED)]);
-        let flags = flags(&tree, "boot/a.o");
-        assert_eq!(flags.options, None);
-        assert!(matches!(flags.source, FlagSource::NotChecked(_)));
+            configured("6.12.1", "OBJTOOL=y UNWINDER_ORC=y", &[("lib/a.o", KERNEL), ("boot/b.o", "-D__KERNEL__ -m16")]);
+        assert_eq!(flags(&tree, "lib/a.o").unchecked(), Some(&Unchecked::SwitchedOff));
+        assert_eq!(flags(&tree, "boot/b.o").unchecked(), Some(&Unchecked::WordSize));
+    }
+
+    #[test]
+    fn what_is_no_kernel_is_called_so() {
+        let tree = tree(&[(".a.o.cmd", "cmd_a.o := gcc -O2 -c -o a.o a.c\n")]);
+        assert_eq!(flags(&tree, "a.o").unchecked(), Some(&Unchecked::NotKernel));
     }
 }

@@ -25,7 +25,7 @@ use crate::ids::FindingId;
 use crate::kernel::KernelChoice;
 use crate::report::findings::ReportedGap;
 use crate::report::rust::{self, Surroundings};
-use crate::report::{self, Report, ReportedFinding, macros, statements};
+use crate::report::{self, Report, ReportedFinding, labels, macros, statements};
 
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// By whose rules: objtool's, or unwind tables against what the code does
     #[arg(long = "rules", value_name = "RULES", default_value = "auto")]
     ruleset: Ruleset,
+    /// Checking nothing at all is no error
+    #[arg(long)]
+    allow_none: bool,
     #[command(flatten)]
     rules: Rules,
 }
@@ -122,7 +125,12 @@ impl Arguments {
 #[derive(Default)]
 struct Tally {
     analysed: usize,
-    skipped: usize,
+    /// How many objects were not checked, by the reason in words.
+    skipped: BTreeMap<String, usize>,
+    /// Of those how many the user had named.
+    named_skipped: usize,
+    /// Releases that are judged by other ones' rules, each once.
+    cautions: BTreeSet<String>,
     failed: usize,
     findings: usize,
     with_findings: usize,
@@ -137,15 +145,16 @@ struct Tally {
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let baseline = arguments.read_baseline()?;
-    let (inputs, failed) = inputs::collect(&arguments.paths);
+    let found = inputs::collect(&arguments.paths, &arguments.rules.search());
     queue::set_jobs(arguments.rules.jobs);
     // objtool's lines need no more than objtool looks at; all else shows the way to each finding. An object without
     // findings costs the same either way.
     let brief = arguments.format == Format::Objtool && !arguments.all;
     let policy = if brief { Policy::Objtool } else { Policy::Everything };
-    let judge = Judge::new(&arguments.rules, policy);
+    let judge = Judge::new(&arguments.rules, policy).for_check(found.found());
     let judge = if arguments.whole { judge.judging_whole() } else { judge };
-    let tally = Mutex::new(Tally { failed: usize::from(failed), ..Tally::default() });
+    let tally = Mutex::new(Tally { failed: usize::from(found.failed), ..Tally::default() });
+    let inputs = found.list;
     queue::run(inputs.len(), |at| match inputs.get(at) {
         Some(input) => one(arguments, &baseline, &judge, (at, input), &tally),
         None => String::new(),
@@ -157,14 +166,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     if arguments.format == Format::Text {
         tally.unjudged.iter().for_each(|gap| output::remark(&format!("{BOLD}not judged{BOLD:#}: {gap}")));
     }
+    tally.cautions.iter().for_each(|caution| output::remark(&format!("{BOLD}note{BOLD:#}: {caution}")));
     if arguments.paths.iter().any(|path| path.is_dir()) {
         output::remark(&summary(&tally));
+    }
+    let is_nothing = tally.analysed == 0 && !arguments.allow_none;
+    if is_nothing && tally.failed + tally.named_skipped == 0 {
+        output::complain("nothing was checked (--allow-none: that is no error)");
     }
     if arguments.rules.time {
         output::remark(&timing(&tally));
     }
     Ok(match tally {
-        Tally { failed: 1.., .. } => Verdict::Incomplete,
+        Tally { failed: 1.., .. } | Tally { named_skipped: 1.., .. } => Verdict::Incomplete,
+        _ if is_nothing => Verdict::Incomplete,
         Tally { findings: 1.., .. } => Verdict::Found,
         _ => Verdict::Clean,
     })
@@ -195,6 +210,7 @@ fn one(
             tally.with_findings += usize::from(printed.n_findings > 0);
             let gaps = object.analysis.unjudged.iter().map(|gap| format!("{}: {}: {}", object.name, gap.what, gap.why));
             tally.unjudged.extend(gaps.chain(object.undecided));
+            tally.cautions.extend(object.caution);
             for &(stage, time) in &object.analysis.timing {
                 match tally.timing.iter_mut().find(|(name, _)| *name == stage) {
                     Some((_, sum)) => *sum += time,
@@ -203,7 +219,13 @@ fn one(
             }
             done = Some(object.analysis);
         }
-        Judged::Skipped => tally.skipped += 1,
+        Judged::Skipped(skip) => {
+            if input.named && !arguments.allow_none {
+                tally.named_skipped += 1;
+                output::complain(&format!("{}: not checked, because {}", input.name(), skip.words()));
+            }
+            *tally.skipped.entry(skip.words()).or_default() += 1;
+        }
         Judged::Failed(why) => {
             tally.failed += 1;
             output::complain(&why);
@@ -249,6 +271,7 @@ fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &FxHa
     }
     let mut report = report::report(&object.name, &object.analysis, &object.lines);
     let text_of = |file: &str| Sources::text(&object.path, file).map(Arc::from);
+    labels::name_lines_by_text(&mut report, &object.analysis, &object.lines, &text_of);
     macros::name_macro_lines(&mut report, &text_of);
     statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
     let known = Surroundings { text_of: &text_of, declared_by: &|symbol| judge.declared_by(object, symbol) };
@@ -302,17 +325,24 @@ fn print_objtool(object: &Object, shown: &FxHashSet<FindingId>) -> Printed {
 
 fn summary(tally: &Tally) -> String {
     let mut parts = vec![format!("{} checked", count(tally.analysed, "object"))];
-    if tally.skipped > 0 {
-        parts.push(format!("{} skipped, for which the build runs no objtool", tally.skipped));
+    let mut reasons = Vec::new();
+    match tally.skipped.len() {
+        0 => {}
+        1 => parts.extend(tally.skipped.iter().map(|(why, n)| format!("{n} skipped ({why})"))),
+        _ => {
+            parts.push(format!("{} skipped", tally.skipped.values().sum::<usize>()));
+            reasons.extend(tally.skipped.iter().map(|(why, n)| format!("\n{n:>8} skipped: {why}")));
+        }
     }
     if tally.failed > 0 {
         parts.push(format!("{} could not be analysed", tally.failed));
     }
-    parts.push(match tally.findings {
-        0 => "nothing found".to_owned(),
-        n => format!("{} in {}", count(n, "finding"), count(tally.with_findings, "object")),
-    });
-    parts.join(", ")
+    match tally.findings {
+        0 if tally.analysed == 0 => {}
+        0 => parts.push("nothing found".to_owned()),
+        n => parts.push(format!("{} in {}", count(n, "finding"), count(tally.with_findings, "object"))),
+    }
+    parts.join(", ") + &reasons.concat()
 }
 
 fn count(n: usize, what: &str) -> String {

@@ -14,7 +14,7 @@ use super::listing::Format;
 use super::output::{BOLD, CODE, DIM};
 use super::{Verdict, output};
 use crate::analysis::Policy;
-use crate::build::{Build, NotFound};
+use crate::build::{Build, NotFound, Skip};
 use crate::kernel::tree::TreeFacts;
 use crate::source_map::NoSource;
 
@@ -77,6 +77,8 @@ struct ObjectFacts {
     flags: String,
     flags_from: String,
     undecided: Vec<String>,
+    /// Why `check` does not check it, if it does not.
+    not_checked: Option<String>,
     /// Facts of objtool, and where each comes from.
     facts: Vec<String>,
     /// What is wrong with the tree's files.
@@ -146,7 +148,7 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
     let object = match judge.object(&input) {
         Judged::Analysed(object) => object,
         Judged::Failed(why) | Judged::Refused(why) => return Err(why),
-        Judged::Skipped => return Err(format!("{}: skipped", input.name())),
+        Judged::Skipped(skip) => return Err(format!("{}: not analysed, because {}", input.name(), skip.words())),
     };
     let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     let analysis = &object.analysis;
@@ -158,6 +160,7 @@ fn examine(path: &Path, source: &Input, judge: &Judge<'_>) -> Result<ObjectFacts
         flags: analysis.options.to_string(),
         flags_from: object.flags_from.clone(),
         undecided: object.undecided.clone(),
+        not_checked: object.skip.as_ref().map(Skip::words),
         facts: facts(object.tree.as_deref()),
         fact_problems: object.tree.as_deref().map_or_else(Vec::new, |tree| tree.problems.clone()),
         debug_info: match object.lines.map(&analysis.image) {
@@ -214,6 +217,9 @@ fn text(diagnosis: &Diagnosis) -> String {
             let stale = if object.older_than_source { " (older than the source: build it again)" } else { "" };
             row("analysed", &format!("{}, {} instructions{stale}", object.path, object.instructions));
             row("kernel", &format!("{} {DIM}({}){DIM:#}", object.kernel, object.kernel_evidence));
+            if let Some(why) = &object.not_checked {
+                row("not checked", &format!("because {why}"));
+            }
             row("flags", &format!("{CODE}{}{CODE:#}", object.flags));
             row("flags from", &object.flags_from);
             for fact in &object.facts {

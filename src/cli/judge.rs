@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use clap::{ArgAction, Args};
 use rustc_hash::FxHashSet;
 
-use super::inputs::{self, Input};
+use super::inputs::Input;
 use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
-use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
+use crate::build::{Build, Finder, Flags, Search, Skip, Unchecked, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine, ownership};
 use crate::image::{ElfImage, FileStore, LoadError, Store};
@@ -52,6 +52,13 @@ pub(crate) struct Rules {
     pub options: Options,
 }
 
+impl Rules {
+    /// Where builds are looked for.
+    pub fn search(&self) -> Search {
+        Search { build_dir: self.build_dir.clone(), roots: Vec::new() }
+    }
+}
+
 /// A compiler that takes longer has gone astray.
 const COMPILE_TIME: Duration = Duration::from_secs(300);
 
@@ -59,8 +66,8 @@ const COMPILE_TIME: Duration = Duration::from_secs(300);
 pub(crate) enum Judged {
     /// It was analysed.
     Analysed(Box<Object>),
-    /// It is none of the files that the build checks.
-    Skipped,
+    /// It is not checked.
+    Skipped(Skip),
     /// Why it could not be analysed.
     Failed(String),
     /// Why objtool would not look at it, in its own line.
@@ -97,6 +104,10 @@ pub(crate) struct Object {
     pub flags_from: String,
     /// What the build checks and the object alone cannot decide.
     pub undecided: Vec<String>,
+    /// That its release is judged by another one's rules.
+    pub caution: Option<String>,
+    /// Why its build does not check it, if it does not; it is analysed because the command asks for it.
+    pub skip: Option<Skip>,
     /// The file that alone was asked about, of a crate that has more.
     pub only: Option<PathBuf>,
     /// What the tree says of its objtool.
@@ -117,6 +128,8 @@ pub(crate) struct Judge<'a> {
     wanted: Options,
     /// Objects are judged as parts of `vmlinux.o`.
     whole: bool,
+    /// The objects that were found together, by absolute path; `None` where whatever is named is analysed.
+    checked: Option<FxHashSet<PathBuf>>,
     /// Where sources are compiled; made when the first one is.
     scratch: OnceLock<Result<Scratch, String>>,
     cancel: CancelToken,
@@ -127,14 +140,14 @@ pub(crate) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub fn new(rules: &'a Rules, policy: Policy) -> Self {
-        let search = Search { build_dir: rules.build_dir.clone(), roots: Vec::new() };
-        let finder = Finder::new(search);
+        let finder = Finder::new(rules.search());
         Judge {
             rules,
             finder,
             policy,
             wanted: Options::default(),
             whole: false,
+            checked: None,
             scratch: OnceLock::new(),
             cancel: CancelToken::default(),
             tree_objects: TreeObjects::default(),
@@ -150,6 +163,35 @@ impl<'a> Judge<'a> {
     /// The same, but objects are judged as parts of their trees' `vmlinux.o`.
     pub fn judging_whole(self) -> Self {
         Judge { whole: true, ..self }
+    }
+
+    /// The same, but only what the build has checked is judged. `found`: the objects that were found in folders.
+    pub fn for_check(self, found: FxHashSet<PathBuf>) -> Self {
+        Judge { checked: Some(found), ..self }
+    }
+
+    /// Whether the user has said by what the inputs are to be judged, so that nothing follows from their build.
+    fn is_told(&self) -> bool {
+        self.rules.options.any_action() || self.rules.kernel != KernelChoice::Auto
+    }
+
+    /// Why the object is not checked, as far as its build and its first bytes say.
+    fn skipped(&self, input: &Input, build: &Flags) -> Option<Skip> {
+        let found = self.checked.as_ref()?;
+        if input.named && self.is_told() {
+            return None;
+        }
+        let none = FxHashSet::default();
+        let skip = Skip::of(&input.path, build, if input.named { &none } else { found })?;
+        // What the object shows decides over its command.
+        (skip != Skip::Unchecked(Unchecked::NotKernel)).then_some(skip)
+    }
+
+    /// Why the object is not checked, its contents asked as well. Slim LTO leaves nothing to judge, whoever asks.
+    fn skipped_by_contents(&self, input: &Input, image: &ElfImage, build: &Flags) -> Option<Skip> {
+        self.checked.as_ref()?;
+        let skip = guess::skipped(build, image)?;
+        (!(input.named && self.is_told()) || matches!(skip, Skip::Foreign(_))).then_some(skip)
     }
 
     /// The finder that knows the builds.
@@ -171,7 +213,7 @@ impl<'a> Judge<'a> {
     fn named_kernel(&self, input: &Input) -> Option<Kernel> {
         match self.rules.kernel {
             KernelChoice::Fixed(kernel) => Some(kernel),
-            KernelChoice::Auto => self.finder.flags(&input.path).kernel.map(|(kernel, _)| kernel),
+            KernelChoice::Auto => self.finder.flags(&input.path).kernel().map(|(kernel, _)| kernel),
         }
     }
 
@@ -186,16 +228,11 @@ impl<'a> Judge<'a> {
             return self.rust_source(input);
         }
         if input.is_source() {
-            return match self.source(input) {
-                Ok(object) => Judged::Analysed(Box::new(object)),
-                Err(why) => Judged::Failed(format!("{}: {why}", input.name())),
-            };
+            return self.source(input).unwrap_or_else(|why| Judged::Failed(format!("{}: {why}", input.name())));
         }
         let build = self.finder.flags(&input.path);
-        // In a folder the build also says which objects it checks at all.
-        let is_unchecked = matches!(build.source, FlagSource::NotChecked(_));
-        if !input.named && (is_unchecked || inputs::is_foreign(&input.path)) {
-            return Judged::Skipped;
+        if let Some(skip) = self.skipped(input, &build) {
+            return Judged::Skipped(skip);
         }
         let opened = match stored(input).map(|store| Opened::read(input.name(), store)) {
             Ok(Ok(opened)) => opened,
@@ -204,6 +241,9 @@ impl<'a> Judge<'a> {
         };
         if let Some(words) = self.refused(input, &opened) {
             return Judged::Refused(format!("{}: error: objtool: {words}", input.name()));
+        }
+        if let Some(skip) = self.skipped_by_contents(input, &opened.image, &build) {
+            return Judged::Skipped(skip);
         }
         let whole = self.whole.then(|| self.finder.object(&input.path));
         let analysed = match whole {
@@ -278,11 +318,18 @@ impl<'a> Judge<'a> {
     }
 
     /// Compiles the source as the build does, and analyses the result.
-    fn source(&self, input: &Input) -> Result<Object, String> {
+    fn source(&self, input: &Input) -> Result<Judged, String> {
         let build = self
             .finder
             .source(&input.path)
             .map_err(|error| format!("no compile command is known. {}", error.advice()))?;
+        if let Some(why) = build.flags.unchecked()
+            && *why != Unchecked::NotKernel
+            && self.checked.is_some()
+            && !self.is_told()
+        {
+            return Ok(Judged::Skipped(Skip::Unchecked(why.clone())));
+        }
         let source = build.source.as_deref().ok_or("its build names no source")?;
         let text = std::fs::read(source).map_err(|error| format!("{}: {error}", source.display()))?;
         let text = String::from_utf8_lossy(&text);
@@ -310,11 +357,15 @@ impl<'a> Judge<'a> {
             other => other.to_string(),
         })?;
         if self.whole {
-            return self.linked(input.name(), &build, Arc::new(compiled.object));
+            let linked = self.linked(input.name(), &build, Arc::new(compiled.object))?;
+            return Ok(Judged::Analysed(Box::new(linked)));
         }
         let opened = Opened::read(input.name(), Arc::new(compiled.object)).map_err(|error| error.to_string())?;
+        if let Some(skip) = self.skipped_by_contents(input, &opened.image, &build.flags) {
+            return Ok(Judged::Skipped(skip));
+        }
         let object = Input { path: build.object.clone(), named: true };
-        self.analyse(opened, &object, build.flags)
+        self.analyse(opened, &object, build.flags).map(|object| Judged::Analysed(Box::new(object)))
     }
 
     /// The `vmlinux.o` that an object becomes a part of.
@@ -330,8 +381,7 @@ impl<'a> Judge<'a> {
         };
         let (analysis, lines) = Whole::linked(&question, &self.cancel).map_err(|why| why.to_string())?;
         let flags_from = format!("vmlinux.o of {}", build.directory.display());
-        let tree =
-            build.flags.kernel.as_ref().and_then(|(kernel, file)| TreeFacts::of(file.ancestors().nth(3)?, *kernel));
+        let tree = build.flags.kernel().and_then(|(kernel, _)| build.flags.facts(kernel));
         Ok(Object {
             name,
             path: build.object.clone(),
@@ -340,6 +390,8 @@ impl<'a> Judge<'a> {
             lines,
             flags_from,
             undecided: Vec::new(),
+            caution: build.flags.caution(),
+            skip: None,
             only: None,
             tree,
         })
@@ -350,34 +402,54 @@ impl<'a> Judge<'a> {
     }
 
     fn analyse(&self, opened: Opened, input: &Input, build: Flags) -> Result<Object, String> {
-        let Opened { name, store, image, read } = opened;
+        let Opened { name, store, mut image, read } = opened;
         let (options, flags_from) = self.choose(&image, &build);
-        let undecided = if self.rules.options.any_action() { Vec::new() } else { build.undecided };
-        let (kernel, said_by) = match (self.rules.kernel, build.kernel) {
-            (KernelChoice::Auto, Some((kernel, file))) => (KernelChoice::Fixed(kernel), Some(file)),
-            (chosen, _) => (chosen, None),
+        let (kernel, evidence) = match (self.rules.kernel, build.kernel()) {
+            (KernelChoice::Auto, Some((kernel, evidence))) => (kernel, Some(evidence)),
+            (KernelChoice::Auto, None) => {
+                let (kernel, evidence) = detect::detect(store.as_ref(), &image);
+                (kernel, Some(evidence))
+            }
+            (KernelChoice::Fixed(kernel), _) => (kernel, None),
         };
         // Who names a release wants that one, not what this tree has made of it.
-        let tree = said_by.as_ref().and_then(|file| match kernel {
-            KernelChoice::Fixed(kernel) => TreeFacts::of(file.ancestors().nth(3)?, kernel),
-            KernelChoice::Auto => None,
-        });
+        let tree = if self.rules.kernel == KernelChoice::Auto { build.facts(kernel) } else { None };
         if let Some(tree) = &tree {
             self.complain_once(&tree.problems);
         }
+        let caution = if self.rules.kernel == KernelChoice::Auto { build.caution() } else { None };
+        if self.checked.is_some() && !self.rules.options.any_action() {
+            // The build's log is about the object as it was before objtool wrote to it.
+            image.forget_additions();
+        }
+        let undecided = if self.rules.options.any_action() { Vec::new() } else { build.undecided.clone() };
+        let kernel = KernelChoice::Fixed(kernel);
         let config = Config { options, kernel, policy: self.policy, noreturn: Vec::new() };
         let analysis = analysis::analyse_image(image, store.as_ref(), &config, tree.as_deref(), &self.cancel);
         let mut analysis = analysis.map_err(|error| format!("{name}: {error}"))?;
         if let Some((_, first)) = analysis.timing.first_mut() {
             *first += read;
         }
-        if let Some(file) = said_by {
-            analysis.kernel_evidence = format!("{} says so", file.display());
+        if let Some(evidence) = evidence {
+            analysis.kernel_evidence = evidence;
         }
+        let skip = guess::skipped(&build, &analysis.image);
         let lines = Lines::new(Arc::clone(&store));
         let lines =
             tree_objects::with_naked_functions(lines, &analysis, &input.path, &self.finder, &tree_objects::read_text);
-        Ok(Object { name, path: input.path.clone(), store, analysis, lines, flags_from, undecided, only: None, tree })
+        Ok(Object {
+            name,
+            path: input.path.clone(),
+            store,
+            analysis,
+            lines,
+            flags_from,
+            undecided,
+            caution,
+            skip,
+            only: None,
+            tree,
+        })
     }
 
     /// Says what is wrong with a tree's files, which all of its objects share.

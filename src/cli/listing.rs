@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::inputs::Input;
@@ -101,7 +100,7 @@ fn load(part: &Part) -> anyhow::Result<Box<Object>> {
     match judge.object(&Input { path: part.object.clone(), named: true }) {
         Judged::Analysed(object) => Ok(object),
         Judged::Failed(why) | Judged::Refused(why) => Err(anyhow::anyhow!(why)),
-        Judged::Skipped => None.context("nothing to analyse"),
+        Judged::Skipped(skip) => Err(anyhow::anyhow!("not analysed, because {}", skip.words())),
     }
 }
 

@@ -14,6 +14,7 @@ use super::judge::{Judge, Rules};
 use super::output::{BOLD, DIM};
 use super::{Verdict, inputs, output};
 use crate::analysis::Policy;
+use crate::build::Foreign;
 use crate::kernel::Kernel;
 use crate::report::noreturn::{self, Declared, Unlisted};
 use crate::source_map::{Lines, NoSource};
@@ -55,12 +56,13 @@ struct Row<'a> {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
-    let (inputs, failed) = inputs::collect(&arguments.paths);
+    let found = inputs::collect(&arguments.paths, &arguments.rules.search());
+    let (inputs, failed) = (found.list, found.failed);
     let judge = Judge::new(&arguments.rules, Policy::Objtool);
     let mut verdict = if failed { Verdict::Incomplete } else { Verdict::Clean };
     let mut looked_at = 0;
     let mut lines: BTreeSet<(&str, String)> = BTreeSet::new();
-    for input in inputs.iter().filter(|input| input.named || !inputs::is_foreign(&input.path)) {
+    for input in inputs.iter().filter(|input| input.named || Foreign::of(&input.path).is_none()) {
         let object = match judge.open(input) {
             Ok(object) => object,
             Err(why) => {

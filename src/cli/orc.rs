@@ -16,6 +16,7 @@ use super::judge::{Judge, Judged, Object, Opened, Rules};
 use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
+use crate::build::Foreign;
 use crate::kernel::Kernel;
 use crate::orc::{self, StoredRow, StoredTable};
 use crate::report::{self, OrcListing, OrcRow, Select};
@@ -119,12 +120,13 @@ type Outcome = Result<Option<(String, Verdict)>, String>;
 
 /// Does `work` for each object, in parallel, and prints in order.
 fn each(paths: &[PathBuf], rules: &Rules, work: impl Fn(&Input, bool) -> Outcome + Sync) -> anyhow::Result<Verdict> {
-    let (inputs, failed) = inputs::collect(paths);
+    let found = inputs::collect(paths, &rules.search());
+    let (inputs, failed) = (found.list, found.failed);
     queue::set_jobs(rules.jobs);
     let verdict = Mutex::new(if failed { Verdict::Incomplete } else { Verdict::Clean });
     let several = inputs.len() > 1;
     let one = |input: &Input| {
-        if !input.named && inputs::is_foreign(&input.path) {
+        if !input.named && Foreign::of(&input.path).is_some() {
             return String::new();
         }
         let (text, outcome) = match work(input, several) {
@@ -145,7 +147,7 @@ fn each(paths: &[PathBuf], rules: &Rules, work: impl Fn(&Input, bool) -> Outcome
 fn judged(judge: &Judge<'_>, input: &Input) -> Result<Option<Box<Object>>, String> {
     match judge.object(input) {
         Judged::Analysed(object) => Ok(Some(object)),
-        Judged::Skipped => Ok(None),
+        Judged::Skipped(_) => Ok(None),
         Judged::Failed(why) | Judged::Refused(why) => Err(why),
     }
 }

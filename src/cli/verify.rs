@@ -15,6 +15,7 @@ use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::{Verdict, output};
 use crate::analysis::Policy;
+use crate::build::Foreign;
 use crate::cancel::CancelToken;
 use crate::compile::Limits;
 use crate::compile::process::{self, Outcome};
@@ -85,15 +86,19 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let judge = Judge::new(&arguments.rules, Policy::Objtool);
     let folder = tempfile::Builder::new().prefix("orcls-verify-").tempdir()?;
     let mut summary = Summary { orcls: env!("CARGO_PKG_VERSION"), ..Summary::default() };
-    let (inputs, failed) = inputs::collect(&arguments.paths);
+    let found = inputs::collect(&arguments.paths, &arguments.rules.search());
+    let (inputs, failed) = (found.list, found.failed);
     for input in inputs {
+        if !input.named && Foreign::of(&input.path).is_some() {
+            continue;
+        }
         match fresh(&judge, &input) {
+            Judged::Analysed(object) if !input.named && object.skip.is_some() => {}
             Judged::Analysed(object) => match verified(&object, arguments, folder.path()) {
                 Ok(verified) => summary.take(verified),
                 Err(why) => summary.skip(&input, why),
             },
-            Judged::Skipped if !input.named => {}
-            Judged::Skipped => summary.skip(&input, "the build does not check it".to_owned()),
+            Judged::Skipped(why) => summary.skip(&input, why.words()),
             Judged::Failed(why) | Judged::Refused(why) => summary.skip(&input, why),
         }
     }

@@ -15,14 +15,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::analysis::{self, AnalysisError, Policy};
-use crate::build::{Build, Finder, FlagSource, Flags, Search, is_rust};
+use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved, ownership};
-use crate::findings::Code;
+use crate::detect;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
-use crate::kernel::tree::TreeFacts;
 use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
 use crate::source_map::{Lines, is_rust_library};
@@ -125,6 +124,9 @@ impl Engine for Toolchain {
         let build = finder.object(object).ok();
         let flags = build.as_ref().map_or_else(Flags::unknown, |build| build.flags.clone());
         let store: Arc<dyn Store> = Arc::new(FileStore::open(object).map_err(|error| failed(object, &error))?);
+        if let Some(what) = Foreign::of(object) {
+            return Err(Trouble::NotChecked(Skip::Foreign(what).words()));
+        }
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
         let lines = tree.lines(Arc::clone(&store), object, &analysis);
@@ -132,7 +134,8 @@ impl Engine for Toolchain {
             let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory);
             tree_objects::read_text(&compile::normal(&directory.join(name)))
         });
-        if matches!(flags.source, FlagSource::NotChecked(_)) {
+        let unchecked = unchecked(&flags, config, &analysis);
+        if unchecked.is_some() {
             report.findings.clear();
         }
         let names = Names::default();
@@ -143,6 +146,7 @@ impl Engine for Toolchain {
         let source = source.unwrap_or_else(|| object.to_owned());
         let mut verdict = Verdict::new(source, Basis::Object(written(object)), report);
         verdict.notes = notes;
+        verdict.unchecked = unchecked;
         self.known.leave_out(&mut verdict, config, search);
         verdict.files = files;
         verdict.pages = self.pages.addresses(verdict.codes());
@@ -161,9 +165,6 @@ const RUST_IS_NOT_COMPILED: &str = "Rust is judged by the object that the build 
 fn may_run(config: &Config) -> bool {
     config.trust != Trust::Untrusted && config.compile != CompileMode::Off
 }
-
-/// Tables of code that objtool adds to an object.
-const ADDED: [&str; 5] = [".call_sites", ".cfi_sites", ".retpoline_sites", ".return_sites", ".static_call_sites"];
 
 /// What is known of the other files of a build.
 #[derive(Clone, Copy)]
@@ -187,22 +188,13 @@ impl Tree<'_> {
     ) -> Report {
         let declared_by = |symbol: &str| self.objects.declares(&tree_objects::root_of(self.finder, object)?, symbol);
         let mut report = report::report(&object.display().to_string(), analysis, lines);
+        report::labels::name_lines_by_text(&mut report, analysis, lines, text_of);
         report::macros::name_macro_lines(&mut report, text_of);
         report::statements::name_asm_statements(&mut report, analysis, lines, text_of);
         report::rust::tell(&mut report, analysis, lines, &Surroundings { text_of, declared_by: &declared_by });
         report.findings.retain(|finding| !finding.file.as_deref().is_some_and(is_rust_library));
-        as_built(&mut report);
         report
     }
-}
-
-/// The report on an object as the build has it checked: of one that objtool has been at already, without what objtool would
-/// only say if it were run once more.
-fn as_built(report: &mut Report) {
-    report.findings.retain(|finding| {
-        finding.code != Code::AlreadyProcessed
-            && !finding.section.as_deref().is_some_and(|section| ADDED.contains(&section))
-    });
 }
 
 fn failed(path: &Path, error: &dyn std::fmt::Display) -> Trouble {
@@ -360,11 +352,8 @@ impl Judging<'_> {
 
     /// Code of another word size has no objtool to contradict.
     fn explained(&self, trouble: Trouble) -> Trouble {
-        match (&self.build.flags.source, trouble) {
-            (FlagSource::NotChecked(file), Trouble::Failed(why)) => {
-                let file = file.display();
-                Trouble::Failed(format!("the build does not run objtool on this file ({file}), nor can orcls: {why}"))
-            }
+        match (self.build.flags.unchecked(), trouble) {
+            (Some(why), Trouble::Failed(_)) => Trouble::NotChecked(why.words().to_owned()),
             (_, trouble) => trouble,
         }
     }
@@ -417,8 +406,9 @@ impl Judging<'_> {
             report.findings.retain(|finding| finding.line.is_some());
         }
         let mut notes: Vec<String> = notes.into_iter().chain(more).chain(self.build.notes.iter().cloned()).collect();
-        if let FlagSource::NotChecked(file) = &flags.source {
-            notes.push(format!("the build does not run objtool on this file ({})", file.display()));
+        notes.extend(flags.caution());
+        let unchecked = unchecked(flags, &self.task.config, &analysis);
+        if unchecked.is_some() {
             report.findings.clear();
         }
         self.cancel.check()?;
@@ -429,8 +419,16 @@ impl Judging<'_> {
         verdict.texts = self.names.texts(verdict.files.values());
         verdict.anatomy = Some(Arc::new(Anatomy::new(analysis, store, lines)));
         verdict.notes = notes;
+        verdict.unchecked = unchecked;
         Ok(verdict)
     }
+}
+
+/// Why kernel rules accuse nobody here, if so. Who names a release wants its rules, whatever the code is.
+fn unchecked(flags: &Flags, config: &Config, analysis: &analysis::Analysis) -> Option<String> {
+    let skip = guess::skipped(flags, &analysis.image)?;
+    let is_told = config.kernel != KernelChoice::Auto && skip == Skip::Unchecked(Unchecked::NotKernel);
+    (!is_told).then(|| skip.words())
 }
 
 /// Analyses an object by the flags that its build uses, or that it shows.
@@ -440,7 +438,7 @@ fn analyse(
     config: &Config,
     cancel: &CancelToken,
 ) -> Result<(analysis::Analysis, Vec<String>), Trouble> {
-    let image = ElfImage::read(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;
+    let mut image = ElfImage::read(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;
     let mut notes = flags.undecided.clone();
     let options = match &flags.options {
         Some(options) => options.clone(),
@@ -451,20 +449,27 @@ fn analyse(
         }
     };
     // The tree that a file is built in knows its release better than the object shows it.
-    let kernel = match (config.kernel, &flags.kernel) {
-        (KernelChoice::Auto, Some((kernel, _))) => KernelChoice::Fixed(*kernel),
-        (chosen, _) => chosen,
-    };
-    let tree = match (config.kernel, &flags.kernel) {
-        (KernelChoice::Auto, Some((kernel, file))) => {
-            file.ancestors().nth(3).and_then(|root| TreeFacts::of(root, *kernel))
+    let (kernel, evidence) = match (config.kernel, flags.kernel()) {
+        (KernelChoice::Auto, Some((kernel, evidence))) => (kernel, Some(evidence)),
+        (KernelChoice::Auto, None) => {
+            let (kernel, evidence) = detect::detect(store.as_ref(), &image);
+            (kernel, Some(evidence))
         }
-        _ => None,
+        (KernelChoice::Fixed(kernel), _) => (kernel, None),
     };
+    // The build's log is about the object as it was before objtool wrote to it.
+    image.forget_additions();
+    let tree = if config.kernel == KernelChoice::Auto { flags.facts(kernel) } else { None };
     notes.extend(tree.iter().flat_map(|tree| tree.problems.iter().cloned()));
+    let kernel = KernelChoice::Fixed(kernel);
     let config = analysis::Config { options, kernel, policy: Policy::Everything, noreturn: config.noreturn.clone() };
     match analysis::analyse_image(image, store.as_ref(), &config, tree.as_deref(), cancel) {
-        Ok(analysis) => Ok((analysis, notes)),
+        Ok(mut analysis) => {
+            if let Some(evidence) = evidence {
+                analysis.kernel_evidence = evidence;
+            }
+            Ok((analysis, notes))
+        }
         Err(AnalysisError::Cancelled(_)) => Err(Trouble::Cancelled),
         Err(AnalysisError::Load(error)) => Err(Trouble::Failed(error.to_string())),
     }

@@ -185,6 +185,8 @@ pub struct Verdict {
     pub timing: Timing,
     /// What a person should know: what was chosen, what could not be done.
     pub notes: Vec<String>,
+    /// Why the code is not checked, if it is not: it then has no findings, which says nothing about it.
+    pub unchecked: Option<String>,
 }
 
 /// Why there is no verdict.
@@ -208,6 +210,9 @@ pub enum Trouble {
     /// The build has left no object, and nothing may be compiled.
     #[error("{} has not been built", .0.display())]
     ObjectMissing(PathBuf),
+    /// It is nothing that kernel rules are for, or that the build checks.
+    #[error("not checked, because {0}")]
+    NotChecked(String),
     /// Anything else, in words.
     #[error("{0}")]
     Failed(String),
@@ -232,6 +237,7 @@ impl Verdict {
             anatomy: None,
             timing: Timing::default(),
             notes: Vec::new(),
+            unchecked: None,
         }
     }
 }

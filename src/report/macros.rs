@@ -155,6 +155,11 @@ fn likeness(statement: &str, instruction: &str) -> Option<Likeness> {
     }
 }
 
+/// Whether a statement is the instruction, or may well be it.
+pub fn is_written(statement: &str, instruction: &str) -> bool {
+    likeness(statement, instruction).is_some_and(|likeness| likeness >= Likeness::Shaped)
+}
+
 /// Of each operand, whether it is a constant or in memory. Registers may have other names where a macro is written.
 fn shape(operands: &str) -> Vec<(bool, bool)> {
     let mut depth = 0;

@@ -5,7 +5,6 @@
 
 use crate::ids::{InsnId, SymbolId};
 use crate::report::view::{View, demangled};
-use crate::source_map::CodeRange;
 
 /// Which part of an object to show. All of it when nothing is set.
 #[derive(Clone, Debug, Default)]
@@ -25,7 +24,7 @@ impl Select {
     /// The chosen instructions, in address order per section, which is the order of their ids.
     pub fn insns(&self, view: &View<'_>) -> Vec<InsnId> {
         let mut chosen = match &self.at {
-            Some((file, line)) => of_line(view, file, *line),
+            Some((file, line)) => view.insns_of_line(file, *line),
             None => all(view),
         };
         if let Some(wanted) = &self.function {
@@ -44,35 +43,6 @@ impl Select {
 fn all(view: &View<'_>) -> Vec<InsnId> {
     let code = view.analysis.image.sections().filter(|(_, section)| section.is_code());
     code.flat_map(|(id, _)| view.analysis.insns.of_section(id)).collect()
-}
-
-fn of_line(view: &View<'_>, file: &str, line: u32) -> Vec<InsnId> {
-    let Some(map) = view.map() else { return Vec::new() };
-    let mut chosen = Vec::new();
-    for name in map.files().iter().filter(|name| same_file(name, file)) {
-        for range in map.locations(name, line).into_iter().chain(map.inlined_at(name, line)) {
-            take(view, range, &mut chosen);
-        }
-    }
-    chosen.sort_unstable();
-    chosen.dedup();
-    // Replacements that have no line of their own have that of the code that they replace.
-    let groups = chosen.iter().filter_map(|&insn| view.analysis.flow.group_of(insn));
-    let arms = groups.flat_map(|group| view.arms(group)).map(|arm| view.analysis.flow.group(arm));
-    let replacements = arms.flat_map(|arm| view.boundaries(arm)).filter(|boundary| !boundary.padding);
-    let of_line: Vec<InsnId> =
-        replacements.map(|boundary| boundary.insn).filter(|&insn| view.source_line(insn).line == Some(line)).collect();
-    chosen.extend(of_line);
-    chosen.sort_unstable();
-    chosen.dedup();
-    chosen
-}
-
-fn take(view: &View<'_>, range: CodeRange, chosen: &mut Vec<InsnId>) {
-    let insns = &view.analysis.insns;
-    let Some(first) = insns.containing(range.start) else { return };
-    let onwards = std::iter::successors(Some(first), |&insn| insns.next_in_section(insn));
-    chosen.extend(onwards.take_while(|&insn| u64::from(insns.get(insn).offset) < range.end));
 }
 
 /// Whether `wanted` is the end of the path `name`. Steps like `./` do not count.

@@ -14,6 +14,7 @@ use crate::decode::{Disassembler, bytes};
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::image::STT_FUNC;
 use crate::mangled;
+use crate::report::lines::AlternativeLines;
 use crate::source_map::{Lines, NoSource, Place, SourceMap, is_rust_library};
 
 /// A line of a file, as the JSON has it.
@@ -52,12 +53,13 @@ pub fn demangled(symbol: &str) -> String {
 pub struct View<'a> {
     /// The analysis.
     pub analysis: &'a Analysis,
-    lines: &'a Lines,
+    pub(super) lines: &'a Lines,
     disassembler: OnceCell<Disassembler<'a>>,
     replacements: OnceCell<FxHashMap<GroupId, Vec<GroupId>>>,
     shorter: OnceCell<ShortNames>,
     /// Whether places in Rust's library are those of the calls that brought them in.
     outside_library: bool,
+    pub(super) alternative_lines: OnceCell<AlternativeLines>,
 }
 
 /// How often each short form of a function's name is used in the object, by the number of its form.
@@ -73,6 +75,7 @@ impl<'a> View<'a> {
             replacements: OnceCell::new(),
             shorter: OnceCell::new(),
             outside_library: false,
+            alternative_lines: OnceCell::new(),
         }
     }
 
@@ -94,25 +97,13 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Where an instruction comes from. Code of a replacement without a line of its own comes from where the code that
-    /// it replaces does.
+    /// Where an instruction comes from.
     pub fn place(&self, at: CodeLoc) -> Option<Place> {
         let place = self.exact_place(at)?;
         if !self.outside_library || !is_rust_library(&place.file) {
             return Some(place);
         }
         Some(call_outside(&place, |file| !is_rust_library(file)).unwrap_or(place))
-    }
-
-    /// Where the debug info says that an instruction comes from.
-    fn exact_place(&self, at: CodeLoc) -> Option<Place> {
-        let place = |at| self.lines.place(&self.analysis.image, at);
-        let own = place(at);
-        if own.as_ref().is_some_and(|place| place.line.is_some()) {
-            return own;
-        }
-        let replaced = self.group_at(at).and_then(|group| self.replaced(group));
-        replaced.and_then(place).or(own)
     }
 
     /// As [`View::place`]; code that the compiler gave no line gets that of the code before it in its function.
@@ -135,9 +126,19 @@ impl<'a> View<'a> {
     }
 
     /// An instruction's place for a sentence: its line, else its offset.
+    ///
+    /// Of code from a header the line of the source that brought it in is named too: that is the one being edited.
     pub fn words(&self, insn: InsnId, spoken_of: Option<&str>) -> String {
-        let offset = || self.offset_words(self.analysis.insns.loc(insn));
-        self.source_line(insn).words(spoken_of).unwrap_or_else(offset)
+        let at = self.analysis.insns.loc(insn);
+        let Some(place) = self.place(at) else { return self.offset_words(at) };
+        let call = place.inlined.iter().rfind(|frame| frame.file.as_ref() != Some(&place.file));
+        let call = call.map(|frame| SourceLine { file: frame.file.clone(), line: frame.line });
+        let call = call.and_then(|call| call.words(spoken_of));
+        let own = SourceLine::from(Some(place)).words(spoken_of);
+        match (own, call) {
+            (Some(own), Some(call)) => format!("{own} (inlined at {call})"),
+            (own, _) => own.unwrap_or_else(|| self.offset_words(at)),
+        }
     }
 
     /// A place without a line for a sentence: `.text+0x1f`.
@@ -197,12 +198,6 @@ impl<'a> View<'a> {
             }
             by_original
         })
-    }
-
-    /// Where the code that a replacement replaces starts.
-    fn replaced(&self, group: GroupId) -> Option<CodeLoc> {
-        let group = self.analysis.flow.group(group);
-        self.analysis.flow.group(group.original?).start
     }
 }
 

@@ -17,7 +17,6 @@ use crate::decode::Kind;
 use crate::findings::{Code, Fault, Finding, StepKind};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::image::{ElfImage, Store};
-use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::report::findings::{self, ReportedFinding};
 use crate::report::view::{SourceLine, View};
@@ -165,11 +164,9 @@ impl Judging<'_> {
         let given = bytes.as_ref().map(|(member, bytes)| (*member, bytes.as_slice()));
         let Linked { object, layout } = link::link(self.program, given, self.question.scratch, self.cancel)?;
         let image = ElfImage::read(&object).map_err(|error| failed(&error))?;
-        let (kernel, tree) = match (self.question.kernel, &self.program.flags.kernel) {
-            (KernelChoice::Auto, Some((kernel, file))) => {
-                let root = file.ancestors().nth(3);
-                (KernelChoice::Fixed(*kernel), root.and_then(|root| TreeFacts::of(root, *kernel)))
-            }
+        let flags = &self.program.flags;
+        let (kernel, tree) = match (self.question.kernel, flags.kernel()) {
+            (KernelChoice::Auto, Some((kernel, _))) => (KernelChoice::Fixed(kernel), flags.facts(kernel)),
             (chosen, _) => (chosen, None),
         };
         let options = self.program.flags.options.clone().unwrap_or_default();

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 const URI: &str = "file:///x/a.S";
 
-fn open(client: &mut Client, uri: &str, text: &str) {
+pub fn open(client: &mut Client, uri: &str, text: &str) {
     let document = json!({"uri": uri, "languageId": "asm", "version": 1, "text": text});
     client.notify("textDocument/didOpen", json!({"textDocument": document}));
 }

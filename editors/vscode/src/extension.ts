@@ -39,12 +39,20 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   await server.startWhenNeeded();
 }
 
+interface Checked {
+  objects: number; findings: number; withFindings: number; failed: number;
+  skipped?: Record<string, number>; notRead?: string[]; notes?: string[];
+}
+
 /** Progress, with its cancel button, is the server's; here is said what came of it. */
 async function checkWorkspace(server: Server): Promise<void> {
-  const done = await server.run('orcls.server.checkWorkspace') as { objects: number; findings: number; withFindings: number; failed: number } | null;
+  const done = await server.run('orcls.server.checkWorkspace') as Checked | null;
   if (!done) return;
   const failed = done.failed ? `, ${done.failed} could not be read` : '';
-  const said = vscode.window.showInformationMessage(`orcls checked ${done.objects} objects: ${done.findings} findings in ${done.withFindings} of them${failed}.`, ...done.findings ? ['Show'] : []);
+  const skipped = Object.entries(done.skipped ?? {}).map(([why, number]) => `${number} not checked: ${why}`);
+  const more = [...skipped, ...done.notRead ?? [], ...done.notes ?? []].map(line => ` ${line}.`).join('');
+  if (!done.objects) return void vscode.window.showWarningMessage(`orcls checked nothing${failed}.${more}`);
+  const said = vscode.window.showInformationMessage(`orcls checked ${done.objects} objects: ${done.findings} findings in ${done.withFindings} of them${failed}.${more}`, ...done.findings ? ['Show'] : []);
   // Not awaited: the command is done when the check is.
   void said.then(picked => picked && vscode.commands.executeCommand('workbench.actions.view.problems'));
 }

@@ -29,7 +29,7 @@ export interface AlternativeGroup extends Place {
 }
 export interface Alternatives { object: string; groups: AlternativeGroup[] }
 
-export type State = 'analysing' | 'fresh' | 'stale' | 'no-command' | 'untrusted' | 'off';
+export type State = 'analysing' | 'fresh' | 'stale' | 'not-checked' | 'no-command' | 'untrusted' | 'off';
 export interface Status { state: State; message: string; notes?: string[]; [detail: string]: unknown }
 
 export const CfiRequest = new RequestType<AboutFile, CfiListing | null, void>('orcls/cfi');

@@ -8,6 +8,7 @@ const LOOKS: Record<State | 'down', { icon: string; say: string; warn?: boolean 
   analysing: { icon: '$(sync~spin)', say: 'Analysing' },
   fresh: { icon: '$(pass)', say: 'The findings are those of the text as it stands' },
   stale: { icon: '$(history)', say: 'The findings belong to an older text', warn: true },
+  'not-checked': { icon: '$(circle-slash)', say: 'Not checked', warn: true },
   'no-command': { icon: '$(question)', say: 'No compile command is known for this file' },
   untrusted: { icon: '$(shield)', say: 'The workspace is not trusted: no compiler is run' },
   off: { icon: '$(circle-slash)', say: 'Compiling is switched off' },
@@ -65,7 +66,7 @@ export class StatusBar implements vscode.Disposable {
 
   private show(status: Status | undefined): void {
     const state = this.server.running ? status?.state ?? 'no-command' : 'down';
-    const looks = LOOKS[state] ?? LOOKS.fresh;
+    const looks = LOOKS[state] ?? { icon: '$(question)', say: 'Unknown state' };
     this.item.text = `${looks.icon} orcls`;
     this.item.tooltip = [status?.message || looks.say, ...status?.notes ?? []].map(sentence).join('\n');
     this.item.accessibilityInformation = { label: `orcls: ${this.item.tooltip}` };

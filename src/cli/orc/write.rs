@@ -38,6 +38,12 @@ pub(super) fn run(copied: &Copied) -> anyhow::Result<Verdict> {
     let target = target(&copied.object, &copied.output)?;
     let input = Input { path: copied.object.clone(), named: true };
     let Some(object) = judged(&judge, &input).map_err(anyhow::Error::msg)? else { return Ok(Verdict::Incomplete) };
+    if let Some(caution) = &object.caution {
+        bail!(
+            "{}: nothing is written, since the format of the table is not known: {caution}; --kernel names one",
+            object.name
+        );
+    }
     if object.analysis.options.dry_run {
         write(&object.analysis, object.store.as_ref(), &mut io::sink()).context(object.name.clone())?;
     } else {

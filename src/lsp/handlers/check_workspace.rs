@@ -1,18 +1,22 @@
 //! `orcls.server.checkWorkspace`: judges every object that the build has left, with progress, until it is cancelled.
 //!
 //! In: folders, an [`Engine`].  Out: the verdicts with findings, and numbers for whoever asked.
-//! Holds afterwards: the insides of an object are dropped before the next one is read.
+//! Holds afterwards: the insides of an object are dropped before the next one is read; what is checked, and what is not and
+//! why, is what `orcls check` says of the same folders.
 
-use std::path::{Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+use rustc_hash::FxHashSet;
 use serde_json::{Value, json};
 use tower_lsp::lsp_types::{
     ProgressToken, WorkDoneProgress, WorkDoneProgressBegin, WorkDoneProgressEnd, WorkDoneProgressReport,
 };
 
-use crate::build::Search;
+use crate::build::{Finder, Objects, Search, Skip, Unchecked, discover};
 use crate::cancel::{CancelToken, Cancelled};
 
 use super::super::config::Config;
@@ -21,9 +25,6 @@ use super::super::verdict::{Engine, Trouble, Verdict};
 
 /// The command.
 pub const COMMAND: &str = "orcls.server.checkWorkspace";
-
-/// Objects that are linked from others say again what those say.
-const LINKED: [&str; 4] = ["vmlinux.o", "vmlinux", ".tmp_vmlinux", "built-in"];
 
 /// A check of everything.
 pub struct Check<'a> {
@@ -43,6 +44,7 @@ impl Check<'_> {
         self.progress.begin();
         let result = self.judge(cancel);
         self.progress.end(match &result {
+            Ok((_, numbers)) if numbers["objects"] == 0 => "nothing was checked".to_owned(),
             Ok((_, numbers)) => format!("{} findings in {} objects", numbers["findings"], numbers["objects"]),
             Err(Cancelled) => "cancelled".to_owned(),
         });
@@ -50,67 +52,97 @@ impl Check<'_> {
     }
 
     fn judge(&self, cancel: &CancelToken) -> Result<(Vec<Verdict>, Value), Cancelled> {
-        let objects = self.objects(cancel)?;
-        let (n_done, n_failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let Objects { files, unreadable } = self.objects(cancel)?;
+        let finder = Finder::new(self.search.clone());
+        let all: FxHashSet<PathBuf> = files.iter().cloned().collect();
+        let n_done = AtomicUsize::new(0);
+        let tally = Mutex::new(Tally::default());
         let one = |object: &PathBuf| -> Result<Option<Verdict>, Cancelled> {
             cancel.check()?;
-            let verdict = match self.engine.inspect(object, self.config, self.search, cancel) {
+            let flags = finder.flags(object);
+            // What the object shows decides over its command.
+            let skip = Skip::of(object, &flags, &all).filter(|skip| *skip != Skip::Unchecked(Unchecked::NotKernel));
+            let judged = match skip {
+                Some(skip) => Err(Trouble::NotChecked(skip.words())),
+                None => self.engine.inspect(object, self.config, self.search, cancel),
+            };
+            let caution = judged.is_ok().then(|| flags.caution()).flatten();
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.cautions.extend(caution);
+            let verdict = match judged {
+                Ok(Verdict { unchecked: Some(why), .. }) | Err(Trouble::NotChecked(why)) => {
+                    *tally.skipped.entry(why).or_default() += 1;
+                    None
+                }
                 Ok(mut verdict) => {
+                    tally.checked += 1;
                     verdict.anatomy = None;
                     Some(verdict).filter(|verdict| !verdict.report.findings.is_empty())
                 }
                 Err(Trouble::Cancelled) => return Err(Cancelled),
                 Err(trouble) => {
                     tracing::info!("{}: {trouble}", object.display());
-                    n_failed.fetch_add(1, Ordering::Relaxed);
+                    tally.failed.push(format!("{}: {trouble}", object.display()));
                     None
                 }
             };
-            self.progress.step(n_done.fetch_add(1, Ordering::Relaxed) + 1, objects.len());
+            drop(tally);
+            self.progress.step(n_done.fetch_add(1, Ordering::Relaxed) + 1, files.len());
             Ok(verdict)
         };
-        let verdicts: Vec<Option<Verdict>> = objects.par_iter().map(one).collect::<Result<_, _>>()?;
+        let verdicts: Vec<Option<Verdict>> = files.par_iter().map(one).collect::<Result<_, _>>()?;
         let verdicts: Vec<Verdict> = verdicts.into_iter().flatten().collect();
         let findings: usize = verdicts.iter().map(|verdict| verdict.report.findings.len()).sum();
+        let mut tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+        tally.failed.sort();
+        let unreadable: Vec<String> =
+            unreadable.iter().map(|(path, error)| format!("{}: {error}", path.display())).collect();
         let numbers = json!({
-            "objects": objects.len(),
+            "objects": tally.checked,
             "findings": findings,
             "withFindings": verdicts.len(),
-            "failed": n_failed.into_inner(),
+            "failed": tally.failed.len() + unreadable.len(),
+            "skipped": tally.skipped,
+            "notRead": unreadable.iter().chain(&tally.failed).take(MAX_NAMED).collect::<Vec<_>>(),
+            "notes": tally.cautions,
         });
         Ok((verdicts, numbers))
     }
 
-    /// The objects below the build directory, or below the workspace folders where none is named. Links to folders are
-    /// not followed.
-    fn objects(&self, cancel: &CancelToken) -> Result<Vec<PathBuf>, Cancelled> {
-        let mut folders: Vec<PathBuf> = match &self.search.build_dir {
-            Some(folder) => vec![folder.clone()],
-            None => self.search.roots.clone(),
+    /// The objects of the build directory, or of the workspace folders where none is named.
+    fn objects(&self, cancel: &CancelToken) -> Result<Objects, Cancelled> {
+        let folders = match &self.search.build_dir {
+            Some(folder) => std::slice::from_ref(folder),
+            None => self.search.roots.as_slice(),
         };
-        let mut objects = Vec::new();
-        while let Some(folder) = folders.pop() {
+        let mut objects = Objects::default();
+        for folder in folders {
+            let found = discover(folder, self.search, &|| cancel.is_cancelled());
+            objects.files.extend(found.files);
+            objects.unreadable.extend(found.unreadable);
             cancel.check()?;
-            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-                let (path, kind) = (entry.path(), entry.file_type());
-                let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-                match kind {
-                    Ok(kind) if kind.is_dir() && !hidden => folders.push(path),
-                    Ok(kind) if kind.is_file() && !hidden && is_object(&path) => objects.push(path),
-                    _ => {}
-                }
-            }
         }
-        objects.sort();
-        objects.dedup();
+        objects.files.sort();
+        objects.files.dedup();
+        objects.unreadable.dedup();
         Ok(objects)
     }
 }
 
-fn is_object(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.ends_with(".o") && !LINKED.iter().any(|linked| name.starts_with(linked))
+/// What the objects came to, besides findings.
+#[derive(Default)]
+struct Tally {
+    checked: usize,
+    /// By the reason in words.
+    skipped: BTreeMap<String, usize>,
+    /// What could not be analysed, and why.
+    failed: Vec<String>,
+    /// Releases that are judged by other ones' rules.
+    cautions: BTreeSet<String>,
 }
+
+/// So many files that could not be read are named; of more there is the number.
+const MAX_NAMED: usize = 20;
 
 /// A progress indicator, if the client shows one.
 pub struct Progress<'a> {

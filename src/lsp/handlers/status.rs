@@ -46,6 +46,9 @@ fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, Strin
         }
         return ("analysing", "the text is being compiled and analysed".to_owned());
     }
+    if let Some(trouble @ Trouble::NotChecked(_)) = &unit.trouble {
+        return ("not-checked", trouble.to_string());
+    }
     if let Some(trouble) = &unit.trouble {
         let kept = if unit.last.is_some() { "; what is shown belongs to an older text" } else { "" };
         let state = match snapshot.config.trust {
@@ -53,6 +56,9 @@ fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, Strin
             _ => "stale",
         };
         return (state, format!("{trouble}{kept}"));
+    }
+    if let Some(why) = unit.last.as_ref().and_then(|verdict| verdict.unchecked.as_ref()) {
+        return ("not-checked", format!("not checked, because {why}"));
     }
     match (unit.freshness(version), snapshot.config.trust, snapshot.config.compile) {
         (Freshness::Fresh, ..) => ("fresh", "what is shown belongs to the text".to_owned()),

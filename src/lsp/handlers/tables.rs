@@ -11,8 +11,8 @@ use tower_lsp::lsp_types::{Position, Url};
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::InsnId;
+use crate::report::view::View;
 use crate::report::{Select, alternatives as alternatives_of, cfi_listing, orc_listing};
-use crate::source_map::CodeRange;
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
@@ -32,22 +32,8 @@ pub struct Spot<'a> {
 impl Spot<'_> {
     /// The instructions of the line, in the order of their addresses: its own, and those of functions inlined there.
     pub fn insns(&self) -> Vec<InsnId> {
-        let (Some((name, line)), Some(map)) = (&self.select.at, self.anatomy.map()) else {
-            return Vec::new();
-        };
-        let insns = &self.anatomy.analysis.insns;
-        let mut ranges = map.locations(name, *line);
-        ranges.extend(map.inlined_at(name, *line));
-        let of_range = |range: &CodeRange| {
-            let (first, end) = (insns.containing(range.start), range.end);
-            let last = insns.of_section(range.start.section).next_back();
-            let all = first.zip(last).into_iter().flat_map(|(first, last)| (first.0..=last.0).map(InsnId));
-            all.take_while(move |&id| u64::from(insns.get(id).offset) < end)
-        };
-        let mut list: Vec<InsnId> = ranges.iter().flat_map(of_range).collect();
-        list.sort();
-        list.dedup();
-        list
+        let Some((name, line)) = &self.select.at else { return Vec::new() };
+        View::new(&self.anatomy.analysis, &self.anatomy.lines).insns_of_line(name, *line)
     }
 
     /// The object, as a person knows it.

@@ -327,7 +327,9 @@ fn the_workspace_is_checked_with_progress() {
     let mut client = project.client(json!({}));
     let command = json!({"command": "orcls.server.checkWorkspace", "workDoneToken": "mine"});
     let numbers = client.request("workspace/executeCommand", command).expect("numbers");
-    assert_eq!(numbers, json!({"objects": 2, "findings": 1, "withFindings": 1, "failed": 0}));
+    let expected =
+        json!({"objects": 2, "findings": 1, "withFindings": 1, "failed": 0, "skipped": {}, "notRead": [], "notes": []});
+    assert_eq!(numbers, expected);
     let begin = client.called("$/progress");
     assert_eq!((&begin["params"]["token"], &begin["params"]["value"]["kind"]), (&json!("mine"), &json!("begin")));
     let published = client.published(&project.uri("b.S"));
@@ -366,10 +368,8 @@ fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
     let source =
         "#include \"a.h\"\nint f(int a) {\n\treturn leak(a) + 1;\n}\nint g(int a) {\n\treturn leak(a) + 2;\n}\n";
     let header = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
-    let project = Project::new(
-        &[("a.c", source), ("a.h", header)],
-        "gcc -O2 -fcf-protection=none -fno-asynchronous-unwind-tables -c -o a.o a.c",
-    );
+    let project =
+        Project::new(&[("a.c", source), ("a.h", header)], "gcc -D__KERNEL__ -O2 -fcf-protection=none -c -o a.o a.c");
     let (source_uri, header_uri) = (project.uri("a.c"), project.uri("a.h"));
     let mut client = project.client(json!({}));
     open(&mut client, &source_uri, source);
@@ -391,8 +391,7 @@ fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
     let leak = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
     let source =
         format!("{leak}int f(int a) {{\n\treturn leak(a) + 1;\n}}\nint g(int a) {{\n\treturn leak(a) + 2;\n}}\n");
-    let project =
-        Project::new(&[("a.c", &source)], "gcc -O2 -fcf-protection=none -fno-asynchronous-unwind-tables -c -o a.o a.c");
+    let project = Project::new(&[("a.c", &source)], "gcc -D__KERNEL__ -O2 -fcf-protection=none -c -o a.o a.c");
     let uri = project.uri("a.c");
     let mut client = project.client(json!({}));
     open(&mut client, &uri, &source);
@@ -409,8 +408,7 @@ fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
 fn asm_statements_that_move_the_stack_pointer_are_named() {
     let source =
         "int f(int a) {\n\tasm volatile(\"push %rbx\");\n\tasm volatile(\"and $-16, %rsp\");\n\treturn a;\n}\n";
-    let project =
-        Project::new(&[("a.c", source)], "gcc -O2 -fcf-protection=none -fno-asynchronous-unwind-tables -c -o a.o a.c");
+    let project = Project::new(&[("a.c", source)], "gcc -D__KERNEL__ -O2 -fcf-protection=none -c -o a.o a.c");
     let uri = project.uri("a.c");
     let mut client = project.client(json!({}));
     open(&mut client, &uri, source);

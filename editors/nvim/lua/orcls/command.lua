@@ -79,7 +79,16 @@ local parts = {
       if err then
         return say(err.message, vim.log.levels.ERROR)
       end
-      say(('%d objects checked, %d findings in %d of them, %d could not be read'):format(done.objects, done.findings, done.withFindings, done.failed))
+      local lines = { ('%d objects checked, %d findings in %d of them, %d could not be read'):format(done.objects, done.findings, done.withFindings, done.failed) }
+      for why, number in vim.spairs(done.skipped or {}) do
+        table.insert(lines, ('%d not checked: %s'):format(number, why))
+      end
+      vim.list_extend(lines, done.notRead or {})
+      vim.list_extend(lines, done.notes or {})
+      if done.objects == 0 then
+        lines[1] = 'nothing was checked'
+      end
+      say(table.concat(lines, '\n'), done.objects == 0 and vim.log.levels.WARN or nil)
       -- The findings themselves are messages of their own and may come behind the answer.
       vim.defer_fn(function()
         vim.diagnostic.setqflist({ title = 'orcls', namespace = vim.lsp.diagnostic.get_namespace(client.id), open = done.findings > 0 })

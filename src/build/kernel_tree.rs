@@ -1,0 +1,129 @@
+//! Finds the kernel build tree that a recipe belongs to: its release, its configuration, its sources.
+//!
+//! In: a `.cmd` file and its object.  Out: [`Tree`].
+//! Holds afterwards: the tree is one that the recipe itself names, that make ran in, or the only one that has all files
+//! the object was made from; what was read of it is read again when it changes.
+//!
+//! | case | the recipe | the tree |
+//! |---|---|---|
+//! | 1 | names its target relative to a kernel tree | the folder that make ran in |
+//! | 2 | names `tools/objtool/objtool` or generated headers by an absolute path | the folder that they are in (modules of 6.13 and later) |
+//! | 3 | names its target by an absolute path, all else relative | the only tree that has all of it (modules up to 6.12) |
+//! | 4 | says nothing: host programs, whose makefiles are others | the one that the object is in |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Search;
+use super::cmd::CmdFile;
+use super::config::Configuration;
+use super::release::TreeRelease;
+use super::stamped::Stamped;
+use super::tree;
+
+/// A kernel build tree.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Tree {
+    /// The folder that make runs in.
+    pub root: PathBuf,
+    /// What it builds.
+    pub release: Option<TreeRelease>,
+    pub(super) config: Option<Arc<Configuration>>,
+}
+
+impl Tree {
+    /// Where the tree's sources may be, the nearest first: header packages and `O=` builds have them elsewhere.
+    pub fn sources(&self) -> impl Iterator<Item = PathBuf> {
+        [self.root.clone(), self.root.join("source")].into_iter()
+    }
+
+    /// The configuration that flags may be derived from.
+    pub fn configuration(&self) -> Option<&Path> {
+        self.config.as_ref().map(|config| config.file.as_path())
+    }
+}
+
+/// Trees that were found so far.
+#[derive(Debug, Default)]
+pub(super) struct Trees {
+    releases: Stamped<Option<TreeRelease>>,
+    configs: Stamped<Option<Arc<Configuration>>>,
+    /// By folder of an out-of-tree module, whose recipes are alike.
+    modules: Stamped<Option<PathBuf>>,
+}
+
+impl Trees {
+    /// The kernel tree at `root`, if it is one.
+    pub fn at(&self, root: &Path) -> Option<Arc<Tree>> {
+        let files = TreeRelease::files(root);
+        let release = self.releases.get(root, &files, || TreeRelease::of(root));
+        let has_config = Configuration::file(root);
+        if release.is_none() && !has_config.as_ref().is_some_and(|file| file.ends_with("include/config/auto.conf")) {
+            return None;
+        }
+        let config = has_config.zip(release.as_ref()).and_then(|(file, release)| {
+            let watched = [file.clone(), release.file.clone()];
+            self.configs.get(&file, &watched, || Configuration::read(&file, release.version).map(Arc::new))
+        });
+        Some(Arc::new(Tree { root: root.to_owned(), release, config }))
+    }
+
+    /// The tree that the recipe in `file` belongs to.
+    pub fn of(&self, cmd: &CmdFile, file: &Path, object: &Path, search: &Search) -> Option<Arc<Tree>> {
+        let directory = cmd.directory(object);
+        // Case 1.
+        let around = || self.at(directory.as_deref()?);
+        // Case 2.
+        let named = || self.named_in(cmd.words());
+        // Case 3.
+        let by_files = || {
+            let is_module = directory.is_none() && cmd.is_kernel_code();
+            self.at(&self.of_module(file, object, search).filter(|_| is_module)?)
+        };
+        // Case 4.
+        let above = || object.ancestors().skip(1).find_map(|folder| self.at(folder));
+        around().or_else(named).or_else(by_files).or_else(above)
+    }
+
+    /// The tree that words of a command name.
+    pub fn named_in<'a>(&self, words: impl Iterator<Item = &'a str>) -> Option<Arc<Tree>> {
+        let mut roots: Vec<PathBuf> = words.filter_map(root_in).collect();
+        roots.dedup();
+        roots.iter().find_map(|root| self.at(root))
+    }
+
+    /// The tree in which the module of `object` was built.
+    pub fn of_module(&self, file: &Path, object: &Path, search: &Search) -> Option<PathBuf> {
+        let folder = object.parent().unwrap_or(object);
+        let find = || tree::kernel_tree_of_module(&CmdFile::read(file).ok()?, search);
+        self.modules.get(folder, &[folder.to_owned()], find)
+    }
+}
+
+/// The root of the tree that a word names by an absolute path.
+fn root_in(word: &str) -> Option<PathBuf> {
+    let path = Path::new(word.strip_prefix("-I").unwrap_or(word));
+    if !path.is_absolute() {
+        return None;
+    }
+    if path.ends_with("tools/objtool/objtool") {
+        return path.ancestors().nth(3).map(Path::to_owned);
+    }
+    (path.ends_with("include/generated") && path.ancestors().nth(3).is_some_and(|arch| arch.ends_with("arch")))
+        .then(|| path.ancestors().nth(4).map(Path::to_owned))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn case_2_a_word_names_the_tree() {
+        let root = |word: &str| root_in(word).map(|root| root.display().to_string());
+        assert_eq!(root("/k/tools/objtool/objtool").as_deref(), Some("/k"));
+        assert_eq!(root("-I/k/arch/x86/include/generated").as_deref(), Some("/k"));
+        assert_eq!(root("-I/k/arch/x86/include/generated/uapi"), None);
+        assert_eq!(root("./tools/objtool/objtool"), None);
+        assert_eq!(root("-I/include/generated"), None);
+    }
+}

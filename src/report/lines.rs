@@ -1,0 +1,207 @@
+//! The line of code to which the assembler gave no row of its own.
+//!
+//! In: the rows of the debug information, the alternatives of the flow.  Out: places that [`View`] answers with.
+//! Holds afterwards: an instruction has the line of the statement that it was written in, or none; code that stands after
+//! another function's last row does not get that function's line.
+//! Reads like: GNU as, `dwarf2_emit_insn` (behaviour only).
+//!
+//! The assembler writes a row for an instruction unless it is in the line that it wrote the last one for, whatever section
+//! that was in. It writes none for data and padding. The macro `ALTERNATIVE` expands to the original code, padding, and
+//! then the replacements in a section of their own, all in one line. So one of them has a row, or none:
+//!
+//! | case | code | its line |
+//! |---|---|---|
+//! | 1 | with a row that starts in the same stream of the alternative, or that no alternative lies behind | the row's |
+//! | 2 | original that is padding alone, or comes after such padding in the same line | that of the first row of a replacement |
+//! | 3 | replacement without a row | that of the original code |
+//! | 4 | none of the streams has a row: another alternative of the line comes before | that alternative's, if it ends where this one starts |
+//! | 5 | C code before whose function's start the row begins: `asm()` at top level, padding | none |
+
+use rustc_hash::FxHashMap;
+
+use super::select::same_file;
+use super::view::View;
+use crate::ids::{CodeLoc, GroupId, InsnId, SectionId};
+use crate::source_map::{CodeRange, Place, SourceMap};
+
+/// Lines that follow from alternatives.
+#[derive(Debug, Default)]
+pub(super) struct AlternativeLines {
+    /// By the original: where the row is that says its line, outside of the original's own section.
+    shown_by: FxHashMap<GroupId, CodeLoc>,
+    /// Originals without a row of their own: section and offset, where the row is that says their line; ascending.
+    bare: Vec<(SectionId, u64, CodeLoc)>,
+}
+
+impl AlternativeLines {
+    fn read(view: &View<'_>, map: &SourceMap) -> AlternativeLines {
+        let flow = &view.analysis.flow;
+        let mut originals: Vec<(CodeLoc, GroupId)> = flow
+            .groups()
+            .filter(|(_, group)| group.original.is_none())
+            .filter_map(|(id, group)| Some((group.start?, id)))
+            .collect();
+        originals.sort_unstable();
+        let mut lines = AlternativeLines::default();
+        let mut before: Option<(CodeLoc, Option<CodeLoc>)> = None;
+        for (start, id) in originals {
+            let group = flow.group(id);
+            let end = CodeLoc { offset: start.offset.saturating_add(u64::from(group.length)), ..start };
+            let last = CodeLoc { offset: end.offset.saturating_sub(1), ..start };
+            // Case 1.
+            let has_own = map.row_start(last).is_some_and(|row| row >= start);
+            let replacements = view.replacements().get(&id).into_iter().flatten();
+            let by_replacement = || {
+                let start_and_last = |id: &GroupId| {
+                    let group = flow.group(*id);
+                    Some((group.start?, view.analysis.insns.loc(group.last?)))
+                };
+                replacements.filter_map(start_and_last).find_map(|(start, last)| {
+                    let row = map.row_start(last).filter(|row| *row >= start)?;
+                    // The first row of the stream: others follow it where several lines are in it.
+                    Some(map.row_start(start).filter(|first| *first >= start).unwrap_or(row))
+                })
+            };
+            let row = match has_own {
+                true => None,
+                // Case 2, then case 4.
+                false => by_replacement().or_else(|| before.filter(|(end, _)| *end == start).and_then(|(_, row)| row)),
+            };
+            if let Some(row) = row {
+                lines.shown_by.insert(id, row);
+                lines.bare.push((start.section, start.offset, row));
+            }
+            before = Some((end, row));
+        }
+        lines
+    }
+
+    /// The alternative that lies between the code at `at` and its own row, and where the row is that says its line.
+    fn before(&self, at: CodeLoc, row: Option<CodeLoc>) -> Option<(CodeLoc, CodeLoc)> {
+        let behind = self.bare.partition_point(|&(section, offset, _)| (section, offset) <= (at.section, at.offset));
+        let (section, offset, shown_by) = *self.bare.get(behind.checked_sub(1)?)?;
+        let is_between = section == at.section && row.is_none_or(|row| row.offset < offset);
+        is_between.then_some((CodeLoc { section, offset }, shown_by))
+    }
+}
+
+impl View<'_> {
+    fn alternative_lines(&self, map: &SourceMap) -> &AlternativeLines {
+        self.alternative_lines.get_or_init(|| AlternativeLines::read(self, map))
+    }
+
+    /// Where an instruction was written.
+    pub(super) fn exact_place(&self, at: CodeLoc) -> Option<Place> {
+        // Of an object whose lines are those of its parts there are no rows.
+        let Some(map) = self.map() else { return self.lines.place(&self.analysis.image, at) };
+        let row = map.row_start(at);
+        let replacement = self.group_at(at).filter(|&group| self.analysis.flow.group(group).original.is_some());
+        if let Some(group) = replacement {
+            let group = self.analysis.flow.group(group);
+            if row.is_some_and(|row| group.start.is_some_and(|start| row >= start)) {
+                return self.with_inlined(map, map.place(at)?, group.original);
+            }
+            // Case 3.
+            let original = group.original?;
+            let start = self.analysis.flow.group(original).start?;
+            return match self.alternative_lines(map).shown_by.get(&original) {
+                Some(&shown_by) => self.with_inlined(map, map.place(shown_by)?, Some(original)),
+                None => {
+                    // The stream may begin with padding; its line is that of its first row, or of what comes before it.
+                    let length = u64::from(self.analysis.flow.group(original).length);
+                    let first = self.first_row(map, start, length).unwrap_or(start);
+                    self.place_of_row(map, first)
+                }
+            };
+        }
+        self.place_of_row(map, at)
+    }
+
+    /// Where the first row is that starts in a stream.
+    fn first_row(&self, map: &SourceMap, start: CodeLoc, length: u64) -> Option<CodeLoc> {
+        let insns = &self.analysis.insns;
+        let first = insns.containing(start)?;
+        let all = std::iter::successors(Some(first), |&insn| insns.next_in_section(insn)).map(|insn| insns.loc(insn));
+        let mut inside = all.take_while(|at| at.offset < start.offset.saturating_add(length));
+        inside.find(|&at| map.row_start(at).is_some_and(|row| row >= start))
+    }
+
+    /// Cases 1, 2, 4 and 5, for code that is no replacement.
+    fn place_of_row(&self, map: &SourceMap, at: CodeLoc) -> Option<Place> {
+        let row = map.row_start(at);
+        let own = map.place(at);
+        if let Some((alternative, shown_by)) = self.alternative_lines(map).before(at, row)
+            && !self.starts_after(at, alternative)
+        {
+            let place = map.place(shown_by)?;
+            return Some(Place { inlined: map.inlined(at), ..place });
+        }
+        let own = own?;
+        let is_c = !own.file.ends_with(".S") && !own.file.ends_with(".s");
+        // Case 5.
+        let is_neighbours = is_c && row.is_some_and(|row| self.starts_after(at, row));
+        Some(if is_neighbours { Place { line: None, column: None, inlined: Vec::new(), ..own } } else { own })
+    }
+
+    /// Whether the symbol that `at` belongs to starts after `before`.
+    fn starts_after(&self, at: CodeLoc, before: CodeLoc) -> bool {
+        let owner = self.analysis.insns.containing(at).and_then(|insn| self.analysis.flow.owner(insn));
+        owner.is_some_and(|owner| {
+            let symbol = self.analysis.image.symbol(owner);
+            symbol.section == at.section && symbol.value <= at.offset && before.offset < symbol.value
+        })
+    }
+
+    /// The functions that were inlined where a replacement is used: its own section has none.
+    fn with_inlined(&self, map: &SourceMap, place: Place, original: Option<GroupId>) -> Option<Place> {
+        let start = original.and_then(|original| self.analysis.flow.group(original).start);
+        Some(match start {
+            Some(start) if place.inlined.is_empty() => Place { inlined: map.inlined(start), ..place },
+            _ => place,
+        })
+    }
+
+    /// The instructions of a line, in the order of their addresses, and those of functions that were inlined there. `file`
+    /// may be the end of a path.
+    pub fn insns_of_line(&self, file: &str, line: u32) -> Vec<InsnId> {
+        let Some(map) = self.map() else { return Vec::new() };
+        let (insns, flow) = (&self.analysis.insns, &self.analysis.flow);
+        let names: Vec<_> = map.files().into_iter().filter(|name| same_file(name, file)).collect();
+        let is_it = |place: &Place| place.line == Some(line) && names.contains(&place.file);
+        let mut chosen = Vec::new();
+        for name in &names {
+            for range in map.locations(name, line) {
+                // A row holds on over code that has another line.
+                let of_line = |insn: &InsnId| self.place(insns.loc(*insn)).is_some_and(|place| is_it(&place));
+                chosen.extend(self.in_range(range).into_iter().filter(of_line));
+            }
+            for range in map.inlined_at(name, line) {
+                chosen.extend(self.in_range(range));
+            }
+        }
+        // Code that stands in the line without a row of its own: alternatives, and what comes after them in the line.
+        for &(section, offset, shown_by) in &self.alternative_lines(map).bare {
+            if !map.place(shown_by).is_some_and(|place| is_it(&place)) {
+                continue;
+            }
+            let first = insns.containing(CodeLoc { section, offset });
+            let onwards = std::iter::successors(first, |&insn| insns.next_in_section(insn));
+            chosen.extend(onwards.take_while(|&insn| self.place(insns.loc(insn)).is_some_and(|place| is_it(&place))));
+        }
+        let groups: Vec<GroupId> = chosen.iter().filter_map(|&insn| flow.group_of(insn)).collect();
+        for arm in groups.into_iter().flat_map(|group| self.arms(group)) {
+            let boundaries = self.boundaries(flow.group(arm)).into_iter().filter(|boundary| !boundary.padding);
+            let of_line = |insn: &InsnId| self.source_line(*insn).line == Some(line);
+            chosen.extend(boundaries.map(|boundary| boundary.insn).filter(of_line));
+        }
+        chosen.sort_unstable();
+        chosen.dedup();
+        chosen
+    }
+
+    fn in_range(&self, range: CodeRange) -> Vec<InsnId> {
+        let insns = &self.analysis.insns;
+        let onwards = std::iter::successors(insns.containing(range.start), |&insn| insns.next_in_section(insn));
+        onwards.take_while(|&insn| u64::from(insns.get(insn).offset) < range.end).collect()
+    }
+}

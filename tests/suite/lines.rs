@@ -1,0 +1,199 @@
+//! The lines of code to which the assembler gives no row of its own, on objects that are built here.
+//!
+//! In: assembly and C.  Out: the line of each instruction, and the instructions of each line.
+//! Holds afterwards: no line shows what another one has written.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+
+use orcls::analysis::{Analysis, Config, Policy, analyse};
+use orcls::cancel::CancelToken;
+use orcls::findings::Code;
+use orcls::image::{FileStore, Store};
+use orcls::kernel::{Kernel, KernelChoice};
+use orcls::options::Options;
+use orcls::report::{Alternatives, ReportedFinding, Select, alternatives, cfi_listing, labels, report};
+use orcls::source_map::Lines;
+
+struct Built {
+    analysis: Analysis,
+    lines: Lines,
+    file: &'static str,
+    text: Arc<str>,
+    _folder: tempfile::TempDir,
+}
+
+/// Builds `text` under the name `file`, with lines.
+#[track_caller]
+fn build(file: &'static str, text: &str, flags: &[&str]) -> Built {
+    build_with(file, text, &[], flags)
+}
+
+#[track_caller]
+fn build_with(file: &'static str, text: &str, others: &[(&str, &str)], flags: &[&str]) -> Built {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in others {
+        std::fs::write(folder.path().join(name), text).expect("a header");
+    }
+    std::fs::write(folder.path().join(file), text).expect("the source");
+    let built = Command::new("cc")
+        .args([
+            "-c",
+            "-O2",
+            "-g",
+            "-fno-pie",
+            "-fcf-protection=none",
+            "-fno-asynchronous-unwind-tables",
+            "-DKERNEL=612",
+            "-I",
+        ])
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/include"))
+        .args(flags)
+        .args(["-o", "case.o", file])
+        .current_dir(folder.path())
+        .output()
+        .expect("a C compiler");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let store: Arc<dyn Store> = Arc::new(FileStore::open(&folder.path().join("case.o")).expect("the object"));
+    let config = Config {
+        options: Options { orc: true, uaccess: true, ..Options::default() },
+        kernel: KernelChoice::Fixed(Kernel::V6_12),
+        policy: Policy::Everything,
+        noreturn: Vec::new(),
+    };
+    let analysis = analyse(store.as_ref(), &config, &CancelToken::default()).expect("an analysis");
+    Built { analysis, lines: Lines::new(store), file, text: text.into(), _folder: folder }
+}
+
+impl Built {
+    /// The line of the first finding of this code.
+    #[track_caller]
+    fn finding(&self, code: Code) -> ReportedFinding {
+        let mut report = report("case.o", &self.analysis, &self.lines);
+        let text_of = |name: &str| name.ends_with(self.file).then(|| Arc::clone(&self.text));
+        labels::name_lines_by_text(&mut report, &self.analysis, &self.lines, &text_of);
+        report.findings.into_iter().find(|finding| finding.code == code).unwrap_or_else(|| panic!("no {code}"))
+    }
+
+    fn alternatives(&self, line: u32) -> Alternatives {
+        let select = Select { function: None, at: Some((self.file.to_owned(), line)) };
+        alternatives("case.o", &self.analysis, &self.lines, &select)
+    }
+
+    /// What the replacements of a line's alternatives begin with.
+    fn arms(&self, line: u32) -> Vec<String> {
+        let groups = self.alternatives(line).groups;
+        let replacements =
+            groups.iter().flat_map(|group| group.rows.first().into_iter().flat_map(|row| &row.cells[1..]));
+        replacements.map(|cell| cell.clone().unwrap_or_default()).collect()
+    }
+
+    /// The instructions of a line.
+    fn code(&self, line: u32) -> Vec<String> {
+        let select = Select { function: None, at: Some((self.file.to_owned(), line)) };
+        let listing = cfi_listing("case.o", &self.analysis, &self.lines, &select);
+        listing.instructions.into_iter().map(|row| row.text).collect()
+    }
+}
+
+/// Of each text the line with it, from 1.
+#[track_caller]
+fn line(text: &str, mark: &str) -> u32 {
+    text.lines().position(|line| line.contains(mark)).expect("the mark") as u32 + 1
+}
+
+const ALTERNATIVES: &str = "#include \"orcls.h\"
+\t.text
+SYM_FUNC_START(f)
+\tALTERNATIVE \"\", \"stac\", 1 // first
+\tmov %rdi, %rax
+\tALTERNATIVE \"\", \"lfence\", 2 // bare
+\tALTERNATIVE \"mov $1, %ecx\", \"mov $2, %ecx\", 3 // both
+\tadd $1, %rax
+\tALTERNATIVE \"\", \"mfence\", 4 ; sub $1, %rax // more
+\tALTERNATIVE_2 3, \"\", \"clac\", 5, \"sfence\", 6 // two
+\tret
+SYM_FUNC_END(f)
+";
+
+#[test]
+fn every_alternative_is_in_its_own_line() {
+    let built = build("a.S", ALTERNATIVES, &[]);
+    for (mark, arms) in [
+        ("// first", &["stac"][..]),
+        ("// bare", &["lfence"]),
+        ("// both", &["mov $0x2,%ecx"]),
+        ("// more", &["mfence"]),
+        ("// two", &["clac", "sfence"]),
+        ("mov %rdi", &[]),
+        ("add $1", &[]),
+        ("\tret", &[]),
+    ] {
+        assert_eq!(built.arms(line(ALTERNATIVES, mark)), arms, "{mark}");
+    }
+}
+
+#[test]
+fn what_follows_an_alternative_in_its_line_is_there_too() {
+    let built = build("a.S", ALTERNATIVES, &[]);
+    let code = built.code(line(ALTERNATIVES, "// more"));
+    assert!(code.contains(&"sub $0x1,%rax".to_owned()) && code.contains(&"mfence".to_owned()), "{code:?}");
+    assert_eq!(built.code(line(ALTERNATIVES, "add $1")), ["add $0x1,%rax"]);
+    assert_eq!(built.code(line(ALTERNATIVES, "mov %rdi")), ["mov %rdi,%rax"]);
+    let all = alternatives("case.o", &built.analysis, &built.lines, &Select::default());
+    let lines: Vec<_> = all.groups.iter().map(|group| group.line).collect();
+    let marks = ["// first", "// bare", "// both", "// more", "// two"];
+    assert_eq!(lines, marks.map(|mark| Some(line(ALTERNATIVES, mark))));
+}
+
+const TOP_LEVEL: &str = "int before(int x) { return x + 1; }
+asm(\".text; .globl thunk; .type thunk, @function; thunk: push %rbx; pop %rbx; ret; .size thunk, . - thunk\");
+int after(int x) { return x + 2; }
+";
+
+#[test]
+fn code_of_a_top_level_asm_is_not_put_on_the_function_before() {
+    let built = build("a.c", TOP_LEVEL, &["-fno-toplevel-reorder"]);
+    for number in [1, 3] {
+        assert!(built.code(number).iter().all(|text| !text.contains("%rbx")), "{:?}", built.code(number));
+        assert!(!built.code(number).is_empty());
+    }
+}
+
+#[test]
+fn a_finding_in_a_top_level_asm_is_on_its_statement() {
+    let text = TOP_LEVEL.replace("push %rbx; pop %rbx; ret;", "\"\n\"push %rbx;\"\n\"ret;");
+    let built = build("a.c", &text, &["-fno-toplevel-reorder"]);
+    let finding = built.finding(Code::ReturnWithModifiedFrame);
+    assert_eq!(finding.line, Some(line(&text, "\"ret;")), "{finding:?}");
+}
+
+const DATA: &str = "\t.text
+\t.globl f
+\t.type f, @function
+f:
+\tpush %rbx
+\tmov %rdi, %rax // innocent
+
+\t.byte 0xc3 // guilty
+\t.size f, . - f
+";
+
+#[test]
+fn code_from_data_is_on_the_line_of_the_data() {
+    let built = build("a.S", DATA, &[]);
+    let finding = built.finding(Code::ReturnWithModifiedFrame);
+    assert_eq!(finding.line, Some(line(DATA, "// guilty")), "{finding:?}");
+}
+
+#[test]
+fn a_place_in_a_header_names_the_line_that_is_edited() {
+    let header = "static inline __attribute__((always_inline)) void open_(void) { asm volatile(\"stac\"); }\n";
+    let text = "#include \"b.h\"\nint g(void);\nint f(void) {\n\topen_(); // here\n\treturn g();\n}\n";
+    let built = build_with("a.c", text, &[("b.h", header)], &[]);
+    let finding = built.finding(Code::CallWithUaccess);
+    let here = line(text, "// here");
+    let said = format!("{} {:?}", finding.message, finding.path);
+    assert!(said.contains(&format!("line {here}")) || said.contains(&format!("a.c:{here}")), "{said}");
+}

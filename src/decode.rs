@@ -16,6 +16,7 @@ mod pieces;
 mod profile;
 mod table;
 mod text;
+mod usage;
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::Fault;
@@ -30,6 +31,7 @@ use pieces::Decoder;
 use profile::Profile;
 pub use table::{Insn, InsnTable};
 pub use text::{Disassembler, text};
+pub use usage::{Access, Usage};
 
 /// What an instruction is to the analysis.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -29,7 +29,7 @@ use std::fmt;
 use crate::cfi::CfiState;
 use crate::ids::{CodeLoc, FindingId, InsnId, SymbolId};
 
-pub use code::{Code, Entry, FixKind, Severity, Stake};
+pub use code::{Code, Entry, Severity, Stake};
 pub use fault::{Fault, Mismatch};
 pub use told::{Names, Origin, Scene, Sentence, Told, Words};
 

@@ -61,5 +61,6 @@ pub mod unwind;
 pub mod report;
 pub mod tree_objects;
 pub mod whole;
+pub mod causes;
 pub mod lsp;
 pub mod cli;

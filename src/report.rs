@@ -13,6 +13,7 @@ pub mod noreturn;
 pub mod select;
 pub mod path;
 mod message;
+pub mod cause;
 pub mod findings;
 pub mod macros;
 pub mod labels;
@@ -26,6 +27,7 @@ pub mod summary;
 pub mod unwind;
 
 pub use alternatives::{AlternativeGroup, Alternatives, alternatives};
+pub use cause::{Cause, CauseKind, Remedy};
 pub use cfi_rows::{CfiListing, CfiRow, cfi_listing, cfi_rows};
 pub use findings::{Report, ReportedFinding, report};
 pub use orc_rows::{OrcListing, OrcRow, orc_listing};

@@ -10,6 +10,7 @@ mod rows;
 mod inlines;
 mod functions;
 mod file_symbols;
+mod declarations;
 
 use std::sync::{Arc, OnceLock};
 
@@ -94,6 +95,19 @@ impl TextRow {
     }
 }
 
+/// Where a function or variable is declared.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Declaration {
+    /// The file, as the debug info names it.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// It is a function that never returns, for the compiler.
+    pub noreturn: bool,
+    /// It is a function.
+    pub function: bool,
+}
+
 /// Bytes of a section that belong to one line.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct CodeRange {
@@ -119,6 +133,9 @@ pub struct SourceMap {
     /// Lines that were found in the texts, by their start.
     by_text: Vec<TextRow>,
 }
+
+/// Declarations are looked for in no more units: an object of one source file has few.
+const MOST_UNITS: usize = 16;
 
 /// The files of a line table, by their numbers.
 type FileNames = Vec<Option<Arc<str>>>;
@@ -255,6 +272,22 @@ impl SourceMap {
                 .map(|(_, start, end)| (start, end))
         };
         self.ranges(self.mentions(file).flat_map(of_table))
+    }
+
+    /// Where functions and variables of a name are declared, and what of them is known. Reads all entries of the object:
+    /// for one of a few units only.
+    pub fn declarations(&self, name: &str) -> Vec<Declaration> {
+        let mut found = Vec::new();
+        for (index, unit) in self.units.units.iter().enumerate().take(MOST_UNITS) {
+            let Some(table) = unit.table else { continue };
+            for declared in self.with_unit(index, |unit| declarations::read(unit, name)).unwrap_or_default() {
+                let file = declared.file.and_then(|number| self.file(table, number));
+                if let (Some(file), Some(line)) = (file, declared.line) {
+                    found.push(Declaration { file, line, noreturn: declared.noreturn, function: declared.function });
+                }
+            }
+        }
+        found
     }
 
     /// The files that line tables mention, each once, sorted. A header without code is among them too.

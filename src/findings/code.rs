@@ -1,4 +1,4 @@
-//! The kinds of findings: for each its stable name, how serious it is, what it breaks, what may mend it, and its page.
+//! The kinds of findings: for each its stable name, how serious it is, what it breaks, and its page.
 //!
 //! Out: [`Code`] and its [`Entry`], one list for `explain`, the documentation, the editor's links and its fixes. Pages are
 //! Markdown in `docs/findings/`, part of the binary so that a link opens without a network.
@@ -8,15 +8,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use FixKind::{
-    AddSize, Balance, ClearDirection, CloseAccess, CodeInsteadOfFunction, EndFunction, MarkRetpolineSafe, OpenAccess,
-    PadArms, Remove, SetUpFrame, StopSpeculation, UseReturnMacro,
-};
 use Severity::{Error, Warning};
 use Stake::{Checking, LivePatching, Mitigation, Running, Tracing, Unwinding};
 
 macro_rules! codes {
-    ($($(#[$doc:meta])* $name:ident = $slug:literal, $severity:expr, [$($stake:expr),*], [$($fix:expr),*];)*) => {
+    ($($(#[$doc:meta])* $name:ident = $slug:literal, $severity:expr, [$($stake:expr),*];)*) => {
         /// The stable name of a kind of finding.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum Code { $($(#[$doc])* $name,)* }
@@ -37,7 +33,6 @@ macro_rules! codes {
                         code: self,
                         severity: $severity,
                         stakes: &[$($stake),*],
-                        fixes: &[$($fix),*],
                         page: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/findings/", $slug, ".md")),
                     },)*
                 }
@@ -46,150 +41,150 @@ macro_rules! codes {
     };
 }
 
-// Name, slug, severity, what it breaks (the worst first), what may mend it (the most likely first).
+// Name, slug, severity, what it breaks (the worst first).
 codes! {
     /// Two paths reach an instruction with different states.
-    StackStateMismatch = "stack-state-mismatch", Error, [Unwinding, LivePatching], [Balance];
+    StackStateMismatch = "stack-state-mismatch", Error, [Unwinding, LivePatching];
     /// Two arms of an alternative disagree at a boundary of both.
-    AlternativeStackConflict = "alternative-stack-conflict", Error, [Unwinding, LivePatching], [Balance, PadArms];
+    AlternativeStackConflict = "alternative-stack-conflict", Error, [Unwinding, LivePatching];
     /// A return leaves the frame changed.
-    ReturnWithModifiedFrame = "return-with-modified-frame", Error, [Running, Unwinding], [Balance];
+    ReturnWithModifiedFrame = "return-with-modified-frame", Error, [Running, Unwinding];
     /// A jump out of the function leaves the frame changed.
-    SiblingCallWithModifiedFrame = "sibling-call-with-modified-frame", Error, [Running, Unwinding], [Balance];
+    SiblingCallWithModifiedFrame = "sibling-call-with-modified-frame", Error, [Running, Unwinding];
     /// A call without a frame pointer, where one is required.
-    CallWithoutFramePointer = "call-without-frame-pointer", Warning, [Unwinding, LivePatching], [SetUpFrame];
+    CallWithoutFramePointer = "call-without-frame-pointer", Warning, [Unwinding, LivePatching];
     /// The frame pointer was used for something else.
-    FramePointerScratched = "frame-pointer-scratched", Warning, [Unwinding], [Balance];
+    FramePointerScratched = "frame-pointer-scratched", Warning, [Unwinding];
     /// A stack operation where the CFA is not known.
-    UndefinedStackState = "undefined-stack-state", Error, [Unwinding, Checking], [Balance, CodeInsteadOfFunction];
+    UndefinedStackState = "undefined-stack-state", Error, [Unwinding, Checking];
     /// The register that the CFA depends on was changed in a way that cannot be followed.
-    UnsupportedStackRegisterModification = "unsupported-stack-register-modification", Error, [Unwinding, Checking], [CodeInsteadOfFunction];
+    UnsupportedStackRegisterModification = "unsupported-stack-register-modification", Error, [Unwinding, Checking];
     /// The stack pointer was aligned without a register that remembers it.
-    UnsupportedStackRealignment = "unsupported-stack-realignment", Error, [Unwinding, Checking], [];
+    UnsupportedStackRealignment = "unsupported-stack-realignment", Error, [Unwinding, Checking];
     /// A stack operation that has no rule.
-    UnknownStackOperation = "unknown-stack-operation", Error, [Unwinding, Checking], [];
+    UnknownStackOperation = "unknown-stack-operation", Error, [Unwinding, Checking];
     /// `leave`, `call` and the like in an order that the uaccess stack cannot hold.
-    PushfStackExhausted = "pushf-stack-exhausted", Warning, [Checking], [];
+    PushfStackExhausted = "pushf-stack-exhausted", Warning, [Checking];
     /// A path leads from a function into the next one.
-    FallsThrough = "falls-through", Error, [Running, Unwinding], [EndFunction];
+    FallsThrough = "falls-through", Error, [Running, Unwinding];
     /// A path leads beyond the end of the section.
-    UnexpectedEndOfSection = "unexpected-end-of-section", Error, [Running, Unwinding], [EndFunction];
+    UnexpectedEndOfSection = "unexpected-end-of-section", Error, [Running, Unwinding];
     /// No path reaches the instruction.
-    UnreachableInstruction = "unreachable-instruction", Warning, [Unwinding], [];
+    UnreachableInstruction = "unreachable-instruction", Warning, [Unwinding];
     /// The code after a call can only be unreachable if the callee never returns.
-    MissingNoreturn = "missing-noreturn", Warning, [Unwinding, Checking], [];
+    MissingNoreturn = "missing-noreturn", Warning, [Unwinding, Checking];
     /// A function symbol without a size.
-    MissingSize = "missing-size", Warning, [Unwinding, LivePatching, Checking], [AddSize];
+    MissingSize = "missing-size", Warning, [Unwinding, LivePatching, Checking];
     /// A Rust function of which the compiler left nothing but a trap.
-    MissingBody = "missing-body", Warning, [Running], [];
+    MissingBody = "missing-body", Warning, [Running];
     /// An instruction that leaves the kernel inside a callable function.
-    UnsupportedInstruction = "unsupported-instruction-in-function", Error, [Unwinding, Checking], [CodeInsteadOfFunction];
+    UnsupportedInstruction = "unsupported-instruction-in-function", Error, [Unwinding, Checking];
     /// A path enters a function that was to be ignored.
-    IgnoredFunctionReached = "ignored-function-reached", Warning, [Unwinding], [];
+    IgnoredFunctionReached = "ignored-function-reached", Warning, [Unwinding];
     /// A restore hint without a save hint before it.
-    RestoreWithoutSave = "hint-restore-without-save", Error, [Unwinding], [];
+    RestoreWithoutSave = "hint-restore-without-save", Error, [Unwinding];
     /// A restore hint that is reached before its save hint.
-    RestoreBeforeSave = "hint-restore-before-save", Error, [Unwinding], [];
+    RestoreBeforeSave = "hint-restore-before-save", Error, [Unwinding];
     /// User access opened twice.
-    UaccessRecursive = "uaccess-recursive-enable", Warning, [Mitigation], [Remove];
+    UaccessRecursive = "uaccess-recursive-enable", Warning, [Mitigation];
     /// User access closed though it is not open.
-    UaccessRedundant = "uaccess-redundant-disable", Warning, [Mitigation], [Remove];
+    UaccessRedundant = "uaccess-redundant-disable", Warning, [Mitigation];
     /// A function that runs with user access open closes it.
-    UaccessSafeDisables = "uaccess-safe-disables", Error, [Running, Mitigation], [Remove];
+    UaccessSafeDisables = "uaccess-safe-disables", Error, [Running, Mitigation];
     /// A return with user access open.
-    ReturnWithUaccess = "return-with-uaccess", Error, [Mitigation], [CloseAccess];
+    ReturnWithUaccess = "return-with-uaccess", Error, [Mitigation];
     /// A return with user access closed from a function that runs with it open.
-    ReturnWithoutUaccess = "return-without-uaccess", Error, [Running], [OpenAccess];
+    ReturnWithoutUaccess = "return-without-uaccess", Error, [Running];
     /// A call with user access open.
-    CallWithUaccess = "call-with-uaccess", Error, [Mitigation], [CloseAccess];
+    CallWithUaccess = "call-with-uaccess", Error, [Mitigation];
     /// The direction flag set twice.
-    DirectionFlagRecursive = "direction-flag-recursive-set", Warning, [Running], [Remove];
+    DirectionFlagRecursive = "direction-flag-recursive-set", Warning, [Running];
     /// The direction flag cleared though it is clear.
-    DirectionFlagRedundant = "direction-flag-redundant-clear", Warning, [Running], [Remove];
+    DirectionFlagRedundant = "direction-flag-redundant-clear", Warning, [Running];
     /// A return with the direction flag set.
-    ReturnWithDirectionFlag = "return-with-direction-flag", Error, [Running], [ClearDirection];
+    ReturnWithDirectionFlag = "return-with-direction-flag", Error, [Running];
     /// A call with the direction flag set.
-    CallWithDirectionFlag = "call-with-direction-flag", Error, [Running], [ClearDirection];
+    CallWithDirectionFlag = "call-with-direction-flag", Error, [Running];
     /// A call from noinstr code to code that may be instrumented.
-    CallLeavesNoinstr = "call-leaves-noinstr", Error, [Running], [];
+    CallLeavesNoinstr = "call-leaves-noinstr", Error, [Running];
     /// A return while instrumentation is allowed.
-    ReturnWithInstrumentation = "return-with-instrumentation", Warning, [Running], [];
+    ReturnWithInstrumentation = "return-with-instrumentation", Warning, [Running];
     /// A paravirt operation that noinstr code must not reach.
-    ParavirtOpNotNoinstr = "paravirt-op-not-noinstr", Warning, [Running], [];
+    ParavirtOpNotNoinstr = "paravirt-op-not-noinstr", Warning, [Running];
     /// A table of paravirt operations that cannot be read.
-    BadParavirtTable = "bad-paravirt-table", Error, [Checking, Running], [];
+    BadParavirtTable = "bad-paravirt-table", Error, [Checking, Running];
     /// A plain return in a build that needs return thunks.
-    NakedReturn = "naked-return", Error, [Mitigation], [UseReturnMacro];
+    NakedReturn = "naked-return", Error, [Mitigation];
     /// An indirect branch in a build that needs retpolines.
-    IndirectBranch = "indirect-branch", Error, [Mitigation], [MarkRetpolineSafe];
+    IndirectBranch = "indirect-branch", Error, [Mitigation];
     /// An indirect call without a kernel CFI check before it.
-    IndirectCallWithoutCfi = "indirect-call-without-cfi", Error, [Mitigation], [];
+    IndirectCallWithoutCfi = "indirect-call-without-cfi", Error, [Mitigation];
     /// No `int3` after a return or an indirect jump.
-    MissingInt3 = "missing-int3", Warning, [Mitigation], [StopSpeculation];
+    MissingInt3 = "missing-int3", Warning, [Mitigation];
     /// An indirect branch before the return predictor was untrained.
-    EarlyIndirectBranch = "unret-early-indirect-branch", Error, [Mitigation], [];
+    EarlyIndirectBranch = "unret-early-indirect-branch", Error, [Mitigation];
     /// A return before the return predictor was untrained.
-    ReturnBeforeUntrain = "unret-return-before-untrain", Error, [Mitigation], [];
+    ReturnBeforeUntrain = "unret-return-before-untrain", Error, [Mitigation];
     /// A path that the untraining check could not follow to its end.
-    UnretIncomplete = "unret-incomplete", Warning, [Checking, Mitigation], [];
+    UnretIncomplete = "unret-incomplete", Warning, [Checking, Mitigation];
     /// The address of code that does not start with `endbr` is taken.
-    MissingEndbr = "missing-endbr", Error, [Running], [];
+    MissingEndbr = "missing-endbr", Error, [Running];
     /// A module's init or exit function cannot be called indirectly.
-    NotIndirectCallTarget = "not-indirect-call-target", Error, [Running], [];
+    NotIndirectCallTarget = "not-indirect-call-target", Error, [Running];
     /// An interrupt entry hint without `endbr`.
-    EntryWithoutEndbr = "entry-without-endbr", Error, [Running], [];
+    EntryWithoutEndbr = "entry-without-endbr", Error, [Running];
     /// A jump to `__fentry__`.
-    FentryTailCall = "fentry-tail-call", Warning, [Tracing], [];
+    FentryTailCall = "fentry-tail-call", Warning, [Tracing];
     /// The object has a section that objtool was to create.
-    AlreadyProcessed = "already-processed", Warning, [Checking], [];
+    AlreadyProcessed = "already-processed", Warning, [Checking];
     /// A static call whose symbols are not as they must be.
-    BadStaticCall = "bad-static-call", Error, [Running, Checking], [];
+    BadStaticCall = "bad-static-call", Error, [Running, Checking];
     /// An absolute relocation where none may be.
-    AbsoluteRelocation = "absolute-relocation", Error, [Running], [];
+    AbsoluteRelocation = "absolute-relocation", Error, [Running];
     /// A symbol name too long for its prefix symbol.
-    SymbolNameTooLong = "symbol-name-too-long", Warning, [Unwinding], [];
+    SymbolNameTooLong = "symbol-name-too-long", Warning, [Unwinding];
     /// Bytes that are no instruction.
-    UndecodableInstruction = "undecodable-instruction", Error, [Checking, Unwinding], [];
+    UndecodableInstruction = "undecodable-instruction", Error, [Checking, Unwinding];
     /// An instruction whose encoding the kernel does not want.
-    SuspiciousEncoding = "suspicious-encoding", Warning, [Running], [];
+    SuspiciousEncoding = "suspicious-encoding", Warning, [Running];
     /// A symbol that does not start at an instruction.
-    BadSymbol = "bad-symbol", Error, [Checking], [];
+    BadSymbol = "bad-symbol", Error, [Checking];
     /// An annotation that points nowhere or at the wrong instruction.
-    BadAnnotation = "bad-annotation", Error, [Checking], [];
+    BadAnnotation = "bad-annotation", Error, [Checking];
     /// An unwind hint that cannot be read.
-    BadUnwindHint = "bad-unwind-hint", Error, [Checking, Unwinding], [];
+    BadUnwindHint = "bad-unwind-hint", Error, [Checking, Unwinding];
     /// An entry of an alternatives, jump label or exception table that cannot be read.
-    BadSpecialEntry = "bad-special-entry", Error, [Running, Checking], [];
+    BadSpecialEntry = "bad-special-entry", Error, [Running, Checking];
     /// A jump or call to a place where no code is.
-    BadBranchTarget = "bad-branch-target", Error, [Running, Checking], [EndFunction];
+    BadBranchTarget = "bad-branch-target", Error, [Running, Checking];
     /// A jump table that could not be found or read.
-    BadJumpTable = "bad-jump-table", Warning, [Unwinding, Checking], [];
+    BadJumpTable = "bad-jump-table", Warning, [Unwinding, Checking];
     /// A state that the ORC format cannot express.
-    OrcUnencodable = "orc-unencodable", Error, [Unwinding], [];
+    OrcUnencodable = "orc-unencodable", Error, [Unwinding];
     /// The object as a whole cannot be analysed.
-    BadObject = "bad-object", Error, [Checking], [];
+    BadObject = "bad-object", Error, [Checking];
     /// The stack is moved, and the unwind table is not told.
-    UnwindStackUntold = "unwind-stack-untold", Warning, [Unwinding], [];
+    UnwindStackUntold = "unwind-stack-untold", Warning, [Unwinding];
     /// The unwind table has a register wrong.
-    UnwindRegisterWrong = "unwind-register-wrong", Warning, [Unwinding], [];
+    UnwindRegisterWrong = "unwind-register-wrong", Warning, [Unwinding];
     /// Rows of the unwind table go on behind an early return.
-    UnwindRowsBehindReturn = "unwind-rows-behind-return", Warning, [Unwinding], [];
+    UnwindRowsBehindReturn = "unwind-rows-behind-return", Warning, [Unwinding];
     /// A number in the unwind table is wrong.
-    UnwindWrongNumber = "unwind-wrong-number", Warning, [Unwinding], [];
+    UnwindWrongNumber = "unwind-wrong-number", Warning, [Unwinding];
     /// A row of the unwind table begins an instruction early or late.
-    UnwindRowMisplaced = "unwind-row-misplaced", Warning, [Unwinding], [];
+    UnwindRowMisplaced = "unwind-row-misplaced", Warning, [Unwinding];
     /// The CFA is adjusted while it counts from another register.
-    UnwindAdjustedElsewhere = "unwind-adjusted-elsewhere", Warning, [Unwinding], [];
+    UnwindAdjustedElsewhere = "unwind-adjusted-elsewhere", Warning, [Unwinding];
     /// The CFA counts from a register that does not hold it.
-    UnwindCfaLost = "unwind-cfa-lost", Error, [Unwinding], [];
+    UnwindCfaLost = "unwind-cfa-lost", Error, [Unwinding];
     /// An expression of the unwind table does not lead to the CFA.
-    UnwindExpressionLost = "unwind-expression-lost", Error, [Unwinding], [];
+    UnwindExpressionLost = "unwind-expression-lost", Error, [Unwinding];
     /// The unwind table of a function is malformed.
-    UnwindMalformed = "unwind-malformed", Warning, [Unwinding], [];
+    UnwindMalformed = "unwind-malformed", Warning, [Unwinding];
     /// A function moves the stack and has no unwind table.
-    UnwindTableMissing = "unwind-table-missing", Severity::Information, [Unwinding], [];
+    UnwindTableMissing = "unwind-table-missing", Severity::Information, [Unwinding];
     /// A function does not give back what it has to.
-    NotGivenBack = "not-given-back", Error, [Running, Unwinding], [];
+    NotGivenBack = "not-given-back", Error, [Running, Unwinding];
 }
 
 impl Code {
@@ -265,37 +260,6 @@ impl fmt::Display for Stake {
     }
 }
 
-/// What may mend a finding; an editor's quick fixes are found by it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum FixKind {
-    /// Push, pop or move the stack pointer by as much as is missing.
-    Balance,
-    /// `cld` before the place.
-    ClearDirection,
-    /// `clac` before the place.
-    CloseAccess,
-    /// `stac` before the place.
-    OpenAccess,
-    /// Take the instruction out.
-    Remove,
-    /// `int3` after the place.
-    StopSpeculation,
-    /// A return or jump where the code should end.
-    EndFunction,
-    /// `RET` instead of `ret`.
-    UseReturnMacro,
-    /// NOPs that make the arms of an alternative agree.
-    PadArms,
-    /// Set up a frame pointer, or tell the compiler that it has to.
-    SetUpFrame,
-    /// A size for the symbol.
-    AddSize,
-    /// An annotation that the branch needs no retpoline.
-    MarkRetpolineSafe,
-    /// `SYM_CODE_START` instead of `SYM_FUNC_START`.
-    CodeInsteadOfFunction,
-}
-
 /// What is known about a kind of finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
@@ -305,8 +269,6 @@ pub struct Entry {
     pub severity: Severity,
     /// What it breaks, the worst first.
     pub stakes: &'static [Stake],
-    /// What may mend it.
-    pub fixes: &'static [FixKind],
     /// Its page, in Markdown.
     pub page: &'static str,
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use crate::analysis::{self, AnalysisError, Policy};
 use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust};
 use crate::cancel::CancelToken;
+use crate::causes::{self, Sources};
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved, ownership};
 use crate::detect;
 use crate::guess;
@@ -130,10 +131,16 @@ impl Engine for Toolchain {
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
         let lines = tree.lines(Arc::clone(&store), object, &analysis);
-        let mut report = tree.report(object, &analysis, &lines, &|name| {
-            let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory);
-            tree_objects::read_text(&compile::normal(&directory.join(name)))
-        });
+        let mut report = tree.report(
+            object,
+            &analysis,
+            &lines,
+            &|name| {
+                let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory);
+                tree_objects::read_text(&compile::normal(&directory.join(name)))
+            },
+            build.as_ref(),
+        );
         let unchecked = unchecked(&flags, config, &analysis);
         if unchecked.is_some() {
             report.findings.clear();
@@ -185,12 +192,16 @@ impl Tree<'_> {
         analysis: &analysis::Analysis,
         lines: &Lines,
         text_of: &dyn Fn(&str) -> Option<Arc<str>>,
+        build: Option<&Build>,
     ) -> Report {
         let declared_by = |symbol: &str| self.objects.declares(&tree_objects::root_of(self.finder, object)?, symbol);
         let mut report = report::report(&object.display().to_string(), analysis, lines);
         report::labels::name_lines_by_text(&mut report, analysis, lines, text_of);
-        report::macros::name_macro_lines(&mut report, text_of);
         report::statements::name_asm_statements(&mut report, analysis, lines, text_of);
+        let main = build.and_then(|build| build.source.as_deref()).map(Path::to_string_lossy);
+        let command = build.map_or(&[][..], |build| &build.argv);
+        causes::explain(&mut report, analysis, lines, &Sources { text_of, main: main.as_deref(), command });
+        report::macros::name_macro_lines(&mut report, text_of);
         report::rust::tell(&mut report, analysis, lines, &Surroundings { text_of, declared_by: &declared_by });
         report.findings.retain(|finding| !finding.file.as_deref().is_some_and(is_rust_library));
         report
@@ -399,7 +410,8 @@ impl Judging<'_> {
         let judged = analyse(&store, flags, &self.task.config, self.cancel);
         let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
         let lines = self.tree.lines(Arc::clone(&store), &self.build.object, &analysis);
-        let mut report = self.tree.report(&self.build.object, &analysis, &lines, &|name| self.text_of(name));
+        let mut report =
+            self.tree.report(&self.build.object, &analysis, &lines, &|name| self.text_of(name), Some(&self.build));
         let is_whole = |source: &Path| self.names.same(source, &self.task.source);
         if is_rust(&self.task.source) && !self.build.source.as_deref().is_some_and(is_whole) {
             // A file of a crate does not speak for what has no line in any.

@@ -24,7 +24,7 @@ use super::capabilities;
 use super::config::{CompileMode, Config, Origin, Trust};
 use super::documents::Documents;
 use super::handlers::check_workspace::{COMMAND, Check, Progress};
-use super::handlers::diagnostics;
+use super::handlers::{code_actions, diagnostics};
 use super::outbox::{Outbox, Refresh};
 use super::query::{Pace, Query, Reply};
 use super::session::{Delivery, Session};
@@ -39,6 +39,8 @@ use super::workers::{Lost, Workers};
 const DEBOUNCE: Duration = Duration::from_millis(4);
 /// A text that was judged is linked into `vmlinux.o` when nothing was typed for so long.
 const REST: Duration = Duration::from_millis(60);
+/// Fixes are looked for this long after a judgement: not between two words that are typed.
+const FIX_REST: Duration = Duration::from_millis(300);
 /// How often a command or an object that was not there is looked for again.
 const RETRY: Duration = Duration::from_secs(10);
 /// How often what the build has left is looked at.
@@ -163,7 +165,8 @@ impl World {
     pub fn run(mut self, events: &Receiver<Event>) {
         let mut next_poll = Instant::now() + POLL;
         loop {
-            let wake = self.units.next_due().unwrap_or(next_poll).min(next_poll);
+            let due = [self.units.next_due(), self.units.next_fixes()].into_iter().flatten();
+            let wake = due.fold(next_poll, Instant::min);
             match events.recv_timeout(wake.saturating_duration_since(Instant::now())) {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(event) => self.handle(event),
@@ -175,6 +178,9 @@ impl World {
             }
             for path in self.units.take_whole_due(now) {
                 self.judge_whole(&path);
+            }
+            for (uri, token) in self.units.take_due_fixes(now) {
+                self.prepare_fixes(uri, token);
             }
             if now >= next_poll {
                 next_poll = now + POLL;
@@ -406,6 +412,7 @@ impl World {
         self.count += 1;
         let number = self.count;
         unit.running = Some(number);
+        unit.search.cancel();
         let task = Task {
             source: path.to_owned(),
             document: Arc::clone(document),
@@ -453,6 +460,7 @@ impl World {
                 }
                 unit.last = Some(Arc::clone(&verdict));
                 unit.settled = number;
+                unit.fixes_due = (!verdict.report.findings.is_empty()).then(|| Instant::now() + FIX_REST);
                 self.warm(verdict);
             }
             Err(Trouble::Cancelled) => {
@@ -479,6 +487,14 @@ impl World {
             self.show(&files);
         }
         self.outbox.status_changed(uri);
+    }
+
+    /// Looks for fixes while nobody waits for them. An edit ends the search.
+    fn prepare_fixes(&mut self, uri: Url, token: CancelToken) {
+        self.count += 1;
+        let snapshot = self.snapshot();
+        let look = move |cancel: &CancelToken| code_actions::prepare(&snapshot, &uri, cancel);
+        self.workers.slow.submit(self.count, token, look, drop);
     }
 
     /// Reads the lines that the first hover will need.

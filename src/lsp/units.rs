@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use tower_lsp::lsp_types::Url;
 
+use crate::cancel::CancelToken;
+
 use super::verdict::{Freshness, Trouble, Verdict};
 
 /// An open source file.
@@ -27,6 +29,10 @@ pub struct Unit {
     pub due: Option<Instant>,
     /// When to judge `vmlinux.o` with it.
     pub whole_due: Option<Instant>,
+    /// When to look for fixes of what the last verdict found.
+    pub fixes_due: Option<Instant>,
+    /// Ends the search for fixes.
+    pub search: CancelToken,
     /// The number of the judgement that is under way.
     pub running: Option<u64>,
     /// The number of the judgement that `last` or `trouble` came from.
@@ -67,6 +73,8 @@ impl Units {
             trouble: None,
             due: None,
             whole_due: None,
+            fixes_due: None,
+            search: CancelToken::default(),
             running: None,
             settled: 0,
         };
@@ -101,6 +109,22 @@ impl Units {
     /// When the next file is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.iter().filter_map(|unit| unit.due.into_iter().chain(unit.whole_due).min()).min()
+    }
+
+    /// When fixes are looked for next.
+    pub fn next_fixes(&self) -> Option<Instant> {
+        self.iter().filter_map(|unit| unit.fixes_due).min()
+    }
+
+    /// The files whose fixes are due at `now` and that are not about to be judged anew; they no longer are.
+    pub fn take_due_fixes(&mut self, now: Instant) -> Vec<(Url, CancelToken)> {
+        let due = self.by_path.values_mut().filter(|unit| unit.fixes_due.is_some_and(|due| due <= now));
+        let taken = due.filter_map(|unit| {
+            unit.fixes_due = None;
+            unit.search = CancelToken::default();
+            (!unit.is_busy()).then(|| (unit.uri.clone(), unit.search.clone()))
+        });
+        taken.collect()
     }
 
     /// The files that are due at `now`; they no longer are.

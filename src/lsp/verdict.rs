@@ -23,6 +23,7 @@ use crate::whole::Elsewhere;
 
 use super::config::Config;
 use super::documents::Document;
+use super::handlers::code_actions::Offers;
 use super::position::Text;
 
 /// A request to judge a source file.
@@ -181,6 +182,8 @@ pub struct Verdict {
     pub elsewhere: Vec<Elsewhere>,
     /// The insides.
     pub anatomy: Option<Arc<Anatomy>>,
+    /// The fixes that were found for its findings.
+    pub offers: Offers,
     /// How long it took.
     pub timing: Timing,
     /// What a person should know: what was chosen, what could not be done.
@@ -235,6 +238,7 @@ impl Verdict {
             scope: Scope::Alone,
             elsewhere: Vec::new(),
             anatomy: None,
+            offers: Offers::default(),
             timing: Timing::default(),
             notes: Vec::new(),
             unchecked: None,

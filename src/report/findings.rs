@@ -13,6 +13,7 @@ pub use crate::findings::Severity;
 use crate::findings::{Code, Fault, Finding, Level, StateAt};
 use crate::ids::FindingId;
 use crate::kernel::Kernel;
+use crate::report::cause::Cause;
 use crate::report::message::message;
 use crate::report::noreturn::Entry;
 use crate::report::path::path;
@@ -73,6 +74,8 @@ pub struct ReportedFinding {
     pub path: Vec<PathStep>,
     /// The states that the finding is about.
     pub states: Vec<ReportedState>,
+    /// What is at fault, as a kind.
+    pub cause: Cause,
     /// The function as a person reads it: the path of a Rust function, in a shorter form where it is long.
     pub function_name: Option<String>,
     /// The function that the finding is due to, because it never returns and objtool does not know.
@@ -166,6 +169,7 @@ pub fn reported<'a>(view: &'a View<'a>, id: Option<FindingId>, finding: &'a Find
         states: finding.states.iter().map(|state| describe_state(view, state)).collect(),
         function_name: finding.function.map(|function| view.name(function)),
         never_returns: None,
+        cause: Cause::of(finding.fault.code()),
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::findings::{Code, Severity};
 use crate::ids::CodeLoc;
 use crate::image::ElfImage;
+use crate::report::cause::Cause;
 use crate::report::findings::{ReportedFinding, ReportedState};
 use crate::report::path::{PathKind, PathStep};
 use crate::report::view::demangled;
@@ -117,6 +118,7 @@ impl Words<'_> {
             states: self.states(finding),
             function_name: finding.function.map(|id| demangled(self.image.symbol_name(id))),
             never_returns: None,
+            cause: Cause::of(code(told.class)),
         }
     }
 
@@ -235,6 +237,7 @@ impl Words<'_> {
                 states: Vec::new(),
                 function_name: Some(demangled(name)),
                 never_returns: None,
+                cause: Cause::of(Code::UnwindTableMissing),
             })
         });
         // Once for a file is enough.

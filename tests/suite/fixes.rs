@@ -129,7 +129,7 @@ fn a_missing_push_is_inserted() {
 #[test]
 fn an_area_is_given_back() {
     let text = function("\tsubq $24, %rsp\n\tnop\n\tret\n");
-    check(&text, "return-with-modified-frame", "Insert `addq $0x18, %rsp` before line 7");
+    check(&text, "return-with-modified-frame", "Insert `addq $24, %rsp` before line 7");
 }
 
 #[test]
@@ -163,8 +163,82 @@ fn arms_in_conflict_are_padded() {
         assert!(left.iter().all(|left| left["code"] != "alternative-stack-conflict"), "{left:#?}");
         workspace.replace(text);
     }
-    let titles: Vec<&Value> = actions.iter().map(|action| &action["title"]).collect();
-    assert!(titles.contains(&&json!("Move the NOPs of an arm to where no boundaries disagree")), "{titles:?}");
+    let titles: Vec<&str> = actions.iter().filter_map(|action| action["title"].as_str()).collect();
+    assert!(titles.iter().any(|title| title.starts_with("Move the NOPs so that the arms agree: `")), "{titles:?}");
+    workspace.end();
+}
+
+/// No action for any finding brings a text with `never`.
+#[track_caller]
+fn never(text: &str, never: &[&str]) {
+    let mut workspace = Workspace::open(text);
+    let findings = workspace.findings();
+    assert!(!findings.is_empty(), "no finding in\n{text}");
+    for finding in &findings {
+        for action in workspace.actions(finding) {
+            let fixed = apply(text, &action, &workspace.uri);
+            let harm = never.iter().find(|never| fixed.matches(**never).count() > text.matches(**never).count());
+            assert!(harm.is_none(), "{} brings {harm:?}:\n{fixed}", action["title"]);
+        }
+    }
+    workspace.end();
+}
+
+#[test]
+fn a_saved_register_that_is_written_keeps_its_push() {
+    let text = function("\tpushq %rbx\n\tmovq %rdi, %rbx\n\tmovq %rbx, %rax\n\tret\n");
+    let mut workspace = Workspace::open(&text);
+    let finding = workspace.findings()[0].clone();
+    for action in workspace.actions(&finding) {
+        let fixed = apply(&text, &action, &workspace.uri);
+        assert!(fixed.contains("pushq %rbx"), "{} drops the caller's rbx", action["title"]);
+    }
+    workspace.end();
+    check(&text, "return-with-modified-frame", "Insert `popq %rbx` before line 8");
+}
+
+#[test]
+fn an_area_that_is_used_is_kept() {
+    let text = function("\tsubq $24, %rsp\n\tmovq %rdi, 8(%rsp)\n\tmovq 8(%rsp), %rax\n\tret\n");
+    let mut workspace = Workspace::open(&text);
+    let finding = workspace.findings()[0].clone();
+    for action in workspace.actions(&finding) {
+        assert!(apply(&text, &action, &workspace.uri).contains("subq $24"), "{}", action["title"]);
+    }
+    workspace.end();
+    check(&text, "return-with-modified-frame", "Insert `addq $24, %rsp` before line 8");
+}
+
+#[test]
+fn what_only_silences_a_real_fault_is_not_offered() {
+    const EXEMPT: &str = "STACK_FRAME_NON_STANDARD";
+    never(&function("\tpushq %rbx\n\tmovq %rdi, %rbx\n\tret\n"), &[EXEMPT]);
+    never(&function("\tstd\n\trep movsb\n\tret\n"), &[EXEMPT]);
+    let runs_on = format!("{}{}", function("\tnop\n"), "\t.type g, @function\ng:\n\tret\n\t.size g, .-g\n");
+    never(&runs_on, &[EXEMPT]);
+}
+
+#[test]
+fn a_call_for_its_address_is_no_imbalance() {
+    never(&function("\tcall 1f\n1:\taddq $8, %rsp\n\tret\n"), &["pop", "push", "subq", "addq $8, %rsp\n\taddq"]);
+    let local = format!("\t.text\n.Lhelper:\n\tret\n{}", function("\tcall .Lhelper\n\tret\n"));
+    never(&local, &["pop", "push", "addq", "ANNOTATE_INTRA_FUNCTION_CALL"]);
+}
+
+#[test]
+fn automatic_requests_are_answered_with_what_is_known() {
+    let text = function("\tpushq %rbx\n\tnop\n\tret\n");
+    let mut workspace = Workspace::open(&text);
+    let finding = workspace.findings()[0].clone();
+    let ask = |workspace: &mut Workspace, kind: u32| {
+        let context = json!({"diagnostics": [finding.clone()], "triggerKind": kind});
+        let params = json!({"textDocument": {"uri": workspace.uri}, "range": finding["range"], "context": context});
+        let answer = workspace.client.request("textDocument/codeAction", params).expect("actions");
+        answer.as_array().map_or(0, Vec::len)
+    };
+    let invoked = ask(&mut workspace, 1);
+    assert!(invoked > 0);
+    assert_eq!(ask(&mut workspace, 2), invoked);
     workspace.end();
 }
 

@@ -5,6 +5,7 @@
 #[path = "../support/fixture.rs"]
 mod fixture;
 
+mod causes;
 mod cli;
 mod compile;
 mod conformance;

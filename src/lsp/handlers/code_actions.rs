@@ -3,14 +3,24 @@
 //! In: findings on a line.  Out: code actions.
 //! Holds afterwards: an action removes its finding and adds none, with the compiler and the flags of the build.
 
-mod annotate;
+mod calls;
+mod case;
+mod data;
+mod declarations;
 mod directives;
+mod flags;
+mod functions;
+mod hints;
+mod labels;
 mod nops;
 mod patch;
+mod realign;
+mod remedies;
 mod stack;
+mod strings;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -18,16 +28,16 @@ use tower_lsp::lsp_types::*;
 
 use crate::build::is_rust;
 use crate::cancel::{CancelToken, Cancelled};
-use crate::findings::{Code, FixKind};
+use crate::findings::Code;
 use crate::report::ReportedFinding;
 
 use super::super::config::{CompileMode, Trust};
 use super::super::documents::Document;
 use super::super::snapshot::Snapshot;
-use super::super::to_proto::Placer;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
 use super::diagnostics::grouped;
+use case::Case;
 use patch::{Fix, Patch};
 
 /// More compiles than these are not spent on one finding: assembly compiles at once, C takes its time.
@@ -35,33 +45,17 @@ const MOST_TRIES: usize = 64;
 const MOST_TRIES_OF_C: usize = 10;
 /// When there is an action, more are not looked for as long.
 const MOST_TRIES_FOR_MORE: usize = 12;
-/// Nor is more time than this spent on one request, but for the compile that runs by then and the last resort.
+/// Nor is more time than this spent on one finding, but for the compile that runs by then and the last resort.
 const MOST_TIME: Duration = Duration::from_secs(10);
+/// How often a request looks whether the search of another one has ended.
+const NAP: Duration = Duration::from_millis(5);
 /// More actions than these for one finding confuse.
 const MOST_ACTIONS: usize = 4;
 /// The same instruction helps at many places; where it belongs is for the user to say.
 const MOST_PLACES: usize = 2;
 
-/// A finding with what a fix is made from.
-struct Case<'a> {
-    finding: &'a ReportedFinding,
-    /// The text, by lines.
-    lines: Vec<&'a str>,
-    /// The finding's line in the text, from 0.
-    line: usize,
-    /// The lines of the finding's causes in this file, from 0, with their instruction.
-    causes: Vec<Cause<'a>>,
-    /// Assembly, not C.
-    assembly: bool,
-}
-
-/// An operation that a finding comes from.
-struct Cause<'a> {
-    line: usize,
-    instruction: &'a str,
-}
-
-/// The fixes for the findings in a range.
+/// The fixes for the findings in a range. What was found out before is answered at once; an automatic request, as clients
+/// send when the cursor rests, is answered with that alone.
 pub fn code_actions(
     snapshot: &Snapshot,
     params: &CodeActionParams,
@@ -72,65 +66,66 @@ pub fn code_actions(
     {
         return Ok(None);
     }
-    let Some((document, unit)) = snapshot.unit(&params.text_document.uri) else { return Ok(None) };
-    let config = &snapshot.config;
-    // A fix is offered once it was tried, and Rust is not compiled.
-    if is_rust(&unit.path) {
-        return Ok(None);
-    }
-    if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
-        return Ok(None);
-    }
-    let Some(verdict) = unit.last.as_ref().filter(|_| unit.freshness(document.version) == Freshness::Fresh) else {
-        return Ok(None);
-    };
-    let prover = Prover { snapshot, document, unit, verdict, deadline: Instant::now() + MOST_TIME };
+    let Some(prover) = Prover::new(snapshot, &params.text_document.uri) else { return Ok(None) };
+    let automatic = params.context.trigger_kind == Some(CodeActionTriggerKind::AUTOMATIC);
     let mut actions = Vec::new();
-    let mut titles = Vec::new();
-    for finding in &verdict.report.findings {
-        let Some(case) = case(snapshot, document, verdict, finding) else { continue };
+    let mut titles: Vec<String> = Vec::new();
+    for case in prover.cases() {
         let line = case.line as u32;
         if line < params.range.start.line || line > params.range.end.line {
             continue;
         }
-        prover.offer(&case, params, &mut actions, &mut titles, cancel)?;
+        let offers =
+            if automatic { prover.verdict.offers.known(case.index) } else { Some(prover.offers(&case, cancel)?) };
+        for offer in offers.iter().flat_map(|offers| offers.iter()) {
+            if !titles.iter().any(|title| title.eq_ignore_ascii_case(&offer.fix.title)) {
+                titles.push(offer.fix.title.clone());
+                actions.push(prover.action(&case, offer, params));
+            }
+        }
     }
     Ok(Some(actions))
 }
 
-fn case<'a>(
-    snapshot: &'a Snapshot,
-    document: &'a Document,
-    verdict: &'a Verdict,
-    finding: &'a ReportedFinding,
-) -> Option<Case<'a>> {
-    let path = document.path.as_deref()?;
-    let placer = Placer { snapshot, verdict };
-    let place = placer.places(finding).into_iter().find(|place| place.file == path)?;
-    let causes = finding.path.iter().filter(|step| step.file.as_deref().is_some_and(|file| placer.file(file) == path));
-    let causes = causes
-        .filter_map(|step| Some(Cause { line: (step.line? as usize).checked_sub(1)?, instruction: &step.instruction }));
-    let ending = path.extension().and_then(|ending| ending.to_str());
-    Some(Case {
-        finding,
-        lines: document.text.as_str().lines().collect(),
-        line: (place.line as usize).checked_sub(1)?,
-        causes: causes.collect(),
-        assembly: matches!(ending, Some("S" | "s" | "sx" | "asm")),
-    })
+/// Finds the fixes for all findings of the text at `uri`, so that requests need not wait for them.
+pub fn prepare(snapshot: &Snapshot, uri: &Url, cancel: &CancelToken) -> Result<(), Cancelled> {
+    let Some(prover) = Prover::new(snapshot, uri) else { return Ok(()) };
+    for case in prover.cases() {
+        prover.offers(&case, cancel)?;
+    }
+    Ok(())
 }
 
-/// What may help, the most likely first.
-fn fixes(case: &Case<'_>) -> Vec<Fix> {
-    if let Some(fixes) = directives::fixes(case) {
-        return fixes;
+/// A fix that works.
+#[derive(Debug)]
+pub struct Offer {
+    fix: Fix,
+    preferred: bool,
+}
+
+/// What was found out for the findings of a verdict, by their position.
+#[derive(Debug, Default)]
+pub struct Offers(Mutex<FxHashMap<usize, Slot>>);
+
+/// The offers for one finding. Who looks for them holds the lock, so that nobody looks for them twice.
+type Slot = Arc<Mutex<Option<Arc<Vec<Offer>>>>>;
+
+impl Clone for Offers {
+    /// A copy of a verdict is made to be changed: positions of its findings mean others.
+    fn clone(&self) -> Offers {
+        Offers::default()
     }
-    let mut fixes = stack::fixes(case);
-    if case.finding.code.entry().fixes.contains(&FixKind::PadArms) {
-        fixes.extend(nops::fixes(case));
+}
+
+impl Offers {
+    fn slot(&self, index: usize) -> Slot {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(index).or_default())
     }
-    fixes.extend(annotate::fixes(case));
-    fixes
+
+    /// Without waiting for who looks for them.
+    fn known(&self, index: usize) -> Option<Arc<Vec<Offer>>> {
+        self.slot(index).try_lock().ok().and_then(|known| known.clone())
+    }
 }
 
 /// Tries fixes.
@@ -139,36 +134,70 @@ struct Prover<'a> {
     document: &'a Arc<Document>,
     unit: &'a Unit,
     verdict: &'a Verdict,
-    deadline: Instant,
 }
 
-impl Prover<'_> {
-    fn offer(
-        &self,
-        case: &Case<'_>,
-        params: &CodeActionParams,
-        actions: &mut CodeActionResponse,
-        titles: &mut Vec<String>,
-        cancel: &CancelToken,
-    ) -> Result<(), Cancelled> {
-        let slug = case.finding.code.slug();
-        let on_line = |diagnostic: &&Diagnostic| {
-            diagnostic.range.start.line == case.line as u32
-                && diagnostic.code == Some(NumberOrString::String(slug.to_owned()))
+impl<'a> Prover<'a> {
+    /// `None` where nothing may be compiled, or the text has no verdict.
+    fn new(snapshot: &'a Snapshot, uri: &Url) -> Option<Prover<'a>> {
+        let (document, unit) = snapshot.unit(uri)?;
+        let config = &snapshot.config;
+        // A fix is offered once it was tried, and Rust is not compiled.
+        if is_rust(&unit.path) {
+            return None;
+        }
+        if config.trust == Trust::Untrusted || config.compile == CompileMode::Off {
+            return None;
+        }
+        let verdict = unit.last.as_ref().filter(|_| unit.freshness(document.version) == Freshness::Fresh)?;
+        Some(Prover { snapshot, document, unit, verdict })
+    }
+
+    /// The findings that are shown, one for each cause.
+    fn cases(&self) -> impl Iterator<Item = Case<'a>> {
+        let (snapshot, document, verdict) = (self.snapshot, self.document, self.verdict);
+        let findings = &verdict.report.findings;
+        let leaders = grouped(findings).into_iter().map(|(leader, _)| leader);
+        leaders.filter_map(move |leader| {
+            let index = findings.iter().position(|finding| std::ptr::eq(finding, leader))?;
+            Case::new(snapshot, document, verdict, index, leader)
+        })
+    }
+
+    /// The fixes for a finding that work.
+    fn offers(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Arc<Vec<Offer>>, Cancelled> {
+        let slot = self.verdict.offers.slot(case.index);
+        let mut known = loop {
+            match slot.try_lock() {
+                Ok(known) => break known,
+                Err(TryLockError::Poisoned(known)) => break known.into_inner(),
+                // Somebody looks for them already.
+                Err(TryLockError::WouldBlock) => {
+                    cancel.check()?;
+                    std::thread::sleep(NAP);
+                }
+            }
         };
-        let diagnostics: Vec<Diagnostic> = params.context.diagnostics.iter().filter(on_line).cloned().collect();
-        let mut offered = 0;
+        if let Some(offers) = known.as_ref() {
+            return Ok(Arc::clone(offers));
+        }
+        let found = Arc::new(self.find(case, cancel)?);
+        *known = Some(Arc::clone(&found));
+        Ok(found)
+    }
+
+    fn find(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Vec<Offer>, Cancelled> {
+        let deadline = Instant::now() + MOST_TIME;
+        let mut offers: Vec<Offer> = Vec::new();
         let mut tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
-        let mut done: Vec<String> = Vec::new();
-        for fix in fixes(case) {
+        for fix in remedies::fixes(case) {
             cancel.check()?;
-            let late = Instant::now() >= self.deadline;
-            if offered == MOST_ACTIONS || (late && offered > 0) {
+            let late = Instant::now() >= deadline;
+            if offers.len() == MOST_ACTIONS || (late && !offers.is_empty()) {
                 break;
             }
-            let what = fix.title.split(" before ").next().unwrap_or_default();
-            let again = done.iter().filter(|title| title.split(" before ").next() == Some(what)).count();
-            let known = titles.iter().any(|title| title.eq_ignore_ascii_case(&fix.title));
+            let what = |title: &str| title.split(" before ").next().unwrap_or_default().to_owned();
+            let again = offers.iter().filter(|offer| what(&offer.fix.title) == what(&fix.title)).count();
+            let known = offers.iter().any(|offer| offer.fix.title.eq_ignore_ascii_case(&fix.title));
             // Of many ways to do the same only the first one that works is of use. What is always possible is tried
             // although the search was long.
             if known || again >= MOST_PLACES || ((tries == 0 || late) && !fix.last_resort) {
@@ -179,20 +208,28 @@ impl Prover<'_> {
                 continue;
             }
             tries = tries.min(MOST_TRIES_FOR_MORE);
-            titles.push(fix.title.clone());
-            done.push(fix.title.clone());
-            let edits = fix.patches.iter().map(|patch| self.text_edit(patch)).collect();
-            actions.push(CodeActionOrCommand::CodeAction(CodeAction {
-                title: fix.title,
-                kind: Some(CodeActionKind::QUICKFIX),
-                diagnostics: (!diagnostics.is_empty()).then(|| diagnostics.clone()),
-                edit: Some(WorkspaceEdit::new([(self.document.uri.clone(), edits)].into())),
-                is_preferred: Some(offered == 0 && !fix.last_resort),
-                ..CodeAction::default()
-            }));
-            offered += 1;
+            let preferred = offers.is_empty() && !fix.last_resort && case.finding.objtool.is_some();
+            offers.push(Offer { fix, preferred });
         }
-        Ok(())
+        Ok(offers)
+    }
+
+    fn action(&self, case: &Case<'_>, offer: &Offer, params: &CodeActionParams) -> CodeActionOrCommand {
+        let slug = case.finding.code.slug();
+        let on_line = |diagnostic: &&Diagnostic| {
+            diagnostic.range.start.line == case.line as u32
+                && diagnostic.code == Some(NumberOrString::String(slug.to_owned()))
+        };
+        let diagnostics: Vec<Diagnostic> = params.context.diagnostics.iter().filter(on_line).cloned().collect();
+        let edits = offer.fix.patches.iter().map(|patch| self.text_edit(patch)).collect();
+        CodeActionOrCommand::CodeAction(CodeAction {
+            title: offer.fix.title.clone(),
+            kind: Some(CodeActionKind::QUICKFIX),
+            diagnostics: (!diagnostics.is_empty()).then_some(diagnostics),
+            edit: Some(WorkspaceEdit::new([(self.document.uri.clone(), edits)].into())),
+            is_preferred: Some(offer.preferred),
+            ..CodeAction::default()
+        })
     }
 
     fn text_edit(&self, patch: &Patch) -> TextEdit {

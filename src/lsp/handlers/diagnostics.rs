@@ -83,18 +83,27 @@ fn of_verdict(snapshot: &Snapshot, verdict: &Verdict, freshness: Freshness, path
     list.extend(here.filter_map(|cause| placer.cause(cause, path, freshness)));
 }
 
-/// Findings whose first cause is that of an earlier one of the function stand with it, unless objtool prints them too.
+/// Findings whose cause is that of an earlier one stand with it: those that objtool does not print, and all where one fault
+/// makes objtool print many.
 pub fn grouped(findings: &[ReportedFinding]) -> Vec<(&ReportedFinding, Vec<&ReportedFinding>)> {
     let mut groups: Vec<(&ReportedFinding, Vec<&ReportedFinding>)> = Vec::new();
-    let mut by_cause = FxHashMap::default();
+    let (mut by_step, mut by_cause) = (FxHashMap::default(), FxHashMap::default());
     for finding in findings {
-        let cause = finding.path.iter().find(|step| step.kind == PathKind::Cause);
-        let key = cause.map(|step| (finding.function.as_deref(), step.section.as_str(), step.offset));
-        let leader: Option<usize> = key.and_then(|key| by_cause.get(&key).copied());
-        match leader.and_then(|leader| groups.get_mut(leader)) {
-            Some((_, others)) if finding.objtool.is_none() => others.push(finding),
-            _ => {
-                if let Some(key) = key {
+        let step = finding.path.iter().find(|step| step.kind == PathKind::Cause);
+        let step = step.map(|step| (finding.function.as_deref(), step.section.as_str(), step.offset, step.line));
+        let cause = &finding.cause;
+        let is_known = cause.subject.is_some() || cause.line.is_some();
+        let cause = is_known.then_some((cause.kind, &cause.subject, &cause.file, cause.line));
+        let leader: Option<usize> = cause.and_then(|key| by_cause.get(&key).copied());
+        let leader = leader.or_else(|| step.and_then(|key| by_step.get(&key).copied()));
+        let joins = finding.objtool.is_none() || (cause.is_some() && finding.cause.kind.is_of_the_whole());
+        match leader.filter(|_| joins).and_then(|leader| groups.get_mut(leader)) {
+            Some((_, others)) => others.push(finding),
+            None => {
+                if let Some(key) = step {
+                    by_step.entry(key).or_insert(groups.len());
+                }
+                if let Some(key) = cause {
                     by_cause.entry(key).or_insert(groups.len());
                 }
                 groups.push((finding, Vec::new()));

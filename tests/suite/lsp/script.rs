@@ -10,8 +10,8 @@ use orcls::findings::Code;
 use orcls::kernel::Kernel;
 use orcls::lsp::config::Config;
 use orcls::lsp::verdict::{Basis, Engine, Scope, Task, Trouble, Verdict};
-use orcls::report::Report;
 use orcls::report::findings::{ReportedFinding, Severity};
+use orcls::report::{Cause, Report};
 
 type Judge = dyn Fn(&Task, &CancelToken) -> Result<Verdict, Trouble> + Send + Sync;
 type Inspect = dyn Fn(&Path, &CancelToken) -> Result<Verdict, Trouble> + Send + Sync;
@@ -111,5 +111,6 @@ pub fn finding(line: u32, message: &str) -> ReportedFinding {
         states: Vec::new(),
         function_name: None,
         never_returns: None,
+        cause: Cause::of(Code::ReturnWithModifiedFrame),
     }
 }

@@ -6,30 +6,25 @@
 
 use crate::findings::Code;
 
-use super::Case;
+use super::case::Case;
 use super::patch::{Fix, Patch};
 
 /// Longer functions are not searched.
 const MOST_LINES: usize = 400;
 
-/// What may mend the finding; `None` for findings that are not about unwind tables.
-pub fn fixes(case: &Case<'_>) -> Option<Vec<Fix>> {
+/// What may mend a finding about an unwind table.
+pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let found = match case.finding.code {
         Code::UnwindStackUntold => untold(case),
         Code::UnwindRegisterWrong => register(case),
         Code::UnwindRowsBehindReturn => behind_return(case),
         Code::UnwindWrongNumber => number(case),
         Code::UnwindRowMisplaced => misplaced(case),
-        Code::UnwindAdjustedElsewhere
-        | Code::UnwindCfaLost
-        | Code::UnwindExpressionLost
-        | Code::UnwindMalformed
-        | Code::UnwindTableMissing
-        | Code::NotGivenBack => Vec::new(),
-        _ => return None,
+        // Where a function has no table or a broken one, one directive does not mend it.
+        _ => Vec::new(),
     };
     // Directives of inline assembly hang on the compiler's frame, which nobody knows in the source.
-    Some(if case.assembly { found } else { Vec::new() })
+    if case.assembly { found } else { Vec::new() }
 }
 
 /// The table's CFA and the code's, if both are known.

@@ -4,7 +4,7 @@
 //! Arms disagree at an offset where more than one has an instruction boundary. A NOP before an instruction moves its
 //! boundaries; which placement helps is found by trying.
 
-use super::Case;
+use super::case::Case;
 use super::patch::{Fix, Patch};
 
 /// A NOP is one byte; a patch site has room for few.
@@ -68,10 +68,10 @@ pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
 fn replace(case: &Case<'_>, arm: &Arm, text: &str, more: usize) -> Fix {
     let line = case.lines[arm.line];
     let changed = format!("{}{text}{}", &line[..arm.span.start], &line[arm.span.end..]);
+    let old = &line[arm.span.clone()];
     let title = match more {
-        0 => "Move the NOPs of an arm to where no boundaries disagree",
-        1 => "Pad an arm with a NOP so that no boundaries disagree",
-        _ => "Pad an arm with NOPs so that no boundaries disagree",
+        0 => format!("Move the NOPs so that the arms agree: `{old}` becomes `{text}`"),
+        _ => format!("Pad an arm so that the arms agree: `{old}` becomes `{text}`"),
     };
     Fix::new(title, vec![Patch::replace(arm.line, changed)])
 }

@@ -1,164 +1,329 @@
-//! Fixes that balance the stack, the direction flag and user access.
+//! Fixes that balance the stack.
 //!
-//! In: a finding with its causes.  Out: [`Fix`]es, most likely first.
+//! In: a case with the operations that make up the difference, and the way to it.  Out: [`Fix`]es, most likely first.
+//! Holds afterwards: nothing is removed that the code needs: no push whose register is written before it is restored, no
+//! area that is used, no value that is read. What is inserted looks like its counterpart, and stands where the order of the
+//! other operations has it.
 
-use crate::findings::{Code, FixKind};
+use crate::cfi::{Base, Dest, Source, StackOp};
+use crate::decode::{Kind, Usage};
+use crate::findings::Code;
+use crate::flow::Flags;
+use crate::ids::InsnId;
 
-use super::Case;
-use super::annotate::extent;
+use super::case::{Blamed, Case};
 use super::patch::{Fix, Patch};
 
-/// What may mend the finding.
-pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
-    let kinds = case.finding.code.entry().fixes;
-    let mut fixes: Vec<Fix> = kinds.iter().flat_map(|&kind| of_kind(case, kind)).collect();
-    // What is one too many is as likely as what is missing: neither hides the other. In C nothing is missing: the compiler
-    // balances what is its own.
-    let behind = if case.assembly { fixes.len().min(1) } else { 0 };
-    let removals = removals(case);
-    fixes.splice(behind..behind, removals);
+/// What an instruction does to the stack, as far as fixes know it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deed {
+    /// A register is pushed, or the flags, or something else.
+    Push(Option<Base>),
+    Pop(Option<Base>),
+    /// The stack grows by so many bytes.
+    Take(i32),
+    GiveBack(i32),
+}
+
+impl Deed {
+    fn of(ops: &[StackOp]) -> Option<Deed> {
+        ops.iter().find_map(|op| match (op.dest, op.src) {
+            (Dest::Push, Source::Reg(register)) => Some(Deed::Push(Some(register))),
+            (Dest::Push | Dest::Pushf, _) => Some(Deed::Push(None)),
+            (Dest::Reg(register), Source::Pop) => Some(Deed::Pop(Some(register))),
+            (_, Source::Pop | Source::Popf) => Some(Deed::Pop(None)),
+            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => Some(Deed::Take(n.saturating_neg())),
+            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => Some(Deed::GiveBack(n)),
+            _ => None,
+        })
+    }
+
+    fn puts(self) -> bool {
+        matches!(self, Deed::Push(_) | Deed::Take(_))
+    }
+
+    /// What undoes it.
+    fn other(self) -> Deed {
+        match self {
+            Deed::Push(register) => Deed::Pop(register),
+            Deed::Pop(register) => Deed::Push(register),
+            Deed::Take(n) => Deed::GiveBack(n),
+            Deed::GiveBack(n) => Deed::Take(n),
+        }
+    }
+}
+
+/// What may balance the stack.
+pub fn balance(case: &Case<'_>) -> Vec<Fix> {
+    if is_about_something_else(case) {
+        return Vec::new();
+    }
+    let mut lines: Vec<usize> = Vec::new();
+    let mut fixes = Vec::new();
+    for cause in case.causes.iter().filter(|cause| !cause.beside) {
+        let removal = || (!lines.contains(&cause.line) && may_go(case, cause)).then(|| remove(case, cause.line));
+        let insertions = || if case.assembly { counterparts(case, cause) } else { Vec::new() };
+        // What nothing needs is more likely one too many than missing its counterpart.
+        let (first, second): (Vec<Fix>, Vec<Fix>) = match is_restored_for_the_caller(cause, case) {
+            true => (insertions(), removal().into_iter().collect()),
+            false => (removal().into_iter().collect(), insertions()),
+        };
+        fixes.extend(first.into_iter().chain(second));
+        lines.push(cause.line);
+    }
     fixes.extend(give_back(case));
     fixes
 }
 
-fn of_kind(case: &Case<'_>, kind: FixKind) -> Vec<Fix> {
-    match kind {
-        FixKind::Balance => balance(case),
-        FixKind::ClearDirection => before(case, "cld"),
-        FixKind::CloseAccess => before(case, "clac"),
-        FixKind::OpenAccess => before(case, "stac"),
-        FixKind::Remove => {
-            let text = case.lines.get(case.line);
-            let removable = text.is_some_and(|text| is_stack_operation(text, case.assembly));
-            removable.then(|| remove(case, case.line)).into_iter().collect()
-        }
-        FixKind::StopSpeculation => after(case, case.line, "int3").into_iter().collect(),
-        FixKind::EndFunction => ending(case),
-        FixKind::UseReturnMacro => naked(case),
-        // `nops` and `annotate` have these.
-        FixKind::PadArms
-        | FixKind::SetUpFrame
-        | FixKind::AddSize
-        | FixKind::MarkRetpolineSafe
-        | FixKind::CodeInsteadOfFunction => Vec::new(),
+/// Whether the difference comes from a call that only pushes its return address, or from a hint: then no stack operation is
+/// missing and none is too many.
+fn is_about_something_else(case: &Case<'_>) -> bool {
+    let Some(analysis) = case.analysis else { return false };
+    let is_call = |insn| matches!(analysis.flow.kind(insn), Kind::Call | Kind::CallDynamic);
+    case.causes.iter().filter_map(|cause| cause.insn).any(is_call)
+        || case.way.iter().any(|&(insn, _)| analysis.flow.has(insn, Flags::HINT))
+}
+
+/// Whether an operation is about a register that a function has to keep: then its counterpart is more likely missing.
+fn is_restored_for_the_caller(cause: &Blamed<'_>, case: &Case<'_>) -> bool {
+    match deed(case, cause) {
+        Some(Deed::Pop(Some(register))) => KEPT.contains(&register),
+        Some(Deed::Take(_) | Deed::GiveBack(_) | Deed::Push(_) | Deed::Pop(None)) | None => false,
     }
 }
 
-fn indent(case: &Case<'_>, line: usize) -> String {
-    let text = case.lines.get(line).copied().unwrap_or("\t");
-    let indent: String = text.chars().take_while(|c| c.is_whitespace()).collect();
-    if indent.is_empty() { "\t".to_owned() } else { indent }
-}
+/// Callee-saved registers: psABI, figure 3.4.
+const KEPT: [Base; 6] = [Base::BX, Base::BP, Base::R12, Base::R13, Base::R14, Base::R15];
 
-fn written(case: &Case<'_>, line: usize, instruction: &str) -> String {
-    let indent = indent(case, line);
-    if case.assembly { format!("{indent}{instruction}") } else { format!("{indent}asm volatile(\"{instruction}\");") }
-}
-
-fn before(case: &Case<'_>, instruction: &str) -> Vec<Fix> {
-    let line = Patch::insert(case.line, vec![written(case, case.line, instruction)]);
-    vec![Fix::new(format!("Insert `{instruction}` before line {}", case.line + 1), vec![line])]
-}
-
-fn after(case: &Case<'_>, line: usize, instruction: &str) -> Option<Fix> {
-    let patch = Patch::insert(line + 1, vec![written(case, line, instruction)]);
-    case.assembly.then(|| Fix::new(format!("Insert `{instruction}` after line {}", line + 1), vec![patch]))
-}
-
-/// A return where the code runs on, or at the end of its function: the kernel's macro, or what the text itself has.
-fn ending(case: &Case<'_>) -> Vec<Fix> {
-    let last = extent(case).and_then(|(_, end)| end.checked_sub(1));
-    let lines = [Some(case.line), last].into_iter().flatten();
-    let is_plain = case.lines.iter().any(|line| line.trim() == "ret");
-    let spellings = if is_plain { ["ret", "RET"] } else { ["RET", "ret"] };
-    lines.flat_map(|line| spellings.map(|instruction| after(case, line, instruction))).flatten().collect()
+fn deed(case: &Case<'_>, cause: &Blamed<'_>) -> Option<Deed> {
+    Deed::of(case.analysis?.insns.ops(cause.insn?))
 }
 
 /// All that is left on the stack, given back at once where the path ends.
 fn give_back(case: &Case<'_>) -> Option<Fix> {
     let ends = matches!(case.finding.code, Code::ReturnWithModifiedFrame | Code::SiblingCallWithModifiedFrame);
     let cfa = case.finding.states.first()?.cfa.as_ref().filter(|cfa| ends && case.assembly && cfa.base == "rsp")?;
-    match cfa.offset.checked_sub(8)? {
-        0 => None,
-        left @ 1.. => Some(insert(case, case.line, &format!("addq ${left}, %rsp"))),
-        taken => Some(insert(case, case.line, &format!("subq ${}, %rsp", taken.checked_neg()?))),
-    }
-}
-
-fn naked(case: &Case<'_>) -> Vec<Fix> {
-    let Some(text) = case.lines.get(case.line).filter(|_| case.assembly) else { return Vec::new() };
-    let Some(at) = text.find("ret") else { return Vec::new() };
-    let end = if text[at..].starts_with("retq") { at + 4 } else { at + 3 };
-    let line = format!("{}RET{}", &text[..at], &text[end..]);
-    vec![Fix::new("Use `RET`, which becomes the return thunk", vec![Patch::replace(case.line, line)])]
+    // Registers that were saved have to be restored, not dropped.
+    let drops = case
+        .causes
+        .iter()
+        .any(|cause| matches!(deed(case, cause), Some(Deed::Push(Some(_)))) && is_needed(case, cause));
+    let left = cfa.offset.checked_sub(8).filter(|left| *left > 0 && !drops)?;
+    Some(insert(case, case.line, &format!("addq ${left}, %rsp")))
 }
 
 fn remove(case: &Case<'_>, line: usize) -> Fix {
-    let text = case.lines.get(line).map_or("", |text| text.trim());
-    Fix::new(format!("Remove `{text}` in line {}", line + 1), vec![Patch::delete(line)])
+    Fix::new(format!("Remove `{}` in line {}", case.trimmed(line), line + 1), vec![Patch::delete(line)])
 }
 
-/// Each line that only holds a stack operation may be the one that is too much.
-fn removals(case: &Case<'_>) -> Vec<Fix> {
-    let mut lines: Vec<usize> = case.causes.iter().map(|cause| cause.line).collect();
-    lines.dedup();
-    let removable = |line: &usize| case.lines.get(*line).is_some_and(|text| is_stack_operation(text, case.assembly));
-    lines.into_iter().filter(removable).map(|line| remove(case, line)).collect()
-}
-
-fn is_stack_operation(text: &str, assembly: bool) -> bool {
-    const STARTS: [&str; 10] = ["push", "pop", "sub", "add", "std", "cld", "stac", "clac", "mov", "lea"];
-    let text = text.trim_start();
-    let inside = match text.strip_prefix("asm") {
-        Some(rest) => rest.split('"').nth(1).unwrap_or("").trim_start(),
-        None if assembly => text,
-        None => return false,
+/// Whether the line holds this operation alone, and nothing needs it.
+fn may_go(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
+    let alone = match case.instructions(cause.line).as_slice() {
+        [only] => only.in_macro.is_none() && mnemonic(&only.text) == mnemonic(cause.instruction),
+        _ => false,
     };
-    STARTS.iter().any(|start| inside.starts_with(start))
+    if !alone || case.trimmed(cause.line).ends_with('\\') {
+        return false;
+    }
+    if !case.assembly {
+        // The compiler does not know of the operation, so nothing that it made depends on it; what the statement gives or
+        // takes by operands does.
+        let Some((_, block)) = case.text.block_at(cause.line) else { return false };
+        let whole = case.trimmed(cause.line).starts_with("asm") && case.trimmed(cause.line).ends_with(");");
+        // Another statement undoes it: then they belong together.
+        let number = case.text.block_at(cause.line).map(|(number, _)| number);
+        let wanted = if cause.instruction.starts_with("push") { "pop" } else { "push" };
+        let has_other =
+            case.text.statements.iter().any(|other| Some(other.block) != number && other.word().starts_with(wanted));
+        return whole && !has_other && block.first == block.last && !block.operands.contains('(');
+    }
+    !is_needed(case, cause)
 }
 
-/// The operation that takes back what an instruction puts on the stack, or puts what it takes.
-fn counterpart(instruction: &str) -> Option<String> {
-    let (mnemonic, operands) = instruction.split_once(' ').unwrap_or((instruction, ""));
-    let operands = operands.trim();
-    Some(match mnemonic.trim_end_matches('q') {
-        "push" if operands.starts_with('%') => format!("popq {operands}"),
-        "push" => "addq $8, %rsp".to_owned(),
-        "pushf" => "popfq".to_owned(),
-        "pop" if operands.starts_with('%') => format!("pushq {operands}"),
-        "popf" => "pushfq".to_owned(),
-        "sub" if operands.ends_with("%rsp") => format!("addq {}, %rsp", operands.split(',').next()?),
-        "add" if operands.ends_with("%rsp") => format!("subq {}, %rsp", operands.split(',').next()?),
-        _ => return None,
+fn mnemonic(text: &str) -> &str {
+    let word = text.split_whitespace().next().unwrap_or("");
+    word.strip_suffix('q').unwrap_or(word)
+}
+
+/// Whether later code needs what the operation does.
+fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
+    let (Some(analysis), Some(insn)) = (case.analysis, cause.insn) else { return true };
+    // What is on one stack belongs to whoever comes back to it.
+    if case.way.iter().any(|&(passed, _)| analysis.insns.ops(passed).iter().any(switches_stacks)) {
+        return true;
+    }
+    let ops = analysis.insns.ops(insn);
+    let Some(at) = case.way.iter().position(|&(passed, _)| passed == insn) else { return true };
+    let (before, after) = (&case.way[..at], case.way.get(at + 1..).unwrap_or_default());
+    let usage = |insn| Usage::of(&analysis.image, &analysis.insns, insn);
+    let deed_of = |insn: InsnId| Deed::of(analysis.insns.ops(insn));
+    match Deed::of(ops) {
+        Some(Deed::Push(Some(register))) => {
+            let again = |&&(other, _): &&(InsnId, usize)| deed_of(other) == Some(Deed::Push(Some(register)));
+            let saved_before = before.iter().any(|other| again(&other));
+            let until = after.iter().take_while(|other| !again(other));
+            let kept = KEPT.contains(&register);
+            let written = until.clone().any(|&(other, _)| {
+                deed_of(other) != Some(Deed::Pop(Some(register))) && usage(other).writes(register)
+                    || (!kept && matches!(analysis.flow.kind(other), Kind::Call | Kind::CallDynamic))
+            });
+            (written && !saved_before) || is_read(case, insn, after)
+        }
+        Some(Deed::Push(None) | Deed::Take(_)) => is_read(case, insn, after),
+        Some(Deed::Pop(Some(register))) => {
+            let unknown = usage(insn).unknown;
+            let first =
+                after.iter().map(|&(other, _)| usage(other)).find(|used| used.reads(register) || used.writes(register));
+            unknown || KEPT.contains(&register) || first.is_some_and(|used| used.reads(register))
+        }
+        Some(Deed::Pop(None) | Deed::GiveBack(_)) => false,
+        // `mov %rsp, %rbp` where nothing counts from rbp.
+        None if matches!(ops, [StackOp { dest: Dest::Reg(Base::BP), src: Source::Reg(Base::SP) }]) => {
+            after.iter().any(|&(other, _)| {
+                let used = usage(other);
+                used.reads(Base::BP) && deed_of(other) != Some(Deed::Push(Some(Base::BP)))
+            })
+        }
+        None => true,
+    }
+}
+
+/// Whether the stack pointer comes from memory, goes there, or comes from a register that is no frame pointer.
+fn switches_stacks(op: &StackOp) -> bool {
+    let to_memory = matches!(op.dest, Dest::Indirect(..) | Dest::Mem) && op.src == Source::Reg(Base::SP);
+    let from = matches!(op.src, Source::Indirect(..)) || matches!(op.src, Source::Reg(base) if base != Base::BP);
+    to_memory || (op.dest == Dest::Reg(Base::SP) && from)
+}
+
+/// Whether what an operation puts on the stack is read or written in memory, or may be by a pointer.
+fn is_read(case: &Case<'_>, put: InsnId, after: &[(InsnId, usize)]) -> bool {
+    let Some(analysis) = case.analysis else { return true };
+    let depth = |insn: InsnId| {
+        let state = analysis.states.state(insn)?;
+        (state.cfa.base == Base::SP).then_some(i64::from(state.cfa.offset))
+    };
+    let Some(top) = depth(put) else { return true };
+    let bytes: i64 = analysis.insns.ops(put).iter().map(|op| i64::from(op.growth())).sum();
+    // The slot lies from `top` to `top + bytes` below the CFA.
+    let (low, high) = (-(top + bytes), -top);
+    after.iter().any(|&(insn, _)| {
+        let ops = analysis.insns.ops(insn);
+        if Deed::of(ops).is_some() || matches!(analysis.flow.kind(insn), Kind::Call | Kind::CallDynamic | Kind::Return)
+        {
+            return false;
+        }
+        let Some(depth) = depth(insn) else { return false };
+        let used = Usage::of(&analysis.image, &analysis.insns, insn);
+        let touches = used.memory.iter().any(|access| {
+            let at = access.displacement - depth;
+            access.base == Some(Base::SP) && (access.indexed || (at < high && at + 8 > low))
+        });
+        // Its address goes elsewhere.
+        let escapes =
+            used.memory.is_empty() && used.reads(Base::SP) && !used.writes(Base::SP) && !used.writes(Base::BP);
+        touches || escapes
     })
 }
 
-fn balance(case: &Case<'_>) -> Vec<Fix> {
-    // In C only what the text itself says can be answered in the text; the rest is the compiler's own.
-    let own = |line: usize| case.assembly || case.lines.get(line).is_some_and(|text| text.contains("asm"));
-    let mut fixes = Vec::new();
-    for cause in case.causes.iter().filter(|cause| own(cause.line)) {
-        let Some(other) = counterpart(cause.instruction) else { continue };
-        let puts = cause.instruction.starts_with("push") || cause.instruction.starts_with("sub");
-        if puts {
-            // Taken back where the finding is, or before any later operation of the way.
-            let ends = case.causes.iter().map(|cause| cause.line).filter(|line| *line > cause.line).chain([case.line]);
-            let mut ends: Vec<usize> = ends.collect();
-            ends.sort_unstable();
-            ends.dedup();
-            for end in ends.into_iter().rev() {
-                fixes.push(insert(case, end, &other));
-            }
-        } else {
-            let starts = case.causes.iter().filter(|start| start.line < cause.line);
-            for start in starts {
-                fixes.push(insert(case, start.line + 1, &other));
-                fixes.push(insert(case, start.line, &other));
-            }
-            fixes.push(insert(case, cause.line, &other));
-        }
+/// The instruction that undoes the one of a line, written like it.
+fn counterpart(case: &Case<'_>, cause: &Blamed<'_>) -> Option<String> {
+    let deed = deed(case, cause)?;
+    let like = like_written(case, cause, deed.other());
+    like.or_else(|| plain(deed.other()))
+}
+
+/// By the source's own spelling: its suffix, its operand, its space.
+fn like_written(case: &Case<'_>, cause: &Blamed<'_>, wanted: Deed) -> Option<String> {
+    let instructions = case.instructions(cause.line);
+    let [only] = instructions.as_slice() else { return None };
+    let word = only.word();
+    let name = |from: &str, to: &str| word.strip_prefix(from).map(|suffix| format!("{to}{suffix}"));
+    let (from, to) = match wanted {
+        Deed::Pop(_) => ("push", "pop"),
+        Deed::Push(_) => ("pop", "push"),
+        Deed::Take(_) => ("add", "sub"),
+        Deed::GiveBack(_) => ("sub", "add"),
+    };
+    let operands = only.operands();
+    // A constant cannot be popped into.
+    if matches!(wanted, Deed::Pop(_)) && !operands.starts_with('%') && !operands.is_empty() {
+        return None;
     }
-    fixes
+    let separator = &only.text[word.len()..only.text.len() - operands.len()];
+    Some(format!("{}{separator}{operands}", name(from, to)?))
+}
+
+fn plain(deed: Deed) -> Option<String> {
+    Some(match deed {
+        Deed::Push(Some(register)) => format!("pushq %{}", register.name()),
+        Deed::Pop(Some(register)) => format!("popq %{}", register.name()),
+        Deed::Push(None) => return None,
+        Deed::Pop(None) => "addq $8, %rsp".to_owned(),
+        Deed::Take(n) => format!("subq ${n}, %rsp"),
+        Deed::GiveBack(n) => format!("addq ${n}, %rsp"),
+    })
+}
+
+/// The missing counterpart, at the places where it may stand: first where the order of the other operations has it.
+fn counterparts(case: &Case<'_>, cause: &Blamed<'_>) -> Vec<Fix> {
+    let (Some(text), Some(deed)) = (counterpart(case, cause), deed(case, cause)) else { return Vec::new() };
+    // Popping a register brings its value back: where nothing needs that, the push goes.
+    if !deed.puts() && matches!(deed, Deed::Pop(Some(register)) if !KEPT.contains(&register)) && !is_needed(case, cause)
+    {
+        return Vec::new();
+    }
+    let mut places = mirrored(case, cause, deed);
+    let lines = || case.causes.iter().map(|other| other.line);
+    if deed.puts() {
+        // Taken back where the finding is, or before any later operation of the way.
+        let mut ends: Vec<usize> = lines().filter(|line| *line > cause.line).chain([case.line]).collect();
+        ends.sort_unstable();
+        places.extend(ends.into_iter().rev());
+    } else {
+        let starts = lines().filter(|line| *line < cause.line);
+        places.extend(starts.flat_map(|line| [line + 1, line]));
+        places.push(cause.line);
+    }
+    let mut known: Vec<usize> = Vec::new();
+    places.retain(|place| {
+        let new = !known.contains(place);
+        known.push(*place);
+        new
+    });
+    places.into_iter().map(|line| insert(case, line, &text)).collect()
+}
+
+/// Where the operation's counterpart stands if all are undone in reverse: beside those of its neighbours.
+fn mirrored(case: &Case<'_>, cause: &Blamed<'_>, own: Deed) -> Vec<usize> {
+    let (Some(analysis), Some(insn)) = (case.analysis, cause.insn) else { return Vec::new() };
+    let deeds = case.way.iter().filter_map(|&(insn, line)| Some((insn, line, Deed::of(analysis.insns.ops(insn))?)));
+    let deeds: Vec<(InsnId, usize, Deed)> = deeds.collect();
+    let Some(at) = deeds.iter().position(|(other, ..)| *other == insn) else { return Vec::new() };
+    let same_side = |(_, _, deed): &&(InsnId, usize, Deed)| deed.puts() == own.puts();
+    let earlier = deeds[..at].iter().rev().find(same_side);
+    let later = deeds[at + 1..].iter().find(same_side);
+    let partner = |of: Option<&(InsnId, usize, Deed)>| {
+        let wanted = of?.2.other();
+        if own.puts() {
+            deeds.iter().rev().find(|(_, _, deed)| *deed == wanted).map(|(_, line, _)| *line)
+        } else {
+            deeds.iter().find(|(_, _, deed)| *deed == wanted).map(|(_, line, _)| *line)
+        }
+    };
+    let mut places = Vec::new();
+    if own.puts() {
+        // What was put later is taken earlier.
+        places.extend(partner(later).map(|line| line + 1));
+        places.extend(partner(earlier));
+    } else {
+        // What is taken later was put earlier.
+        places.extend(partner(later).map(|line| line + 1));
+        places.extend(partner(earlier));
+    }
+    if places.is_empty() && own.puts() {
+        places.push(case.line);
+    }
+    places
 }
 
 fn insert(case: &Case<'_>, line: usize, instruction: &str) -> Fix {
@@ -166,6 +331,7 @@ fn insert(case: &Case<'_>, line: usize, instruction: &str) -> Fix {
     let is_annotation = |line: &usize| case.lines.get(*line).is_some_and(|text| text.trim().starts_with("ANNOTATE_"));
     let line = line - (0..line).rev().take_while(is_annotation).count();
     let near = line.min(case.lines.len().saturating_sub(1));
-    let patch = Patch::insert(line, vec![written(case, near, instruction)]);
-    Fix::new(format!("Insert `{instruction}` before line {}", line + 1), vec![patch])
+    let near = if case.instructions(near).is_empty() { line.saturating_sub(1) } else { near };
+    let text = format!("{}{instruction}", case.indent(near));
+    Fix::new(format!("Insert `{instruction}` before line {}", line + 1), vec![Patch::insert(line, vec![text])])
 }

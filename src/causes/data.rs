@@ -1,0 +1,104 @@
+//! Data in a section of code, which objtool reads as instructions.
+
+use super::Told;
+use super::scene::{Line, Suspect, Text};
+use crate::findings::Fault;
+use crate::ids::{CodeLoc, InsnId};
+use crate::report::CauseKind;
+
+/// Bytes that the source writes as data.
+pub fn in_code(suspect: &Suspect<'_>) -> Option<Told> {
+    let at = match &suspect.finding.fault {
+        Fault::Undecodable { section, offset } => CodeLoc::new(*section, *offset),
+        _ => suspect.insns().loc(suspect.finding.insn?),
+    };
+    let (file, from) = before(suspect, at)?;
+    let text = suspect.scene.text(&file)?;
+    if !is_beyond(suspect, at, &file, from, &text) {
+        return None;
+    }
+    let run = run_after(&text, from)?;
+    let line = (file, run.first as u32 + 1);
+    let name = run.label.clone().map_or_else(|| "data".to_owned(), |label| format!("the data of `{label}`"));
+    let message = format!(
+        "{name} is in {}, a section of code, so objtool reads it as instructions: it belongs into .rodata",
+        suspect.view().section_name(at.section)
+    );
+    let told = Told::new(CauseKind::DataInCode, message);
+    let remark = suspect.remark(&line, "data starts here, in a section of code");
+    let told = match run.label {
+        Some(label) => told.about(label),
+        None => told,
+    };
+    Some(told.with([remark]).shown_at(Some(line.clone())).on(Some(line)))
+}
+
+/// The line of the last instruction before a place that has one of its own. Line 0 where none is before.
+fn before(suspect: &Suspect<'_>, at: CodeLoc) -> Option<Line> {
+    let map = suspect.view().map()?;
+    let own = map.place(at).and_then(|place| Some((place.file, place.line?)));
+    own.or_else(|| Some((suspect.scene.main.clone()?, 0)))
+}
+
+/// Whether the place is none that the line before it could have become: the bytes are not those of an instruction there, or
+/// belong to no function.
+fn is_beyond(suspect: &Suspect<'_>, at: CodeLoc, file: &str, from: u32, text: &Text) -> bool {
+    if !text.asm.assembly && !file.ends_with(".c") {
+        return false;
+    }
+    let Some(insn) = suspect.insns().at(at) else { return true };
+    let shown = suspect.words(insn);
+    let Some(line) = (from as usize).checked_sub(1) else { return suspect.flow().owner(insn).is_none() };
+    let bare = |word: &str| word.trim_end_matches(['q', 'l', 'w', 'b']).to_ascii_lowercase();
+    let mnemonic = bare(shown.split_whitespace().next().unwrap_or(""));
+    let mut on_line = text.asm.on_line(line).filter(|statement| statement.is_instruction()).peekable();
+    // A macro may become anything.
+    let is_macro = |word: &str| word.contains('_') || word.chars().any(char::is_uppercase);
+    let same = on_line.any(|statement| bare(statement.word()) == mnemonic || is_macro(statement.word()));
+    let first = is_first_of_line(suspect, insn);
+    (!same || !first) && text.asm.assembly
+}
+
+/// Whether the instruction before belongs to another line.
+fn is_first_of_line(suspect: &Suspect<'_>, insn: InsnId) -> bool {
+    let line = |insn| suspect.view().source_line(insn);
+    let before = suspect.insns().prev_in_section(insn);
+    before.is_none_or(|before| line(before) != line(insn))
+}
+
+/// Lines of data, one after the other.
+struct Run {
+    /// The first line, from 0: that of its label if it has one.
+    first: usize,
+    label: Option<String>,
+}
+
+/// The first data behind a line (from 1) in a section of code, before the next instruction.
+fn run_after(text: &Text, line: u32) -> Option<Run> {
+    let statements = &text.asm.statements;
+    let from = statements.partition_point(|statement| statement.line < line as usize);
+    let is_code = |section: &str| section.starts_with(".text") || section.contains(".text") || section == ".entry.text";
+    let first = (from..statements.len()).find(|&at| {
+        let statement = &statements[at];
+        statement.is_data() && statement.in_macro.is_none() && is_code(&statement.section)
+    })?;
+    Some(run_at(text, first))
+}
+
+/// The data around a statement.
+fn run_at(text: &Text, at: usize) -> Run {
+    let statements = &text.asm.statements;
+    let block = statements[at].block;
+    let belongs = |index: &usize| {
+        let statement = &statements[*index];
+        let aligns =
+            matches!(statement.word(), ".balign" | ".align" | ".p2align" | ".skip" | ".space" | ".zero" | ".fill");
+        statement.block == block && (statement.is_data() || statement.label().is_some() || aligns)
+    };
+    let labels = (0..at).rev().take_while(belongs).filter(|&index| statements[index].label().is_some());
+    // Labels right before it, not those of code further up.
+    let labels: Vec<usize> = labels.collect();
+    let start = labels.last().copied();
+    let label = start.and_then(|index| statements[index].label()).map(str::to_owned);
+    Run { first: statements[start.unwrap_or(at)].line, label }
+}

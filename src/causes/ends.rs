@@ -1,0 +1,241 @@
+//! Where code ends without a return: calls that the compiler takes never to return, and points that it takes never to be
+//! reached.
+
+use std::sync::Arc;
+
+use super::scene::{Line, Suspect};
+use super::{Told, source};
+use crate::decode::Kind;
+use crate::findings::Fault;
+use crate::ids::{InsnId, SymbolId};
+use crate::report::CauseKind;
+
+/// The compiler's code runs on beyond its function, or jumps to where no code is.
+pub fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
+    let last = match &suspect.finding.fault {
+        Fault::FallsThrough { .. } => suspect.came_from(suspect.finding.states.len().checked_sub(1)?)?,
+        Fault::UnexpectedEndOfSection { .. } => {
+            let insn = suspect.finding.insn?;
+            if matches!(suspect.kind(insn), Kind::Nop | Kind::Trap) { suspect.before(insn)? } else { insn }
+        }
+        Fault::JumpWithoutDest { .. } => suspect.finding.insn?,
+        _ => return None,
+    };
+    if matches!(suspect.kind(last), Kind::Call | Kind::CallDynamic)
+        && (suspect.is_compiled(last) || handler(suspect, last).is_some())
+    {
+        return Some(call(suspect, last));
+    }
+    if !suspect.is_compiled(last) {
+        return None;
+    }
+    Some(unreachable(suspect, last))
+}
+
+/// The name of a sanitizer's handler.
+fn handler(suspect: &Suspect<'_>, call: InsnId) -> Option<String> {
+    let name = suspect.callee(call)?;
+    ["__ubsan_", "__asan_", "__msan_", "__kcsan_", "__tsan_", "__hwasan_"]
+        .iter()
+        .any(|start| name.starts_with(start))
+        .then_some(name)
+}
+
+fn call(suspect: &Suspect<'_>, last: InsnId) -> Told {
+    let at = suspect.line_in_source(last);
+    let function = suspect.in_function();
+    let place = at.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
+    if let Some(name) = handler(suspect, last) {
+        let says = format!(
+            "the path ends in {name}(), the sanitizer's handler for {}{place}: the compiler takes it never to return, which \
+             objtool does not know",
+            undefined(&name)
+        );
+        let step = suspect.step(last, "the code of the sanitizer ends here");
+        return Told::new(CauseKind::Sanitizer, says).about(name).with([step]).on(at.clone()).shown_at(at);
+    }
+    let Some(name) = suspect.callee(last) else {
+        let says = format!(
+            "{function} ends at an indirect call{place} that the compiler takes never to return, which objtool does not know"
+        );
+        return Told::new(CauseKind::NoreturnPointer, says).on(at.clone()).shown_at(at);
+    };
+    let declared = declaration(suspect, &name);
+    let remark = declared.as_ref().map(|line| suspect.remark(line, format!("{name} is declared here")));
+    let where_declared = declared.as_ref().map(|line| format!(" ({})", suspect.place(line))).unwrap_or_default();
+    if suspect.kind(last) == Kind::CallDynamic {
+        let says = format!(
+            "{function} ends at the call through the pointer {name}{place}, which is declared never to return{where_declared}: objtool \
+             cannot know that of a pointer"
+        );
+        return Told::new(CauseKind::NoreturnPointer, says)
+            .about(name)
+            .with(remark)
+            .on(declared.or_else(|| at.clone()))
+            .shown_at(at);
+    }
+    let list = if suspect.view().analysis.options.module {
+        "a module cannot add to objtool's list of such functions"
+    } else {
+        "it knows such functions by a list of its own"
+    };
+    let says = format!(
+        "{function} ends at the call of {name}(){place}, which is declared never to return{where_declared}; objtool does not know \
+         {name}(): {list}"
+    );
+    let told = Told::new(CauseKind::NoreturnUnknown, says).about(name.clone()).with(remark);
+    let more = macros_of(suspect, declared.as_ref());
+    told.with(more).on(declared.or_else(|| at.clone())).shown_at(at)
+}
+
+/// What a sanitizer's handler is about.
+fn undefined(handler: &str) -> &'static str {
+    const NAMES: [(&str, &str); 9] = [
+        ("divrem", "a division by zero (-fsanitize=integer-divide-by-zero)"),
+        ("out_of_bounds", "an index out of bounds (-fsanitize=bounds)"),
+        ("shift", "a shift by too much (-fsanitize=shift)"),
+        ("type_mismatch", "a pointer to nothing or to a misaligned object (-fsanitize=null, alignment)"),
+        ("builtin_unreachable", "a point declared unreachable (-fsanitize=unreachable)"),
+        ("missing_return", "a missing return (-fsanitize=return)"),
+        ("overflow", "an overflow (-fsanitize=signed-integer-overflow)"),
+        ("load_invalid_value", "an invalid bool or enum (-fsanitize=bool, enum)"),
+        ("nonnull", "a null argument (-fsanitize=nonnull-attribute)"),
+    ];
+    NAMES.iter().find(|(part, _)| handler.contains(part)).map_or("undefined behaviour", |(_, what)| what)
+}
+
+/// Where a callee or pointer is declared: by the debug info, else by the text.
+pub fn declaration(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
+    let mut declared = suspect.declarations(name);
+    // The one that says so, and the one that is not the definition behind it.
+    declared.sort_by_key(|one| (!one.noreturn, one.line));
+    if let Some(first) = declared.into_iter().next() {
+        return Some((first.file, first.line));
+    }
+    let (main, text) = suspect.main_text()?;
+    let at = source::declarations(&text, name).into_iter().next()?;
+    Some((main, at as u32 + 1))
+}
+
+/// The macros of the file by which a declaration says that its function never returns.
+fn macros_of(suspect: &Suspect<'_>, declared: Option<&Line>) -> Vec<crate::report::findings::PathStep> {
+    let Some(line) = declared else { return Vec::new() };
+    let (Some(text), Some(written)) = (suspect.text(line), suspect.written(line)) else { return Vec::new() };
+    let defines = text.lines.iter().enumerate().filter(|(_, define)| define.trim_start().starts_with("#define"));
+    let used = defines.filter(|(_, define)| {
+        let name = define.split_whitespace().nth(1).and_then(|name| name.split('(').next()).unwrap_or("");
+        define.contains("noreturn") && !name.is_empty() && source::has_word(&written, name)
+    });
+    used.map(|(at, _)| {
+        let line = (Arc::clone(&line.0), at as u32 + 1);
+        suspect.remark(&line, "this macro says that the function never returns")
+    })
+    .collect()
+}
+
+/// Code that ends at a point that the compiler takes never to be reached.
+fn unreachable(suspect: &Suspect<'_>, last: InsnId) -> Told {
+    let at = suspect.line_in_source(last);
+    let function = suspect.in_function();
+    let way = suspect.way(suspect.finding.states.len().saturating_sub(1));
+    let mut lines: Vec<Line> = Vec::new();
+    for line in std::iter::once(last).chain(way.into_iter().rev()).filter_map(|insn| suspect.line(insn)) {
+        if lines.len() == MOST_LINES {
+            break;
+        }
+        if !lines.contains(&line) {
+            lines.push(line);
+        }
+    }
+    let claim = lines.iter().find_map(|line| {
+        let text = suspect.text(line)?;
+        let found = source::unreachable(&text, line.1 as usize - 1)?;
+        Some((Arc::clone(&line.0), found as u32 + 1))
+    });
+    let what = match suspect.finding.fault {
+        Fault::JumpWithoutDest { .. } => "jumps to where no code is",
+        _ => "runs on into whatever follows",
+    };
+    if let Some(claim) = claim {
+        let written = suspect.written(&claim).unwrap_or_default();
+        let written = written.trim_end_matches(';');
+        let says = format!(
+            "{function} {what}: `{written}` at {} says that the point is never reached, so the compiler made no code for it; \
+             reaching it is undefined behaviour",
+            suspect.place(&claim)
+        );
+        let remark = suspect.remark(&claim, "declared to be unreachable here");
+        return Told::new(CauseKind::Unreachable, says).with([remark]).on(Some(claim)).shown_at(at);
+    }
+    let place = at.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
+    let says = format!(
+        "{function} {what}: the compiler ends it{place}, since going on would be undefined behaviour there (a division by zero, a \
+         loop without an end or an effect, an index out of bounds, a null pointer, a missing return)"
+    );
+    let step = suspect.step(last, "the code ends here, where the compiler takes it to be unreachable");
+    Told::new(CauseKind::UndefinedBehaviour, says).with([step]).on(at.clone()).shown_at(at)
+}
+
+/// Lines on the way that a claim is looked for behind.
+const MOST_LINES: usize = 8;
+
+/// A callee that never returns, and is not declared so.
+pub fn callee_undeclared(suspect: &Suspect<'_>) -> Option<Told> {
+    let insn = suspect.finding.insn?;
+    let call = match suspect.finding.fault {
+        Fault::MissingNoreturn { .. } => suspect.before(insn)?,
+        Fault::Unreachable => suspect.before(insn).filter(|&call| {
+            let ends = suspect.flow().has(call, crate::flow::Flags::DEAD_END);
+            ends && suspect.kind(call) == Kind::Call && suspect.owner(call) == suspect.owner(insn)
+        })?,
+        _ => return None,
+    };
+    let callee = suspect.flow().direct_callee(call)?;
+    if matches!(suspect.finding.fault, Fault::Unreachable) && suspect.image().symbol(callee).is_undefined() {
+        return None;
+    }
+    let name = suspect.view().name(callee);
+    let at = suspect.line_in_source(call);
+    if !suspect.is_compiled(call) {
+        let place = at.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
+        let says = format!("{name}() never returns, for objtool, so no path leads to the code after its call{place}");
+        let step = suspect.step(call, "the path ends in this call");
+        return Some(Told::new(CauseKind::EndedPath, says).about(name).with([step]).on(at.clone()).shown_at(at));
+    }
+    let lines = lines_of(suspect, &name, callee);
+    let place = lines.first().map(|line| format!(" ({})", suspect.place(line))).unwrap_or_default();
+    let says = format!(
+        "{name}() never returns, as objtool found out, but its declaration{place} does not say so: without `__noreturn` the compiler \
+         makes code behind the call, which no path reaches"
+    );
+    let remarks: Vec<_> = lines
+        .iter()
+        .map(|line| suspect.remark(line, format!("{name}() is declared here, without `__noreturn`")))
+        .collect();
+    let told = Told::new(CauseKind::NoreturnUndeclared, says).about(name).with(remarks);
+    Some(told.on(lines.into_iter().next()).shown_at(at))
+}
+
+/// Where a function is declared and defined.
+fn lines_of(suspect: &Suspect<'_>, name: &str, callee: SymbolId) -> Vec<Line> {
+    let mut lines: Vec<Line> = Vec::new();
+    if let Some((main, text)) = suspect.main_text() {
+        lines.extend(source::declarations(&text, name).into_iter().map(|at| (Arc::clone(&main), at as u32 + 1)));
+        if lines.is_empty() {
+            lines.extend(text.asm.label(name).map(|label| (main, label.line as u32 + 1)));
+        }
+    }
+    lines.extend(suspect.declarations(name).into_iter().map(|declared| (declared.file, declared.line)));
+    let symbol = suspect.image().symbol(callee);
+    if lines.is_empty() {
+        let first = suspect.insns().at(crate::ids::CodeLoc::new(symbol.section, symbol.value));
+        lines.extend(first.and_then(|insn| suspect.line(insn)));
+    }
+    let mut known: Vec<Line> = Vec::new();
+    lines.retain(|line| {
+        let new = !known.contains(line);
+        known.push(line.clone());
+        new
+    });
+    lines
+}

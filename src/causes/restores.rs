@@ -1,0 +1,159 @@
+//! Saves and restores that objtool takes for something else.
+
+use super::Told;
+use super::scene::Suspect;
+use crate::cfi::{Base, CfiState, Dest, Source};
+use crate::decode::Kind;
+use crate::findings::{Fault, Mismatch, StateAt};
+use crate::flow::Flags;
+use crate::ids::InsnId;
+use crate::report::CauseKind;
+
+/// The registers that a state has saved.
+fn saved(state: &CfiState) -> impl Iterator<Item = (Base, i32)> {
+    let at_cfa = state.regs.iter().filter(|(register, rule)| *register != Base::RA && rule.base == Base::CFA);
+    at_cfa.map(|(register, rule)| (register, rule.offset))
+}
+
+fn is_about_saves(suspect: &Suspect<'_>) -> bool {
+    matches!(
+        suspect.finding.fault,
+        Fault::ReturnWithModifiedFrame
+            | Fault::SiblingCallWithModifiedFrame
+            | Fault::StackStateMismatch(Mismatch::Register(..))
+            | Fault::FramePointerScratched
+    )
+}
+
+/// Registers that come back from memory in a way that objtool does not follow.
+pub fn unfollowed(suspect: &Suspect<'_>) -> Option<Told> {
+    if !is_about_saves(suspect) {
+        return None;
+    }
+    let states = &suspect.finding.states;
+    let (index, state) = states.iter().enumerate().max_by_key(|(_, at)| saved(&at.state).count())?;
+    let way = suspect.way(index);
+    let restores: Vec<(InsnId, Base)> = way
+        .iter()
+        .filter_map(|&insn| {
+            let used = suspect.usage(insn);
+            let register = saved(&state.state).map(|(register, _)| register).find(|&register| used.writes(register))?;
+            let from = used.memory.iter().find(|access| access.read)?;
+            let base = from.base.filter(|&base| base != Base::SP && base != Base::BP)?;
+            (points_to_frame(suspect, &way, insn, base) && !used.reads(register)).then_some((insn, base))
+        })
+        .collect();
+    let (first, base) = *restores.first()?;
+    let registers: Vec<&str> = {
+        let names = restores.iter().flat_map(|&(insn, _)| {
+            let used = suspect.usage(insn);
+            saved(&state.state).filter(move |(register, _)| used.writes(*register)).map(|(register, _)| register.name())
+        });
+        names.collect()
+    };
+    let names = registers.join(" and ");
+    let line = suspect.line(first);
+    let place = line.as_ref().map(|line| suspect.place(line)).unwrap_or_default();
+    let (is, are) = if registers.len() == 1 { ("is", "it counts") } else { ("are", "they count") };
+    let says = format!(
+        "{names} {is} restored by way of {} (from {place} on), which objtool does not follow: for it {are} as saved here still; \
+         it follows `pop`, and loads relative to rsp or rbp",
+        base.name()
+    );
+    let bases = way.iter().copied().filter(|&insn| {
+        let used = suspect.usage(insn);
+        used.writes(base) && used.reads(Base::SP) || (used.writes(Base::SP) && used.reads(base))
+    });
+    let bases: Vec<_> =
+        bases.map(|insn| suspect.step(insn, format!("{} stands for the stack pointer", base.name()))).collect();
+    let loads: Vec<_> = restores
+        .iter()
+        .map(|&(insn, _)| suspect.step(insn, "a register is restored, which objtool does not see"))
+        .collect();
+    let told = Told::new(CauseKind::UnfollowedRestore, says).about(base.name()).with(bases).with(loads);
+    Some(told.on(line).along_the_path())
+}
+
+/// Whether the register was computed from the stack pointer, or loaded from the frame, before the instruction.
+fn points_to_frame(suspect: &Suspect<'_>, way: &[InsnId], insn: InsnId, base: Base) -> bool {
+    let before = way.iter().take_while(|&&other| other != insn);
+    let last = before.filter(|&&other| suspect.usage(other).writes(base)).last();
+    last.is_some_and(|&other| {
+        let used = suspect.usage(other);
+        used.reads(Base::SP) || used.reads(Base::BP)
+    })
+}
+
+/// Registers that are stored above the return address.
+pub fn above_the_frame(suspect: &Suspect<'_>) -> Option<Told> {
+    if !is_about_saves(suspect) {
+        return None;
+    }
+    let above = |at: &StateAt| -> Vec<Base> {
+        saved(&at.state).filter(|(_, offset)| *offset >= 0).map(|(register, _)| register).collect()
+    };
+    let (index, registers) =
+        suspect.finding.states.iter().map(above).enumerate().find(|(_, found)| !found.is_empty())?;
+    let stores: Vec<(InsnId, Base)> = suspect
+        .way(index)
+        .into_iter()
+        .filter_map(|insn| {
+            let stored = suspect.insns().ops(insn).iter().find_map(|op| match (op.dest, op.src) {
+                (Dest::Indirect(..), Source::Reg(register)) if registers.contains(&register) => Some(register),
+                _ => None,
+            });
+            Some((insn, stored?))
+        })
+        .collect();
+    let (first, _) = *stores.first()?;
+    let names: Vec<&str> = stores.iter().map(|(_, register)| register.name()).collect();
+    let line = suspect.line(first);
+    let place = line.as_ref().map(|line| suspect.place(line)).unwrap_or_default();
+    let says = format!(
+        "{} stored above the return address, into the caller's frame (from {place} on): objtool takes the stores for saves that are \
+         never undone",
+        match names.as_slice() {
+            [one] => format!("{one} is"),
+            more => format!("{} are", more.join(" and ")),
+        }
+    );
+    let steps: Vec<_> = stores
+        .iter()
+        .map(|&(insn, register)| suspect.step(insn, format!("{} is stored into the caller's frame", register.name())))
+        .collect();
+    Some(Told::new(CauseKind::StoreIntoCaller, says).about(names[0]).with(steps).on(line))
+}
+
+/// Paths with different depths that meet where nothing returns: no operation is missing.
+pub fn depths(suspect: &Suspect<'_>) -> Option<Told> {
+    let Fault::StackStateMismatch(Mismatch::Cfa(..)) = suspect.finding.fault else { return None };
+    let insn = suspect.finding.insn?;
+    let mut waiting = vec![insn];
+    let mut seen = rustc_hash::FxHashSet::default();
+    while let Some(at) = waiting.pop() {
+        if !seen.insert(at) {
+            continue;
+        }
+        if seen.len() > MOST || suspect.flow().owner(at) != suspect.flow().owner(insn) {
+            return None;
+        }
+        if suspect.flow().has(at, Flags::DEAD_END) {
+            continue;
+        }
+        match suspect.kind(at) {
+            Kind::Bug => continue,
+            Kind::Return | Kind::JumpDynamic | Kind::JumpDynamicConditional => return None,
+            Kind::JumpUnconditional => {
+                waiting.push(suspect.flow().jump_target(at)?);
+                continue;
+            }
+            Kind::JumpConditional => waiting.push(suspect.flow().jump_target(at)?),
+            _ => {}
+        }
+        waiting.push(suspect.flow().next(suspect.insns(), at)?);
+    }
+    Some(Told::new(CauseKind::DepthsBeforeTheEnd, String::new()).on(suspect.line(insn)))
+}
+
+/// A block that ends in a call that never returns is short.
+const MOST: usize = 256;

@@ -110,7 +110,13 @@ impl Arguments {
                     || self.format == Format::Objtool
                     || self.rules.options.any_action()
                     || !matches!(self.rules.kernel, KernelChoice::Auto);
-                !asks_for_objtool && user::is_user_space(input) && judge.finder().flags(&input.path).options.is_none()
+                if asks_for_objtool || !user::is_user_space(input) {
+                    return false;
+                }
+                let flags = judge.finder().flags(&input.path);
+                // What a kernel build makes besides the kernel is no part of its log.
+                let is_asked_for = input.named || flags.tree.is_none();
+                flags.options.is_none() && !flags.for_kernel && is_asked_for
             }
         }
     }

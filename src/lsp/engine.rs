@@ -372,7 +372,8 @@ impl Judging<'_> {
     /// What the rules for user space find, if the object is for user space and no kernel build made it.
     fn by_user_rules(&self, store: &Arc<dyn Store>) -> Result<Option<Report>, Trouble> {
         let task = self.task;
-        if self.build.flags.options.is_some() || !matches!(task.config.kernel, KernelChoice::Auto) {
+        let flags = &self.build.flags;
+        if flags.options.is_some() || flags.for_kernel || !matches!(task.config.kernel, KernelChoice::Auto) {
             return Ok(None);
         }
         let names = ElfImage::section_names(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;

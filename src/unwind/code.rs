@@ -142,10 +142,10 @@ impl Code {
                 _ => NONE,
             };
             self.insns[at].next = next;
-            if let Target::Place(loc) = insn.target {
-                if let Ok(found) = find(loc) {
-                    self.insns[at].target = Target::Insn(found);
-                }
+            if let Target::Place(loc) = insn.target
+                && let Ok(found) = find(loc)
+            {
+                self.insns[at].target = Target::Insn(found);
             }
         }
     }

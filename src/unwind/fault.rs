@@ -387,13 +387,13 @@ impl Scene<'_> {
             self.state.words().iter().find(|(place, value)| place.base == Base::CFA && *value == Value::Entry(reg));
         let saved = saved.map(|(place, _)| place.offset);
         let mut remarks = Vec::new();
-        if let Some(offset) = saved {
-            if let Some(insn) = (self.saved_by)(reg, offset) {
-                remarks.push(Remark {
-                    at: self.loc(insn),
-                    words: format!("{} saves {} at CFA{offset:+}", self.quoted(insn), name(reg)),
-                });
-            }
+        if let Some(offset) = saved
+            && let Some(insn) = (self.saved_by)(reg, offset)
+        {
+            remarks.push(Remark {
+                at: self.loc(insn),
+                words: format!("{} saves {} at CFA{offset:+}", self.quoted(insn), name(reg)),
+            });
         }
         let instead = match (saved, self.state.holder_of(reg)) {
             (Some(offset), _) => format!("; its old value is at CFA{offset:+}"),

@@ -133,10 +133,10 @@ impl Machine<'_> {
     fn advance_to(&mut self, to: u32) {
         let to = to.min(self.end);
         if to > self.at {
-            if let Some(rows) = &mut self.rows {
-                if rows.len() - self.first_row < MOST_ROWS {
-                    rows.push(Row { start: self.at, end: to, ..self.row.clone() });
-                }
+            if let Some(rows) = &mut self.rows
+                && rows.len() - self.first_row < MOST_ROWS
+            {
+                rows.push(Row { start: self.at, end: to, ..self.row.clone() });
             }
             self.at = to;
         }

@@ -359,10 +359,9 @@ fn mov(insn: &Instruction) -> Option<Op> {
             // A move of four bytes clears the upper ones.
             (register.size() == 8 || value >= 0).then_some(Op::Number { to, value })
         }
-        (OpKind::Memory, OpKind::Register) if insn.memory_size().size() == 8 => match reg(insn, 1) {
-            Some(from) => Some(Op::Store { to: memory(insn), from }),
-            None => None,
-        },
+        (OpKind::Memory, OpKind::Register) if insn.memory_size().size() == 8 => {
+            reg(insn, 1).map(|from| Op::Store { to: memory(insn), from })
+        }
         _ => None,
     }
 }

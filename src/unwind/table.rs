@@ -225,10 +225,10 @@ impl Reading<'_> {
         while let Some(entry) = entries.next()? {
             let CieOrFde::Fde(partial) = entry else { continue };
             let at = partial.cie_offset();
-            if !cies.contains_key(&at) {
+            if let std::collections::hash_map::Entry::Vacant(e) = cies.entry(at) {
                 let Ok(cie) = section.cie_from_offset(bases, at) else { continue };
                 let initial = machine::initial(section, bases, &cie, &mut self.tables.expressions);
-                cies.insert(at, (cie, initial));
+                e.insert((cie, initial));
             }
             let Some((cie, initial)) = cies.get(&at) else { continue };
             let Ok(fde) = partial.parse(|_, _, _| Ok(cie.clone())) else { continue };

@@ -396,7 +396,7 @@ impl Verdicts<'_> {
         self.entries(names, &mut findings);
         self.exits(names, &loose, &mut findings);
         self.malformed(names, &mut findings);
-        findings.sort_by(|a: &Finding, b: &Finding| (a.at, a.subject).cmp(&(b.at, b.subject)));
+        findings.sort_by_key(|a| (a.at, a.subject));
         judgement.findings = findings;
         judgement
     }

@@ -27,8 +27,11 @@ pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
     if case.assembly { found } else { Vec::new() }
 }
 
+/// A CFA: the register that it counts from, and its offset.
+type Frame = (&'static str, i32);
+
 /// The table's CFA and the code's, if both are known.
-fn frames(case: &Case<'_>) -> Option<((&'static str, i32), (&'static str, i32))> {
+fn frames(case: &Case<'_>) -> Option<(Frame, Frame)> {
     let of = |at: usize| case.finding.states.get(at)?.cfa.as_ref().map(|cfa| (cfa.base, cfa.offset));
     Some((of(0)?, of(1)?))
 }
@@ -62,7 +65,7 @@ fn indent(case: &Case<'_>, at: usize) -> String {
 /// A register as the file spells it in directives.
 fn spelled(case: &Case<'_>, reg: &str) -> String {
     let bare = |line: &&str| line.contains(".cfi_") && line.contains(reg) && !line.contains(&format!("%{reg}"));
-    if case.lines.iter().any(|line| bare(line)) { reg.to_owned() } else { format!("%{reg}") }
+    if case.lines.iter().any(bare) { reg.to_owned() } else { format!("%{reg}") }
 }
 
 /// Whether the file adjusts the CFA rather than saying its offset.
@@ -297,8 +300,8 @@ fn behind_return(case: &Case<'_>) -> Vec<Fix> {
 
 /// The directive to where it belongs: right behind the finding's instruction.
 fn misplaced(case: &Case<'_>) -> Vec<Fix> {
-    let later = (case.line + 1..case.lines.len()).take(8);
-    let Some(at) = later.filter(|&at| directive(case, at).is_some_and(|text| text.contains("_cfa"))).next() else {
+    let mut later = (case.line + 1..case.lines.len()).take(8);
+    let Some(at) = later.find(|&at| directive(case, at).is_some_and(|text| text.contains("_cfa"))) else {
         return Vec::new();
     };
     let patches = vec![Patch::insert(case.line + 1, vec![line(case, at).to_owned()]), Patch::delete(at)];

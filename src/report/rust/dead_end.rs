@@ -8,6 +8,7 @@
 use crate::decode::Kind;
 use crate::findings::{Fault, Finding};
 use crate::ids::{InsnId, SymbolId};
+use crate::report::cause::{Cause, CauseKind};
 use crate::report::findings::{NeverReturns, ReportedFinding};
 use crate::report::noreturn::entry;
 use crate::report::path::{PathKind, PathStep};
@@ -30,6 +31,19 @@ pub(super) fn tell(
     reported: &mut ReportedFinding,
     known: &Surroundings<'_>,
 ) -> bool {
+    // What ends C is told with its declaration, or by the sanitizer that it comes from.
+    let of_c = matches!(
+        reported.cause.kind,
+        CauseKind::Sanitizer
+            | CauseKind::NoreturnUnknown
+            | CauseKind::NoreturnPointer
+            | CauseKind::NoreturnUndeclared
+            | CauseKind::Unreachable
+            | CauseKind::UndefinedBehaviour
+    );
+    if of_c && reported.cause != Cause::of(reported.code) {
+        return false;
+    }
     let Some(end) = Ending::of(view, finding) else { return false };
     let flow = &view.analysis.flow;
     let Some(callee) = flow.direct_callee(end.call).filter(|_| flow.kind(end.call) == Kind::Call) else { return false };

@@ -106,6 +106,8 @@ impl Runs {
                 pieces.push((behind, owner));
             }
         }
+        // Without a run there is none to sort them into.
+        pieces.extend(later);
         self.take(&pieces);
     }
 

@@ -148,6 +148,8 @@ pub fn follow_in_blocks(
     ledger: &mut Ledger,
     cancel: &CancelToken,
 ) -> Result<(CfiMap, usize), Cancelled> {
+    // Where code of replacements has no owner, one walk goes on in it where another one stopped.
+    let n_blocks = if input.rules.branches.jumps_before_tables { 1 } else { n_blocks };
     let ground = Ground::new(&input);
     let mut together = match scope {
         Scope::All => together::follow(input, &ground, n_blocks, ledger, cancel)?,

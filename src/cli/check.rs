@@ -160,6 +160,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let policy = if brief { Policy::Objtool } else { Policy::Everything };
     let judge = Judge::new(&arguments.rules, policy).for_check(found.found());
     let judge = if arguments.whole { judge.judging_whole() } else { judge };
+    let judge = if arguments.ruleset == Ruleset::Kernel { judge.by_kernel_rules() } else { judge };
     let tally = Mutex::new(Tally { failed: usize::from(found.failed), ..Tally::default() });
     let inputs = found.list;
     queue::run(inputs.len(), |at| match inputs.get(at) {

@@ -128,6 +128,8 @@ pub(crate) struct Judge<'a> {
     wanted: Options,
     /// Objects are judged as parts of `vmlinux.o`.
     whole: bool,
+    /// The user has asked for the kernel's rules.
+    told: bool,
     /// The objects that were found together, by absolute path; `None` where whatever is named is analysed.
     checked: Option<FxHashSet<PathBuf>>,
     /// Where sources are compiled; made when the first one is.
@@ -147,6 +149,7 @@ impl<'a> Judge<'a> {
             policy,
             wanted: Options::default(),
             whole: false,
+            told: false,
             checked: None,
             scratch: OnceLock::new(),
             cancel: CancelToken::default(),
@@ -165,6 +168,11 @@ impl<'a> Judge<'a> {
         Judge { whole: true, ..self }
     }
 
+    /// The same, but the user has asked for the kernel's rules, whatever the inputs are.
+    pub fn by_kernel_rules(self) -> Self {
+        Judge { told: true, ..self }
+    }
+
     /// The same, but only what the build has checked is judged. `found`: the objects that were found in folders.
     pub fn for_check(self, found: FxHashSet<PathBuf>) -> Self {
         Judge { checked: Some(found), ..self }
@@ -172,7 +180,7 @@ impl<'a> Judge<'a> {
 
     /// Whether the user has said by what the inputs are to be judged, so that nothing follows from their build.
     fn is_told(&self) -> bool {
-        self.rules.options.any_action() || self.rules.kernel != KernelChoice::Auto
+        self.told || self.rules.options.any_action() || self.rules.kernel != KernelChoice::Auto
     }
 
     /// Why the object is not checked, as far as its build and its first bytes say.

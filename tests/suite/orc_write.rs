@@ -301,7 +301,9 @@ fn local_symbols_come_first() {
         let n_locals = bound.iter().take_while(|(binding, _)| *binding == 0).count();
         assert!(bound[n_locals..].iter().all(|(binding, _)| *binding != 0));
         assert_eq!(section(&after, ".symtab").info as usize, n_locals);
-        assert_eq!(analysis.prefixes.len(), usize::from(kernel == Kernel::V6_12), "6.12 sees the padding of alpha");
+        // Releases before look for none, later ones ask a table.
+        let by_padding = [Kernel::V6_6, Kernel::V6_12, Kernel::V6_18, Kernel::V7_0].contains(&kernel);
+        assert_eq!(analysis.prefixes.len(), usize::from(by_padding), "{kernel} and the padding of alpha");
         for prefix in &analysis.prefixes {
             let name = format!("__pfx_{} 2 in ", analysis.image.symbol_name(prefix.function));
             assert!(bound.iter().any(|(binding, text)| *binding == 1 && text.starts_with(&name)));

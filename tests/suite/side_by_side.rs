@@ -53,7 +53,7 @@ fn functions_in_blocks_are_followed_as_if_one_after_the_other() {
         for run in &fixture.runs {
             let Ok(built) = fixture.build(run.kernel, &[]) else { continue };
             let Ok((analysis, _)) = built.analyse(run, Policy::Objtool) else { continue };
-            same(&analysis, &fixture.name);
+            same(&analysis, &format!("{} of {}", fixture.name, run.kernel));
             n_findings += analysis.findings.len();
         }
     }

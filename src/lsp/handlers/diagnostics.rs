@@ -44,7 +44,12 @@ pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
     // Copies of an inlined function say the same in a header. Where they are called, objtool's line of each is of use.
     let is_source = snapshot.units.get(path).is_some();
     let same_line = |a: &Diagnostic, b: &Diagnostic| !is_source || objtool(b).is_none() || objtool(a) == objtool(b);
-    list.dedup_by(|b, a| a.range == b.range && a.code == b.code && a.message == b.message && same_line(a, b));
+    let same_words = |a: &Diagnostic, b: &Diagnostic| match is_source {
+        true => a.message == b.message,
+        // In a header it does not matter where a copy was put.
+        false => without_copies(&a.message) == without_copies(&b.message),
+    };
+    list.dedup_by(|b, a| a.range == b.range && a.code == b.code && same_words(a, b) && same_line(a, b));
     list
 }
 
@@ -57,6 +62,13 @@ fn brings_about(unit: &Unit, path: &Path) -> bool {
 
 fn objtool(diagnostic: &Diagnostic) -> Option<&str> {
     diagnostic.data.as_ref()?.get("objtool")?.as_str()
+}
+
+/// A message without the places that an inlined function was put into.
+fn without_copies(message: &str) -> String {
+    let mut pieces = message.split(" (inlined at ");
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |kept, piece| kept + piece.split_once(')').map_or("", |(_, rest)| rest))
 }
 
 fn slug(diagnostic: &Diagnostic) -> Option<&str> {

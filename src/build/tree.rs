@@ -57,29 +57,34 @@ pub(super) fn folders_of_source(source: &Path, search: &Search) -> Vec<PathBuf> 
 /// The kernel build tree in which an out-of-tree module was built: the only one that has every file that the module's
 /// command read by a relative path.
 pub(super) fn kernel_tree_of_module(cmd: &CmdFile, search: &Search) -> Option<PathBuf> {
-    let mut candidates: Vec<PathBuf> = search.build_dir.iter().chain(&search.roots).cloned().collect();
+    let named: Vec<PathBuf> = search.build_dir.iter().chain(&search.roots).cloned().collect();
     // Installed headers come as a common tree, which the command names, and one per configuration beside it.
     let words = cmd.commands.iter().flatten();
     let includes = words.map(|word| Path::new(word.strip_prefix("-I").unwrap_or(word)));
+    let mut beside = Vec::new();
     for include in includes.filter(|path| path.is_absolute()) {
         for root in include.ancestors().filter(|folder| folder.join("scripts/Makefile.build").exists()) {
-            candidates.extend(children(root.parent().unwrap_or(root), |_| true));
+            beside.extend(children(root.parent().unwrap_or(root), |_| true));
         }
     }
-    for release in children(Path::new("/lib/modules"), |_| true) {
-        candidates.push(release.join("build"));
-    }
+    let installed = children(Path::new("/lib/modules"), |_| true).into_iter().map(|release| release.join("build"));
     let relative: Vec<&String> = cmd.deps.iter().filter(|dep| Path::new(dep).is_relative()).collect();
     let is_it = |tree: &PathBuf| {
         tree.join("include/config/auto.conf").exists() && relative.iter().all(|dep| tree.join(dep).exists())
     };
-    let mut found: Vec<PathBuf> = candidates.into_iter().filter(is_it).filter_map(|t| t.canonicalize().ok()).collect();
-    found.sort();
-    found.dedup();
-    match found.as_slice() {
-        [only] => Some(only.clone()),
-        _ => None,
+    // What the command names decides before what else the machine has.
+    for candidates in [named, beside, installed.collect()] {
+        let mut found: Vec<PathBuf> =
+            candidates.into_iter().filter(is_it).filter_map(|tree| tree.canonicalize().ok()).collect();
+        found.sort();
+        found.dedup();
+        match found.as_slice() {
+            [] => {}
+            [only] => return Some(only.clone()),
+            _ => return None,
+        }
     }
+    None
 }
 
 /// The build trees to look at, in order.

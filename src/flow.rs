@@ -1,7 +1,7 @@
 //! Resolves control flow: who owns an instruction, where jumps and calls lead, which streams an alternative has, what
 //! hints and annotations say.
 //!
-//! In: [`ElfImage`](crate::image::ElfImage), [`InsnTable`].  Out: [`FlowGraph`] and what was wrong with the tables.
+//! In: [`ElfImage`], [`InsnTable`].  Out: [`FlowGraph`] and what was wrong with the tables.
 //! Holds afterwards: every destination, owner and alternate is an instruction or symbol of the object.
 //! Reads like: `tools/objtool/check.c`, everything that runs before the first function is validated.
 

@@ -1,6 +1,6 @@
 //! Joins the verdict on an object with that on the `vmlinux.o` that it is a part of.
 //!
-//! In: a [`Verdict`] on the object, what [`Whole`](crate::whole::Whole) found.  Out: the verdict on both.
+//! In: a [`Verdict`] on the object, what [`Whole`] found.  Out: the verdict on both.
 //! Holds afterwards: objtool's text stands only beside what it prints of `vmlinux.o`; the object's own findings keep
 //! their words, paths and causes.
 //!

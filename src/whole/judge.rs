@@ -60,9 +60,7 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// The program, and which of its members the object is.
     fn program(&self) -> Result<(Program, usize), Unavailable> {
-        let program = Program::of(self.directory, self.finder)?;
-        let member = program.member(self.path).ok_or_else(|| Unavailable::NotMember(self.path.to_owned()))?;
-        Ok((program, member))
+        Program::with_member(self.directory, self.path, self.finder)
     }
 }
 
@@ -121,8 +119,7 @@ impl Whole {
 
     /// Whether the object at `path` is part of the `vmlinux.o` of `directory`, and that can be judged.
     pub fn is_part(directory: &Path, path: &Path, finder: &Finder) -> Result<(), Unavailable> {
-        let program = Program::of(directory, finder)?;
-        program.member(path).map(|_| ()).ok_or_else(|| Unavailable::NotMember(path.to_owned()))
+        Program::with_member(directory, path, finder).map(|_| ())
     }
 
     /// Links an object into its tree's `vmlinux.o`, and judges that.
@@ -195,8 +192,7 @@ impl Verdict {
     }
 
     fn definition(&self, symbol: SymbolId) -> Option<CodeLoc> {
-        let symbol = self.analysis.image.symbol(symbol);
-        (!symbol.is_undefined()).then(|| CodeLoc::new(symbol.section, symbol.value))
+        self.analysis.image.symbol(symbol).place()
     }
 
     fn key(&self, finding: &Finding) -> Key {

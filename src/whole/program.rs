@@ -86,6 +86,13 @@ impl Program {
         Ok(Program { directory: directory.to_owned(), members, flags, linker })
     }
 
+    /// The program that is built in `directory`, and which of its members the object at `path` is.
+    pub fn with_member(directory: &Path, path: &Path, finder: &Finder) -> Result<(Program, usize), Unavailable> {
+        let program = Program::of(directory, finder)?;
+        let member = program.member(path).ok_or_else(|| Unavailable::NotMember(path.to_owned()))?;
+        Ok((program, member))
+    }
+
     /// Refuses members that a linker would take for something else than an object: it obeys text as a script, and makes
     /// code of bitcode in its own way.
     pub fn check_members(&self) -> Result<(), Unavailable> {

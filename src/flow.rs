@@ -170,6 +170,14 @@ pub struct FlowGraph {
     pub(crate) owners: Runs,
     pub(crate) branches: Branches,
     pub(crate) alternates: FxHashMap<InsnId, Vec<Alternate>>,
+    /// The entries of jump tables. Jumps may share one.
+    pub(crate) tables: Vec<Vec<Alternate>>,
+    /// By dynamic jump without other alternates: its table.
+    pub(crate) table_of: FxHashMap<InsnId, u32>,
+    /// Where state is put away, ascending.
+    pub(crate) saves: Vec<InsnId>,
+    /// Functions whose jump tables were not read, because all together are too long.
+    pub(crate) unread: Vec<SymbolId>,
     pub(crate) groups: Vec<AltGroup>,
     pub(crate) group_of: FxHashMap<InsnId, GroupId>,
     /// Length of each table of flattened states.
@@ -281,7 +289,15 @@ impl FlowGraph {
         if !self.has(id, Flags::ALTERNATES) {
             return &[];
         }
-        self.alternates.get(&id).map_or(&[], Vec::as_slice)
+        match self.alternates.get(&id) {
+            Some(own) => own,
+            None => self.table(id).and_then(|table| self.tables.get(table as usize)).map_or(&[], Vec::as_slice),
+        }
+    }
+
+    /// The jump table that has all ways to go on at an instruction. From one state all jumps through it do the same.
+    pub(crate) fn table(&self, id: InsnId) -> Option<u32> {
+        if self.has(id, Flags::TABLE) { self.table_of.get(&id).copied() } else { None }
     }
 
     /// The traits of a section.

@@ -7,6 +7,7 @@
 mod cause;
 mod checks;
 mod journal;
+mod limits;
 mod mark;
 mod merge;
 mod policy;
@@ -32,6 +33,7 @@ use crate::symbols::Symbols;
 
 pub use policy::Policy;
 
+use limits::Finished;
 use mark::Mark;
 use together::Together;
 use walk::{Ground, Outcome, Walk, WalkState};
@@ -75,6 +77,8 @@ pub struct CfiMap {
     pub flat: FlatCfi,
     /// Whether the walk gave up on a path before its end.
     pub incomplete: bool,
+    /// Where walks began that orcls gave up on: they have more states, or ways, than it keeps.
+    pub given_up: Vec<InsnId>,
 }
 
 impl CfiMap {
@@ -177,9 +181,9 @@ pub fn follow_in_blocks(
             }
         }
     }
-    let (states, flat, incomplete) = walk.finish();
+    let Finished { states, flat, incomplete, given_up } = walk.finish();
     ledger.adopt(own);
-    Ok((CfiMap { states: states.into_states(), marks: ground.into_marks(), flat, incomplete }, counted))
+    Ok((CfiMap { states: states.into_states(), marks: ground.into_marks(), flat, incomplete, given_up }, counted))
 }
 
 /// Follows a function.

@@ -12,6 +12,7 @@ pub mod store;
 use object::LittleEndian as LE;
 use object::{elf, pod};
 
+use crate::clean;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::parallel;
 pub use relocs::{Cursor, Reloc, Relocs};
@@ -402,7 +403,6 @@ impl ElfImage {
         let count = bytes.len() / size_of::<elf::Sym64<LE>>();
         let (entries, _) = pod::slice_from_bytes::<elf::Sym64<LE>>(&bytes, count)
             .map_err(|()| LoadError::Broken("the symbol table".to_owned()))?;
-        let n_sections = self.sections.len();
         let names = into_text(name_bytes);
         let mut names_left = Allowance::of("the symbol names", store);
         let mut symbols = Vec::with_capacity(count);
@@ -414,10 +414,14 @@ impl ElfImage {
                 index => u32::from(index),
             };
             let name = string_at(&names, entry.st_name.get(LE));
-            if section as usize >= n_sections {
+            let Some(header) = self.sections.get(section as usize) else {
                 return Err(LoadError::SymbolWithoutSection { name: name.to_owned(), section });
-            }
+            };
             names_left.take(name.len() as u64)?;
+            // A section's symbol has its name, which others share only where somebody wants a long one read often.
+            if entry.st_info.0 & 15 == STT_SECTION {
+                names_left.take(header.name.len() as u64)?;
+            }
             symbols.push(Symbol {
                 name: entry.st_name.get(LE),
                 name_len: name.len() as u32,
@@ -452,13 +456,13 @@ impl ElfImage {
             if kind != SHT_RELA || base == 0 {
                 continue;
             }
-            let Some(name) = self.sections.get(base).map(|s| s.name.clone()) else {
+            let Some(is_debug) = self.sections.get(base).map(|s| s.name.starts_with(".debug_")) else {
                 let Section { name, info, .. } = &self.sections[i];
                 missing = Some(LoadError::RelocsWithoutSection { relocs: name.clone(), section: *info });
                 break;
             };
             self.sections[base].rela = Some(SectionId::from_index(i));
-            if !name.starts_with(".debug_") {
+            if !is_debug {
                 left.take(self.sections[i].size)?;
                 wanted.push((i, base));
             }
@@ -574,33 +578,35 @@ fn read_strings(store: &dyn Store, header: &elf::SectionHeader64<LE>) -> Result<
 
 /// What the parts of one kind may take together: as many bytes as the file has. Parts of a whole object do not overlap;
 /// a small one whose parts do could ask for any amount of memory.
-struct Allowance {
+pub(crate) struct Allowance {
     what: &'static str,
     left: u64,
 }
 
 impl Allowance {
-    fn of(what: &'static str, store: &dyn Store) -> Self {
+    /// For the parts that are named so.
+    pub(crate) fn of(what: &'static str, store: &dyn Store) -> Self {
         Allowance { what, left: store.size() }
     }
 
-    fn take(&mut self, size: u64) -> Result<(), LoadError> {
+    /// Takes the bytes of one part.
+    pub(crate) fn take(&mut self, size: u64) -> Result<(), LoadError> {
         let left = self.left.checked_sub(size);
         self.left = left.ok_or_else(|| LoadError::Broken(format!("{} overlap", self.what)))?;
         Ok(())
     }
 }
 
-/// Replaces what is no UTF-8 by `?`, byte by byte, so that offsets stay.
+/// Replaces what is no UTF-8, and what would act where it is shown, by `?`, byte by byte, so that offsets stay.
 fn into_text(bytes: Vec<u8>) -> String {
-    String::from_utf8(bytes).unwrap_or_else(|error| {
+    clean::names(String::from_utf8(bytes).unwrap_or_else(|error| {
         let mut text = String::with_capacity(error.as_bytes().len());
         for chunk in error.as_bytes().utf8_chunks() {
             text.push_str(chunk.valid());
             text.extend(chunk.invalid().iter().map(|_| '?'));
         }
         text
-    })
+    }))
 }
 
 fn string_at(strings: &str, offset: u32) -> &str {

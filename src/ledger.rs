@@ -64,9 +64,21 @@ pub struct Ledger {
     pub lines: Vec<Line>,
     manner: Manner,
     warned: FxHashSet<SymbolId>,
+    /// Those that were warned about since the last [`Ledger::cut`].
+    fresh: Vec<SymbolId>,
     stopped: bool,
     crashed: bool,
+    /// How many findings are still kept.
+    room: usize,
+    /// How many were counted only.
+    pub n_dropped: usize,
+    /// The last one was one of those.
+    dropped: bool,
 }
+
+/// So many findings are kept of every object, besides one for each [`BYTES_PER_FINDING`] of its bytes.
+const MOST: usize = 1 << 14;
+const BYTES_PER_FINDING: u64 = 128;
 
 impl Ledger {
     /// An empty ledger of a run with these rules and flags.
@@ -83,19 +95,37 @@ impl Ledger {
 
     fn empty(manner: Manner) -> Ledger {
         let (findings, lines, warned) = (Vec::new(), Vec::new(), FxHashSet::default());
-        Ledger { findings, lines, manner, warned, stopped: false, crashed: false }
+        let (fresh, room, n_dropped, dropped) = (Vec::new(), usize::MAX, 0, false);
+        Ledger { findings, lines, manner, warned, fresh, stopped: false, crashed: false, room, n_dropped, dropped }
+    }
+
+    /// The same, for an object of this many bytes: more findings than it is worth are counted only.
+    pub fn for_object(self, size: u64) -> Ledger {
+        Ledger { room: MOST + usize::try_from(size / BYTES_PER_FINDING).unwrap_or(0), ..self }
+    }
+
+    /// How much was found, what was counted only included.
+    pub fn n_found(&self) -> usize {
+        self.findings.len() + self.n_dropped
+    }
+
+    /// What was found last, unless it was counted only.
+    pub fn last(&mut self) -> Option<&mut Finding> {
+        if self.dropped { None } else { self.findings.last_mut() }
     }
 
     /// An empty ledger that goes on where this one is.
     pub fn fork(&self) -> Ledger {
-        let Ledger { warned, stopped, crashed, .. } = self;
-        Ledger { warned: warned.clone(), stopped: *stopped, crashed: *crashed, ..Ledger::empty(self.manner) }
+        let &Ledger { stopped, crashed, room, manner, .. } = self;
+        Ledger { warned: self.warned.clone(), stopped, crashed, room, ..Ledger::empty(manner) }
     }
 
     /// Takes out what was found since the last time; the ledger goes on as if it were still there.
     pub fn cut(&mut self) -> Ledger {
+        let &mut Ledger { stopped, crashed, room, manner, .. } = self;
         let (findings, lines) = (std::mem::take(&mut self.findings), std::mem::take(&mut self.lines));
-        Ledger { findings, lines, ..self.fork() }
+        let (fresh, n_dropped) = (std::mem::take(&mut self.fresh), std::mem::take(&mut self.n_dropped));
+        Ledger { findings, lines, fresh, stopped, crashed, room, n_dropped, ..Ledger::empty(manner) }
     }
 
     /// Appends what a fork found.
@@ -107,8 +137,10 @@ impl Ledger {
             self.lines.extend(fork.lines.into_iter().map(|line| Line { of: line.of.map(moved), ..line }));
             (self.stopped, self.crashed) = (fork.stopped, fork.crashed);
         }
+        self.room = self.room.saturating_sub(fork.findings.len());
+        self.n_dropped += fork.n_dropped;
         self.findings.extend(fork.findings);
-        self.warned.extend(fork.warned);
+        self.warned.extend(fork.warned.into_iter().chain(fork.fresh));
         debug_assert!(self.lines.iter().all(|line| line.of.is_none_or(|of| of.index() < self.findings.len())));
     }
 
@@ -131,6 +163,7 @@ impl Ledger {
     /// Marks a function as warned about without a line of its own.
     pub fn mark_warned(&mut self, function: SymbolId) {
         self.warned.insert(function);
+        self.fresh.push(function);
     }
 
     /// A finding at an instruction, which is at `at` and belongs to `owner`. `shown` is the place objtool prints, if
@@ -146,7 +179,10 @@ impl Ledger {
         let always = weight != Weight::Warning && self.manner.fatal != FatalStyle::Warning;
         let first = match owner {
             _ if weight == Weight::Own => false,
-            Some(owner) if self.manner.once_per_function && !always => self.warned.insert(owner),
+            Some(owner) if self.manner.once_per_function && !always => {
+                self.fresh.push(owner);
+                self.warned.insert(owner)
+            }
             _ => true,
         };
         let place = shown.unwrap_or(at);
@@ -183,6 +219,13 @@ impl Ledger {
     }
 
     fn take(&mut self, weight: Weight, finding: Finding, said: Option<Said>, at_insn: bool) {
+        self.dropped = self.room == 0;
+        if self.dropped {
+            self.n_dropped += 1;
+            self.stopped |= weight == Weight::Fatal;
+            return;
+        }
+        self.room -= 1;
         let heard = !self.stopped && !matches!(finding.fault.told().objtool, Words::Silent);
         if let Some(said) = said.filter(|_| heard) {
             let of = Some(FindingId::from_index(self.findings.len()));

@@ -31,6 +31,8 @@
 
 pub mod ids;
 pub mod cancel;
+pub mod clean;
+pub mod files;
 mod parallel;
 pub mod mangled;
 pub mod kernel;

@@ -2,8 +2,11 @@
 //!
 //! In: an [`ElfImage`] and its [`Store`].  Out: [`SourceMap`].
 //! Holds afterwards: places are those that `addr2line -j SECTION` of binutils prints, file names joined in the same way;
-//! DWARF is read only when a line is asked for, and a unit's tables only when it is asked about one of its addresses.
+//! DWARF is read only when a line is asked for, and a unit's tables only when it is asked about one of its addresses; work
+//! and memory are a small multiple of the object's size.
 
+mod budget;
+mod stab;
 mod sections;
 mod units;
 mod rows;
@@ -14,14 +17,19 @@ mod declarations;
 
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::clean;
 use crate::ids::CodeLoc;
 use crate::image::{ElfImage, LoadError, Store};
+use budget::{Budget, LONGEST_NAME};
 use file_symbols::FileSymbols;
 pub use functions::Function;
 use inlines::{Call, Inlines};
 use rows::LineRows;
 use sections::{DebugSections, Slice};
-use units::Units;
+use stab::{Cover, Span};
+use units::{Units, Unreadable};
 
 /// Why an object has no lines.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +49,18 @@ pub enum NoSource {
     /// The debug sections contradict themselves.
     #[error("broken debug info: {0}")]
     Broken(#[from] gimli::Error),
+    /// Reading it would take far more work than its size justifies.
+    #[error("the debug info refers to the same bytes too often to be read")]
+    Costly,
+}
+
+impl From<Unreadable> for NoSource {
+    fn from(why: Unreadable) -> Self {
+        match why {
+            Unreadable::Broken(error) => NoSource::Broken(error),
+            Unreadable::Costly => NoSource::Costly,
+        }
+    }
 }
 
 /// Whether a file belongs to Rust's own library, which nobody who writes a driver can change.
@@ -69,7 +89,7 @@ pub struct Place {
 #[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
 pub struct InlineFrame {
     /// The inlined function, demangled.
-    pub function: String,
+    pub function: Arc<str>,
     /// The file of the call.
     pub file: Option<Arc<str>>,
     /// The line of the call, from 1.
@@ -132,6 +152,9 @@ pub struct SourceMap {
     functions: Vec<OnceLock<Vec<Function>>>,
     /// Lines that were found in the texts, by their start.
     by_text: Vec<TextRow>,
+    /// By address: the first of the units without claims that has a line there.
+    vague: OnceLock<Cover>,
+    budget: Budget,
 }
 
 /// Declarations are looked for in no more units: an object of one source file has few.
@@ -152,10 +175,8 @@ impl SourceMap {
             return Err(NoSource::NoDebugInfo);
         }
         let sections = DebugSections::load(store, image)?;
-        let mut dwarf = sections.dwarf();
-        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-        let units = Units::read(&dwarf)?;
-        drop(dwarf);
+        let budget = Budget::of(store.size());
+        let units = Units::read(&sections.dwarf(), &budget)?;
         let (n_tables, n_units) = (units.tables.len(), units.units.len());
         Ok(SourceMap {
             sections,
@@ -166,6 +187,8 @@ impl SourceMap {
             inlines: unread(n_units),
             functions: unread(n_units),
             by_text: Vec::new(),
+            vague: OnceLock::new(),
+            budget,
         })
     }
 
@@ -180,7 +203,14 @@ impl SourceMap {
             inlines: Vec::new(),
             functions: Vec::new(),
             by_text: rows,
+            vague: OnceLock::new(),
+            budget: Budget::of(0),
         }
+    }
+
+    /// Whether some lines are not known because finding them would have taken more than the object's size justifies.
+    pub fn is_cut(&self) -> bool {
+        self.budget.is_spent()
     }
 
     /// Where the byte at `at` comes from.
@@ -195,7 +225,8 @@ impl SourceMap {
         }
         let address = self.sections.address(at);
         let place = address.and_then(|address| {
-            self.units.of(address).find_map(|unit| {
+            let vague = std::iter::once_with(|| self.vague(address)).flatten();
+            self.units.of(address).chain(vague).find_map(|unit| {
                 let table = self.units.units.get(unit)?.table?;
                 let row = self.rows(table)?.at(address)?;
                 Some(Place {
@@ -215,8 +246,11 @@ impl SourceMap {
     pub fn main_file(&self, at: CodeLoc) -> Option<String> {
         let unit = self.units.of(self.sections.address(at)?).next()?;
         self.with_unit(unit, |unit| {
-            let name = unit.name.map(|name| name.to_string_lossy().into_owned())?;
-            let folder = unit.comp_dir.map(|folder| folder.to_string_lossy().into_owned());
+            let text = |text: Option<Slice<'_>>| {
+                let text = text.filter(|text| text.len() <= LONGEST_NAME)?;
+                Some(clean::names(text.to_string_lossy().into_owned()))
+            };
+            let (name, folder) = (text(unit.name)?, text(unit.comp_dir));
             Some(rows::join_path(folder.as_deref(), None, &name))
         })?
     }
@@ -227,7 +261,8 @@ impl SourceMap {
             return Some(at);
         }
         let address = self.sections.address(at)?;
-        let start = self.units.of(address).find_map(|unit| {
+        let vague = std::iter::once_with(|| self.vague(address)).flatten();
+        let start = self.units.of(address).chain(vague).find_map(|unit| {
             let table = self.units.units.get(unit)?.table?;
             Some(self.rows(table)?.at(address)?.address)
         });
@@ -243,16 +278,38 @@ impl SourceMap {
                 let calls = self.inlines(unit)?.at(address);
                 Some(calls.into_iter().map(|call| self.frame(table, call)).collect::<Vec<_>>())
             };
-            self.units.of(address).find_map(of_unit)
+            let vague = std::iter::once_with(|| self.vague(address)).flatten();
+            self.units.of(address).chain(vague).find_map(of_unit)
         };
         frames().unwrap_or_default()
     }
 
+    /// Of the units that do not say what they claim the first one with a line at the address.
+    fn vague(&self, address: u64) -> Option<usize> {
+        let cover = self.vague.get_or_init(|| {
+            let mut spans: Vec<Span> = Vec::new();
+            let mut tables = FxHashSet::default();
+            for (value, &unit) in self.units.vague.iter().enumerate() {
+                let table = self.units.units.get(unit).and_then(|unit| unit.table);
+                let Some(table) = table.filter(|&table| tables.insert(table)) else { continue };
+                for (row, end) in self.rows(table).into_iter().flat_map(LineRows::iter) {
+                    match spans.last_mut() {
+                        Some(last) if (last.value, last.end) == (value, row.address) => last.end = end,
+                        _ if self.budget.room(2 * size_of::<Span>()).is_err() => return Cover::default(),
+                        _ => spans.push(Span { begin: row.address, end, value }),
+                    }
+                }
+            }
+            Cover::new(spans)
+        });
+        self.units.vague.get(cover.at(address)?).copied()
+    }
+
     /// The code of a line, ascending. `file` is spelled as in [`SourceMap::files`].
     pub fn locations(&self, file: &str, line: u32) -> Vec<CodeRange> {
-        let of_table = |(table, number)| {
+        let of_table = |(table, numbers): (usize, Vec<u64>)| {
             let rows = self.rows(table).into_iter().flat_map(LineRows::iter);
-            rows.filter(move |(row, _)| u64::from(row.file) == number && row.line == line)
+            rows.filter(move |(row, _)| row.line == line && numbers.binary_search(&u64::from(row.file)).is_ok())
                 .map(|(row, end)| (row.address, end))
         };
         let mut found = self.ranges(self.mentions(file).flat_map(of_table));
@@ -264,14 +321,17 @@ impl SourceMap {
 
     /// The code of functions that were inlined at a line, ascending. `file` is spelled as in [`SourceMap::files`].
     pub fn inlined_at(&self, file: &str, line: u32) -> Vec<CodeRange> {
-        let of_table = |(table, number)| {
-            let units = self.units.units.iter().enumerate().filter(move |(_, unit)| unit.table == Some(table));
-            let calls = units.filter_map(|(unit, _)| self.inlines(unit)).flat_map(Inlines::iter);
-            calls
-                .filter(move |(call, ..)| call.file == Some(number) && call.line == Some(line))
-                .map(|(_, start, end)| (start, end))
+        let mentions: FxHashMap<usize, Vec<u64>> = self.mentions(file).collect();
+        let of_unit = |(unit, table): (usize, Option<usize>)| {
+            let numbers = mentions.get(&table?)?;
+            let calls = self.inlines(unit)?.iter();
+            let here = calls.filter(move |(call, ..)| {
+                call.line == Some(line) && call.file.is_some_and(|file| numbers.binary_search(&file).is_ok())
+            });
+            Some(here.map(|(_, start, end)| (start, end)))
         };
-        self.ranges(self.mentions(file).flat_map(of_table))
+        let units = self.units.units.iter().map(|unit| unit.table).enumerate();
+        self.ranges(units.filter_map(of_unit).flatten())
     }
 
     /// Where functions and variables of a name are declared, and what of them is known. Reads all entries of the object:
@@ -280,7 +340,9 @@ impl SourceMap {
         let mut found = Vec::new();
         for (index, unit) in self.units.units.iter().enumerate().take(MOST_UNITS) {
             let Some(table) = unit.table else { continue };
-            for declared in self.with_unit(index, |unit| declarations::read(unit, name)).unwrap_or_default() {
+            for declared in
+                self.with_unit(index, |unit| declarations::read(unit, name, &self.budget)).unwrap_or_default()
+            {
                 let file = declared.file.and_then(|number| self.file(table, number));
                 if let (Some(file), Some(line)) = (file, declared.line) {
                     found.push(Declaration { file, line, noreturn: declared.noreturn, function: declared.function });
@@ -311,11 +373,12 @@ impl SourceMap {
         ranges
     }
 
-    /// The line tables that know `file`, and by which numbers.
-    fn mentions<'a>(&'a self, file: &'a str) -> impl Iterator<Item = (usize, u64)> {
-        (0..self.names.len()).flat_map(move |table| {
-            let names = self.file_names(table).into_iter().flatten().zip(0..);
-            names.filter(move |(name, _)| name.as_deref() == Some(file)).map(move |(_, number)| (table, number))
+    /// The line tables that know `file`, each with the numbers by which it does, ascending.
+    fn mentions<'a>(&'a self, file: &'a str) -> impl Iterator<Item = (usize, Vec<u64>)> {
+        (0..self.names.len()).filter_map(move |table| {
+            let names = self.file_names(table)?.iter().zip(0..);
+            let numbers: Vec<u64> = names.filter(|(name, _)| name.as_deref() == Some(file)).map(|(_, n)| n).collect();
+            (!numbers.is_empty()).then_some((table, numbers))
         })
     }
 
@@ -331,19 +394,21 @@ impl SourceMap {
     fn file_names(&self, table: usize) -> Option<&FileNames> {
         let read = |unit: gimli::UnitRef<'_, Slice<'_>>| {
             let header = unit.line_program.as_ref().map(gimli::IncompleteLineProgram::header);
-            header.map(|header| rows::file_names(unit, header)).unwrap_or_default()
+            header.map(|header| rows::file_names(unit, header, &self.budget)).unwrap_or_default()
         };
         Some(self.names.get(table)?.get_or_init(|| self.with_table(table, read).unwrap_or_default()))
     }
 
     fn rows(&self, table: usize) -> Option<&LineRows> {
-        let read =
-            |unit: gimli::UnitRef<'_, Slice<'_>>| unit.line_program.clone().map(LineRows::read).unwrap_or_default();
+        let read = |unit: gimli::UnitRef<'_, Slice<'_>>| {
+            let program = unit.line_program.clone();
+            program.map(|program| LineRows::read(program, &self.budget)).unwrap_or_default()
+        };
         Some(self.rows.get(table)?.get_or_init(|| self.with_table(table, read).unwrap_or_default()))
     }
 
     fn inlines(&self, unit: usize) -> Option<&Inlines> {
-        let read = |unit: gimli::UnitRef<'_, Slice<'_>>| Inlines::read(&self.units, unit);
+        let read = |unit: gimli::UnitRef<'_, Slice<'_>>| Inlines::read(&self.units, unit, &self.budget);
         Some(self.inlines.get(unit)?.get_or_init(|| self.with_unit(unit, read).unwrap_or_default()))
     }
 
@@ -354,7 +419,7 @@ impl SourceMap {
     fn with_unit<T>(&self, unit: usize, read: impl FnOnce(gimli::UnitRef<'_, Slice<'_>>) -> T) -> Option<T> {
         let dwarf = self.sections.dwarf();
         let header = dwarf.unit_header(self.units.units.get(unit)?.offset).ok()?;
-        let unit = dwarf.unit(header).ok()?;
+        let unit = self.units.open(&dwarf, header, &self.budget).ok()?;
         Some(read(unit.unit_ref(&dwarf)))
     }
 }

@@ -14,6 +14,9 @@ use crate::kernel::rules::Rules;
 use lookup::AddressMap;
 use names::{Names, is_cold};
 
+/// Of the symbols of one name so many are looked at for a cold part's parent. A whole kernel has some hundred of a name.
+const MOST_NAMESAKES: usize = 1 << 12;
+
 /// What a symbol's name tells about it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Traits {
@@ -163,13 +166,13 @@ impl Symbols {
 
     /// The function that starts at the offset.
     pub fn function_at(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
-        let found = self.map(section)?.starting_at(offset).find(|&id| self.is_function(id));
+        let found = self.map(section)?.first_at(offset, self).0;
         self.resolve(found)
     }
 
     /// The symbol, not a section symbol, that starts at the offset.
     pub fn symbol_at(&self, section: SectionId, offset: u64) -> Option<SymbolId> {
-        let found = self.map(section)?.starting_at(offset).find(|&id| self.kind(id) != STT_SECTION);
+        let found = self.map(section)?.first_at(offset, self).1;
         self.resolve(found)
     }
 
@@ -285,7 +288,7 @@ impl Symbols {
     fn parent_by_file(&self, image: &ElfImage, cold: SymbolId, name: &str, files: &[SymbolId]) -> Option<SymbolId> {
         let file_of = |id: SymbolId| files.partition_point(|&file| file < id);
         let is_local = |id: &SymbolId| image.symbol(*id).binding == STB_LOCAL;
-        let candidates = || self.names.all(image, name).rev();
+        let candidates = || self.names.all(image, name).rev().take(MOST_NAMESAKES);
         let near = candidates().find(|id| is_local(id) && file_of(*id) == file_of(cold) && *id < cold);
         // A stripped module has no file symbols left, but its symbols still stand file by file, parents first.
         let same_file = if files.is_empty() && image.is_finished_module() { near } else { None };

@@ -13,6 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::analysis::Analysis;
 use crate::build::Finder;
+use crate::files;
 use crate::image::{ElfImage, FileStore};
 use crate::mangled;
 use crate::report::rust::naked::{self, SourceText};
@@ -118,6 +119,5 @@ pub fn with_naked_functions(
 
 /// The text of a file on disk.
 pub fn read_text(file: &Path) -> Option<Arc<str>> {
-    std::fs::metadata(file).ok().filter(|meta| meta.is_file() && meta.len() <= MAX_TEXT)?;
-    Some(String::from_utf8_lossy(&std::fs::read(file).ok()?).into())
+    files::text(file, MAX_TEXT).ok().map(Arc::from)
 }

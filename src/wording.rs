@@ -72,10 +72,30 @@ impl Names for Naming<'_> {
     }
 }
 
+/// Bytes of lines that are written out in full, and what is left of each line after them: a name may be as long as the
+/// object, and be in every line.
+const MOST_TEXT: usize = 16 << 20;
+const LEFT_OF_LINE: usize = 256;
+
+fn shortened(mut text: String, left: &mut usize) -> String {
+    match left.checked_sub(text.len()) {
+        Some(rest) => *left = rest,
+        None if text.len() > LEFT_OF_LINE => {
+            let end = (0..=LEFT_OF_LINE).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+            text.truncate(end);
+            text.push_str("...");
+            text.shrink_to_fit();
+        }
+        None => {}
+    }
+    text
+}
+
 /// The findings of a ledger with objtool's words, and all lines that objtool prints.
 pub fn speak(ledger: Ledger, naming: &Naming<'_>) -> (Vec<Finding>, Vec<PrintedLine>) {
     let Ledger { mut findings, lines, .. } = ledger;
     let mut printed = Vec::with_capacity(lines.len());
+    let mut left = MOST_TEXT;
     for line in lines {
         let finding = line.of.and_then(|of| findings.get_mut(of.index()));
         let text = match line.said {
@@ -86,6 +106,7 @@ pub fn speak(ledger: Ledger, naming: &Naming<'_>) -> (Vec<Finding>, Vec<PrintedL
                 place.map_or_else(|| words.clone(), |at| format!("{}: {words}", naming.place(at)))
             }
         };
+        let text = shortened(text, &mut left);
         let text = ObjtoolLine { level: line.level, text };
         if let (Said::Finding(_), Some(finding)) = (line.said, finding) {
             finding.objtool = Some(text.clone());

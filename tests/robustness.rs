@@ -5,6 +5,8 @@
 
 #[path = "support/fixture.rs"]
 mod fixture;
+#[path = "robustness/debug_info.rs"]
+mod debug_info;
 #[path = "robustness/hostile.rs"]
 mod hostile;
 #[path = "robustness/mutate.rs"]
@@ -212,7 +214,8 @@ fn all_checks() -> Options {
 #[test]
 fn mutants_of_the_fixtures_end_quietly() {
     let objects = fixtures();
-    run_cases("fixture", 10_000, |number| {
+    let n_mutants = std::env::var("ORCLS_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
+    run_cases("fixture", n_mutants, |number| {
         let mut dice = Dice::new(number as u64);
         let (object, options, kernel) = dice.pick(&objects).expect("there are fixtures");
         let options = if dice.below(2) == 0 { options.clone() } else { all_checks() };
@@ -227,13 +230,44 @@ fn mutants_of_the_fixtures_end_quietly() {
 
 #[test]
 fn small_objects_that_ask_for_much_end_soon() {
-    let objects = hostile::objects();
+    let objects = [hostile::objects(), debug_info::objects()].concat();
     run_cases("hostile", objects.len() * Kernel::ALL.len(), |number| {
         let (what, object) = &objects[number % objects.len()];
         let kernel = Kernel::ALL[number / objects.len()];
         println!("case {number}: {kernel}, {what}");
         (object.clone(), all_checks(), KernelChoice::Fixed(kernel))
     });
+}
+
+/// What a program may take for an object of so many bytes, in MiB.
+fn memory_for(size: usize) -> u64 {
+    64 + (30 * size as u64).div_ceil(1 << 20)
+}
+
+#[test]
+fn small_objects_that_ask_for_much_get_little_memory() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("case.o");
+    let mut failed = Vec::new();
+    for (what, object) in [hostile::objects(), debug_info::objects()].concat() {
+        std::fs::write(&path, &object).expect("the object is written");
+        for arguments in [&["--all", "--format=json"][..], &["--format=objtool", "--kernel=6.1"]] {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_orcls"));
+            let done = program.arg("check").arg("--time").args(arguments).arg(&path).output().expect("orcls runs");
+            let said = String::from_utf8_lossy(&done.stderr);
+            let peak = said.lines().find_map(|line| line.trim().strip_prefix("peak memory")).map(str::trim);
+            let peak = peak.and_then(|peak| peak.strip_suffix(" MiB")?.parse::<u64>().ok());
+            let limit = memory_for(object.len());
+            println!("{what} {arguments:?}: {peak:?} MiB of {limit}");
+            match peak {
+                Some(peak) if peak <= limit => {}
+                // Where nothing was analysed nothing is measured.
+                None if done.status.code() == Some(2) => {}
+                peak => failed.push(format!("{what} {arguments:?}: {peak:?} MiB of {limit}, {}", done.status)),
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
 /// A part of the corpus of kernel objects; nothing where it is not beside the repository.

@@ -140,7 +140,7 @@ fn inline_chain(dir: &Path) -> Result<(), Failed> {
     // In `plain`, `deepest` is inside of `middle`, which was called from line 13 of lines.c.
     let chain = |place: &Place| {
         place.inlined.iter().map(|f| (f.function.clone(), f.line)).collect::<Vec<_>>()
-            == [("deepest".to_owned(), Some(15)), ("middle".to_owned(), Some(13))]
+            == [("deepest".into(), Some(15)), ("middle".into(), Some(13))]
     };
     let place = places.into_iter().find(chain).ok_or("no byte with both calls")?;
     let files: Vec<_> = place.inlined.iter().filter_map(|f| f.file.as_deref()).collect();

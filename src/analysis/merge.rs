@@ -18,10 +18,11 @@ use crate::ledger::Ledger;
 pub(super) fn everything(
     input: Input<'_>,
     objtool: &[Finding],
+    size: u64,
     cancel: &CancelToken,
 ) -> Result<(CfiMap, Vec<Finding>), Cancelled> {
     let options = input.options;
-    let mut ledger = Ledger::new(input.rules, input.options);
+    let mut ledger = Ledger::new(input.rules, input.options).for_object(size);
     let scope = if options.stackval || options.orc || options.uaccess { Scope::All } else { Scope::Noinstr };
     let (states, _) = follow(input, Policy::Everything, scope, &mut ledger, cancel)?;
     let mut twins: FxHashMap<Likeness, VecDeque<usize>> = FxHashMap::default();

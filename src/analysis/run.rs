@@ -63,7 +63,7 @@ pub(super) fn run(
     let given = config.options.clone().implied(rules);
     let forced = Options { link: true, ..given.clone() };
     let options = if linked && rules.flags.linked != LinkedWithoutFlag::Unnoticed { &forced } else { &given };
-    let mut ledger = Ledger::new(rules, options);
+    let mut ledger = Ledger::new(rules, options).for_object(store.size());
     let symbols = || Symbols::new(&image, rules);
     let decode = || decode::decode(&image, kernel, cancel);
     let ((symbols, faults), decoded) = parallel::both(image.symbols.len(), symbols, decode);
@@ -110,12 +110,19 @@ pub(super) fn run(
             why: "objtool stops at a table, annotation or instruction that it can not read".to_owned(),
         });
     }
+    if ledger.n_dropped > 0 {
+        unjudged.push(Unjudged {
+            what: format!("{} more findings", ledger.n_dropped),
+            why: "with their places they take far more room than the object".to_owned(),
+        });
+    }
     let naming = Naming { image: &image, insns: &insns, symbols: &symbols, rules, options };
+    unjudged.extend(spent(&naming, &states, &flow));
     let (mut findings, mut lines) = wording::speak(ledger, &naming);
     if config.policy == Policy::Everything && !findings.is_empty() {
         // The table is made of the states that objtool has.
         orc.get_or_init(|| orc::build(&input, &states).ok());
-        let (everything, more) = merge::everything(input, &findings, cancel)?;
+        let (everything, more) = merge::everything(input, &findings, store.size(), cancel)?;
         states = everything;
         findings = more;
         clock.lap("everything");
@@ -156,6 +163,29 @@ pub(super) fn run(
         insns,
         flow,
     })
+}
+
+/// What would take more work than the object's size justifies.
+fn spent(naming: &Naming<'_>, states: &CfiMap, flow: &flow::FlowGraph) -> Vec<Unjudged> {
+    /// So many are named.
+    const MOST: usize = 16;
+    let tables = flow.unread.iter().map(|&function| {
+        let why = "its jump tables, with those of others, have far more entries than the object has instructions";
+        (naming.image.symbol_name(function).to_owned(), why)
+    });
+    let walks = states.given_up.iter().map(|&start| {
+        let why = "its paths have far more states, or branch far more often, than the object has instructions";
+        (naming.place(naming.insns.loc(start)), why)
+    });
+    let n = flow.unread.len() + states.given_up.len();
+    let told = tables.chain(walks).take(MOST);
+    let mut gaps: Vec<Unjudged> =
+        told.map(|(what, why)| Unjudged { what, why: format!("could not judge it, because {why}") }).collect();
+    if let Some(more) = n.checked_sub(MOST).filter(|&more| more > 0) {
+        let what = format!("{more} more functions");
+        gaps.push(Unjudged { what, why: "could not judge them, for the same reasons".to_owned() });
+    }
+    gaps
 }
 
 /// A finding that depends on annotations which are gone.
@@ -218,7 +248,7 @@ fn judge(
     let only_noinstr = options.only_noinstr(input.rules);
     let mut counted = if options.retpoline && !only_noinstr { audit::retpoline(&input, &mut ledger) } else { 0 };
     // What is found later hangs on what was found before: each function is complained about once.
-    let before = ledger.findings.len();
+    let before = ledger.n_found();
     let mut ahead = None;
     let everywhere = options.stackval || options.orc || options.uaccess || input.rules.flags.sub_commands;
     if everywhere && !only_noinstr {
@@ -237,7 +267,8 @@ fn judge(
             counted += audit::unret(&input, &mut ledger, cancel)?;
         }
         let clean = if input.rules.checks.unreachable_after_other_warnings { walked == 0 } else { counted == 0 };
-        if clean {
+        // What lies behind a path that was given up is not unreachable.
+        if clean && states.given_up.is_empty() {
             counted += audit::unreachable(&input, &states, &mut ledger);
         }
     } else if options.noinstr || only_noinstr {
@@ -251,7 +282,7 @@ fn judge(
     }
     let mut used = FxHashSet::default();
     if options.ibt && !ledger.stopped() {
-        let found = match ahead.filter(|_| ledger.findings.len() == before) {
+        let found = match ahead.filter(|_| ledger.n_found() == before) {
             Some(ahead) => ahead.settle(&mut ledger),
             None => audit::ibt(&input, &mut ledger),
         };

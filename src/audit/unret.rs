@@ -3,6 +3,8 @@
 //! In: the starts that annotations name.  Out: returns and indirect branches that come too early.
 //! Reads like: `validate_unret` in `tools/objtool/check.c`; the walk here has a stack of its own.
 
+use rustc_hash::FxHashMap;
+
 use crate::cancel::{CancelToken, Cancelled};
 use crate::decode::Kind;
 use crate::findings::{Fault, Step, StepKind};
@@ -19,6 +21,8 @@ struct Walk<'a, 'l> {
     input: &'a Input<'a>,
     ledger: &'l mut Ledger,
     visited: Vec<bool>,
+    /// By jump table: how many of its entries were entered. All jumps through it lead there.
+    entered: FxHashMap<u32, usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -37,6 +41,8 @@ struct Frame {
 enum Next {
     End,
     Enter(InsnId, &'static str),
+    /// The instruction goes on in its next phase.
+    Again,
     Forward,
     Found,
     /// objtool gives up on the whole check.
@@ -45,7 +51,7 @@ enum Next {
 
 /// `--unret`. How many findings objtool counts.
 pub fn unret(input: &Input<'_>, ledger: &mut Ledger, cancel: &CancelToken) -> Result<usize, Cancelled> {
-    let mut walk = Walk { input, ledger, visited: vec![false; input.insns.len()] };
+    let mut walk = Walk { input, ledger, visited: vec![false; input.insns.len()], entered: FxHashMap::default() };
     let mut counted = 0;
     for id in input.flow.declared(Flags::UNRET) {
         cancel.check()?;
@@ -73,6 +79,7 @@ impl Walk<'_, '_> {
             loop {
                 match self.step(&mut frame) {
                     Next::End => break,
+                    Next::Again => {}
                     Next::Enter(insn, tag) => {
                         frame.tag = tag;
                         stack.push(frame);
@@ -141,14 +148,23 @@ impl Walk<'_, '_> {
         let by_group = self.input.rules.tables.ignore_alternatives == IgnoreAlternatives::ByGroup;
         if by_group || !flow.has(frame.insn, Flags::IGNORE_ALTS) {
             let alternates = flow.alternates(frame.insn);
+            let table = flow.table(frame.insn);
+            let n = match table {
+                Some(table) => {
+                    let entered = self.entered.entry(table).or_insert(0);
+                    *entered = (*entered).max(n) + 1;
+                    *entered - 1
+                }
+                None => n,
+            };
             if let Some(alternate) = alternates.get(n) {
                 frame.phase = Phase::Alternate(n + 1);
                 return match alternate.to {
                     Some(to) => Next::Enter(to, "(alt)"),
-                    None => self.alternate(frame, n + 1),
+                    None => Next::Again,
                 };
             }
-            if alternates.iter().any(|alternate| alternate.skip_original) {
+            if table.is_none() && alternates.iter().any(|alternate| alternate.skip_original) {
                 return Next::End;
             }
         }

@@ -5,9 +5,10 @@
 //! expanded but what make itself escaped.
 //! Reads like: linux scripts/Kbuild.include (`make-cmd`), scripts/basic/fixdep.c (behaviour only).
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use crate::files;
 
 /// A target's recipe as make ran it last.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -27,15 +28,18 @@ pub(super) struct CmdFile {
 impl CmdFile {
     /// The whole file.
     pub fn read(path: &Path) -> Result<Self, String> {
-        let text = std::fs::read(path).map_err(|error| said(&error))?;
-        Self::parse(&String::from_utf8_lossy(&text)).ok_or_else(|| "no Kbuild command in it".to_owned())
+        let text = files::text(path, files::RECIPE).map_err(|error| said(&error))?;
+        Self::parse(&text).ok_or_else(|| "no Kbuild command in it".to_owned())
     }
 
     /// The recipe alone, which is the first line: dependencies are many times longer.
     pub fn read_command(path: &Path) -> Result<Self, String> {
         let mut line = Vec::new();
-        let file = File::open(path).map_err(|error| said(&error))?;
-        BufReader::new(file).read_until(b'\n', &mut line).map_err(|error| said(&error))?;
+        let file = files::open(path).map_err(|error| said(&error))?;
+        BufReader::new(file.take(files::LINE)).read_until(b'\n', &mut line).map_err(|error| said(&error))?;
+        if line.len() as u64 >= files::LINE {
+            return Err(format!("its first line is longer than {} MiB", files::LINE >> 20));
+        }
         Self::parse(&String::from_utf8_lossy(&line)).ok_or_else(|| "no Kbuild command in it".to_owned())
     }
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashMap;
 
+use crate::files;
+
 /// What objtool is run on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Stage {
@@ -41,10 +43,7 @@ impl Configuration {
 
     /// Reads `file`, the configuration of a tree of release `version`.
     pub fn read(file: &Path, version: (u32, u32)) -> Option<Configuration> {
-        if std::fs::metadata(file).ok()?.len() > MAX_SIZE {
-            return None;
-        }
-        let text = String::from_utf8_lossy(&std::fs::read(file).ok()?).into_owned();
+        let text = files::text(file, MAX_SIZE).ok()?;
         Some(Configuration { file: file.to_owned(), version, symbols: symbols(&text) })
     }
 

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::cmd::is_kernel_word;
 use super::{normal, same_file};
+use crate::files;
 
 /// One entry, its paths absolute.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -131,7 +132,7 @@ impl Databases {
         if let Some(known) = known.get(path).filter(|known| known.stamp == stamp) {
             return Ok(known.database.clone());
         }
-        let text = std::fs::read(path).map_err(|error| error.to_string())?;
+        let text = files::read(path, files::TABLE).map_err(|error| error.to_string())?;
         let database = Arc::new(Database::parse(&text, path.parent().unwrap_or(path))?);
         known.insert(path.to_owned(), Known { stamp, database: database.clone() });
         Ok(database)

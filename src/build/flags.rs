@@ -26,6 +26,7 @@ use super::config::{Configuration, Stage};
 use super::kernel_tree::Tree;
 use super::standard;
 use super::words::Recipe;
+use crate::files;
 use crate::kernel::Kernel;
 use crate::kernel::tree::TreeFacts;
 use crate::options::Options;
@@ -169,6 +170,9 @@ impl Flags {
     }
 }
 
+/// Longer lists of flags are not kept.
+const MOST_FLAGS: usize = 256;
+
 /// A linked object that objtool checks.
 #[derive(Debug)]
 struct Whole {
@@ -302,6 +306,10 @@ impl FlagReader {
     }
 
     fn recipe(&self, words: &[String]) -> Arc<Recipe> {
+        // A build's lists of flags are short.
+        if words.len() > MOST_FLAGS {
+            return Arc::new(Recipe::new(words));
+        }
         let mut recipes = self.recipes.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         recipes.entry(words.to_vec()).or_insert_with(|| Arc::new(Recipe::new(words))).clone()
     }
@@ -329,7 +337,7 @@ impl Part<'_> {
             lists.retain(|path| path.extension().is_some_and(|extension| extension == "mod"));
             lists.sort();
             let list = lists.into_iter().find(|list| {
-                std::fs::read_to_string(list).is_ok_and(|text| text.split_whitespace().any(|word| word == name))
+                files::text(list, files::RECIPE).is_ok_and(|text| text.split_whitespace().any(|word| word == name))
             })?;
             Some(list.with_extension("o"))
         })

@@ -4,13 +4,13 @@
 //! Holds afterwards: the command line and the editor check the same objects; links to folders are not followed, so that a
 //! build's `source` link leads nowhere; what could not be read is named.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
 
 use super::{FlagSource, Flags, Search, Unchecked, absolute, tree};
+use crate::files;
 
 /// The objects below some folders.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -159,7 +159,7 @@ impl Foreign {
     /// What the file at `path` is by its first bytes; `None` for x86-64 objects and for what cannot be told so.
     pub fn of(path: &Path) -> Option<Foreign> {
         let mut head = [0; 20];
-        File::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
+        files::open(path).and_then(|mut file| file.read_exact(&mut head)).ok()?;
         Foreign::of_head(&head)
     }
 

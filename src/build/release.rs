@@ -14,6 +14,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::files;
 use crate::kernel::Kernel;
 
 /// The release that a tree builds.
@@ -84,7 +85,7 @@ impl TreeRelease {
 /// The beginning of a file, which is all that is looked at: nothing of a build is trusted to be small.
 fn head(path: &Path) -> Option<String> {
     let mut text = Vec::new();
-    std::fs::File::open(path).ok()?.take(4096).read_to_end(&mut text).ok()?;
+    files::open(path).ok()?.take(4096).read_to_end(&mut text).ok()?;
     Some(String::from_utf8_lossy(&text).into_owned())
 }
 

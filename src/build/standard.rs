@@ -6,9 +6,11 @@
 
 use std::path::Path;
 
+use crate::files;
+
 /// Whether the makefile in `folder` leaves objtool on for `object`. `is_set` answers for a symbol of the configuration.
 pub(super) fn is_standard(folder: &Path, object: &str, is_set: &dyn Fn(&str) -> bool) -> bool {
-    let makefile = ["Kbuild", "Makefile"].iter().find_map(|name| std::fs::read_to_string(folder.join(name)).ok());
+    let makefile = ["Kbuild", "Makefile"].iter().find_map(|name| files::text(&folder.join(name), files::SOURCE).ok());
     makefile.is_none_or(|text| !says_non_standard(&text, object, is_set))
 }
 

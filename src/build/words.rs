@@ -5,7 +5,8 @@
 //! flags that later releases have for the same work.
 //! Reads like: linux tools/objtool/builtin-check.c, of 5.15 also builtin-orc.c (behaviour only).
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use rustc_hash::FxHashSet;
 
 use crate::options::Options;
 
@@ -42,9 +43,8 @@ impl Recipe {
 }
 
 fn parse(words: &[String]) -> (Options, Vec<String>) {
-    let mut rest = words.to_vec();
-    let mut unknown = Vec::new();
-    loop {
+    let (mut rest, mut unknown) = known_flags(words);
+    for _ in 0..MOST_MISTAKES {
         match CommandLine::try_parse_from(&rest) {
             Ok(line) => return (line.options, unknown),
             Err(error) => {
@@ -56,14 +56,28 @@ fn parse(words: &[String]) -> (Options, Vec<String>) {
                     }
                     _ => None,
                 };
-                let Some(at) = culprit else {
-                    unknown.extend(rest);
-                    return (Options::default(), unknown);
-                };
+                let Some(at) = culprit else { break };
                 unknown.push(rest.remove(at));
             }
         }
     }
+    unknown.extend(rest);
+    (Options::default(), unknown)
+}
+
+/// Each mistake in flags that are known costs another look at all of them.
+const MOST_MISTAKES: usize = 16;
+
+/// The words without the long flags that no release has, and those.
+fn known_flags(words: &[String]) -> (Vec<String>, Vec<String>) {
+    let command = CommandLine::command();
+    let known: FxHashSet<&str> = command.get_arguments().filter_map(clap::Arg::get_long).collect();
+    let is_known = |word: &&String| match word.strip_prefix("--").filter(|flag| !flag.is_empty()) {
+        Some(flag) => known.contains(flag.split('=').next().unwrap_or(flag)),
+        None => true,
+    };
+    let (known, unknown): (Vec<&String>, Vec<&String>) = words.iter().partition(is_known);
+    (known.into_iter().cloned().collect(), unknown.into_iter().cloned().collect())
 }
 
 /// A command of a release with sub-commands, which does most of its work unasked.
@@ -122,6 +136,17 @@ mod tests {
         let recipe = recipe("--orc --klp-symids --from-the-future=3 --uaccess");
         assert_eq!(recipe.unknown, ["--klp-symids", "--from-the-future=3"]);
         assert!(recipe.options.orc && recipe.options.uaccess);
+    }
+
+    #[test]
+    fn flags_that_nobody_knows_cost_one_look_however_many_they_are() {
+        let many: Vec<String> = (0..20_000).map(|n| format!("--unknown-{n}=1")).collect();
+        let recipe = Recipe::new(&[vec!["--orc".to_owned()], many.clone(), vec!["--uaccess".to_owned()]].concat());
+        assert_eq!(recipe.unknown, many);
+        assert!(recipe.options.orc && recipe.options.uaccess);
+        // Mistakes in what is known are counted.
+        let wrong: Vec<String> = (0..20_000).map(|_| "--prefix=x".to_owned()).collect();
+        assert_eq!(Recipe::new(&wrong).unknown.len(), wrong.len());
     }
 
     #[test]

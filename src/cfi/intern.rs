@@ -66,6 +66,11 @@ impl Interner {
         CfiId(self.first + position)
     }
 
+    /// How many states there are.
+    pub fn n_states(&self) -> usize {
+        self.states.len()
+    }
+
     /// The state.
     pub fn get(&self, id: CfiId) -> &CfiState {
         &self.states[self.index(id)]

@@ -21,6 +21,7 @@ use super::{Verdict, output, queue, sarif, text, user};
 use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
 use crate::causes;
+use crate::files;
 use crate::findings::{Code, Finding, PrintedLine};
 use crate::ids::FindingId;
 use crate::kernel::KernelChoice;
@@ -123,7 +124,7 @@ impl Arguments {
 
     fn read_baseline(&self) -> anyhow::Result<Baseline> {
         let Some(file) = &self.baseline else { return Ok(Baseline::default()) };
-        let text = std::fs::read_to_string(file).with_context(|| file.display().to_string())?;
+        let text = files::text(file, files::TABLE).with_context(|| file.display().to_string())?;
         Baseline::parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
     }
 }
@@ -368,5 +369,13 @@ fn timing(tally: &Tally) -> String {
             format!("{stage:>16} {:>10.3} ms {share:>5.1} %", time.as_secs_f64() * 1e3)
         })
         .collect();
-    rows.join("\n")
+    let peak = peak_memory().map(|mib| format!("\n{:>16} {mib} MiB", "peak memory"));
+    rows.join("\n") + &peak.unwrap_or_default()
+}
+
+/// The most memory that the program had (proc(5), `/proc/pid/status`).
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?.trim().strip_suffix("kB")?;
+    Some(kib.trim().parse::<u64>().ok()?.div_ceil(1024))
 }

@@ -9,6 +9,7 @@ use rustc_hash::FxHashSet;
 
 use super::output::complain;
 use crate::build::{self, Search};
+use crate::clean;
 
 /// Something to analyse.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,9 +21,9 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// The path as it is printed.
+    /// The path as it is printed, in one line.
     pub fn name(&self) -> String {
-        self.path.display().to_string()
+        clean::line(&self.path.display().to_string()).into_owned()
     }
 
     /// Whether the file is a source rather than an object.

@@ -17,6 +17,7 @@ use crate::analysis::{self, Analysis, Config, Policy};
 use crate::build::{Build, Finder, Flags, Search, Skip, Unchecked, is_rust};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine, ownership};
+use crate::files;
 use crate::image::{ElfImage, FileStore, LoadError, Store};
 use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
@@ -339,7 +340,7 @@ impl<'a> Judge<'a> {
             return Ok(Judged::Skipped(Skip::Unchecked(why.clone())));
         }
         let source = build.source.as_deref().ok_or("its build names no source")?;
-        let text = std::fs::read(source).map_err(|error| format!("{}: {error}", source.display()))?;
+        let text = files::read(source, files::SOURCE).map_err(|error| format!("{}: {error}", source.display()))?;
         let text = String::from_utf8_lossy(&text);
         let request = Request {
             argv: &build.argv,

@@ -1,13 +1,15 @@
 //! Standard output and standard error: colours only where they are wanted, one write per object.
 //!
 //! In: text.  Out: the process's streams.
-//! Holds afterwards: nothing of orcls prints in any other way.
+//! Holds afterwards: nothing of orcls prints in any other way, and nothing but colours acts on a terminal.
 
 use std::io::{self, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
 use clap::ColorChoice;
+
+use crate::clean;
 
 /// The style of a word like `error`.
 pub(crate) const ERROR: Style = AnsiColor::BrightRed.on_default().bold();
@@ -36,7 +38,7 @@ pub(crate) fn stdout_is_coloured() -> bool {
 /// Writes all of `text` to standard output. Colours are taken out where they are not wanted.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = AutoStream::auto(io::stdout().lock());
-    out.write_all(text.as_bytes())?;
+    out.write_all(clean::printed(text).as_bytes())?;
     out.flush()
 }
 
@@ -44,13 +46,13 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 pub(crate) fn complain(text: &str) {
     let mut out = AutoStream::auto(io::stderr().lock());
     // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(out, "orcls: {ERROR}error{ERROR:#}: {text}");
+    let _ = writeln!(out, "orcls: {ERROR}error{ERROR:#}: {}", clean::printed(text));
 }
 
 /// Says something on standard error that is no result.
 pub(crate) fn remark(text: &str) {
     let mut out = AutoStream::auto(io::stderr().lock());
-    let _ = writeln!(out, "{text}");
+    let _ = writeln!(out, "{}", clean::printed(text));
 }
 
 /// Whether the reader of standard output went away.

@@ -1,14 +1,15 @@
 //! Finds source files that debug info names, and cuts lines out of them.
 //!
 //! In: file names as DWARF has them, which may be relative to a folder that nobody remembers.  Out: lines and spans.
-//! Holds afterwards: each file is read once; a span lies within its line.
+//! Holds afterwards: each file is read once; a span lies within its line. An object may name any file of this machine: only
+//! sources of the tree that it is in, of the folder that the user is in, of a kernel and of the system are read.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A file that takes longer to read than a person to wait is no source.
-const MAX_SIZE: u64 = 64 << 20;
+use crate::clean;
+use crate::files;
 
 /// The sources of one object's findings.
 pub(crate) struct Sources {
@@ -79,11 +80,15 @@ impl Sources {
 impl SourceFile {
     fn read(object: &Path, name: &str) -> Option<SourceFile> {
         let path = find(object, Path::new(name))?;
-        let text = String::from_utf8_lossy(&std::fs::read(&path).ok()?).into_owned();
+        let text = clean::source(files::text(&path, files::SOURCE).ok()?);
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let here = std::env::current_dir().ok();
         let short = here.and_then(|here| Some(path.strip_prefix(here).ok()?.display().to_string()));
-        Some(SourceFile { shown: short.unwrap_or_else(|| path.display().to_string()), text, starts })
+        Some(SourceFile {
+            shown: clean::line(&short.unwrap_or_else(|| path.display().to_string())).into_owned(),
+            text,
+            starts,
+        })
     }
 
     /// The line without its end.
@@ -98,13 +103,49 @@ impl SourceFile {
 /// The file on this machine. A relative name is tried from the object's folder upwards: a build names its files from
 /// its own top folder.
 fn find(object: &Path, name: &Path) -> Option<PathBuf> {
-    let is_source = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_SIZE);
-    if name.is_absolute() {
-        return Some(name.to_owned()).filter(is_source);
-    }
     let object = std::path::absolute(object).ok()?;
+    let tree = object.parent().and_then(tree_of);
+    let is_source = |path: &PathBuf, below: Option<&Path>| {
+        let roots = [tree.as_deref(), below.filter(|_| tree.is_none())];
+        std::fs::metadata(path).is_ok_and(|meta| meta.is_file()) && is_shown(path, roots.into_iter().flatten())
+    };
+    if name.is_absolute() {
+        return Some(name.to_owned()).filter(|path| is_source(path, object.parent()));
+    }
     let mut folders = object.ancestors().skip(1);
-    folders.find_map(|folder| [folder.join(name), folder.join("source").join(name)].into_iter().find(is_source))
+    folders.find_map(|folder| {
+        let places = [folder.join(name), folder.join("source").join(name)];
+        places.into_iter().find(|path| is_source(path, Some(folder)))
+    })
+}
+
+/// Whether a file that an object names may be shown: what it says is wherever the object's maker wanted it to be.
+fn is_shown<'r>(file: &Path, mut roots: impl Iterator<Item = &'r Path>) -> bool {
+    const SYSTEM: [&str; 4] = ["/usr/include", "/usr/lib", "/usr/src", "/lib/modules"];
+    // Links are followed: they may be the object's maker's as well.
+    let Ok(file) = file.canonicalize() else { return false };
+    let has_extension = |known: &[&str]| file.extension().and_then(|e| e.to_str()).is_some_and(|e| known.contains(&e));
+    let below = |root: &Path| root.canonicalize().is_ok_and(|root| file.starts_with(root));
+    has_extension(&SOURCES)
+        && (SYSTEM.iter().any(|root| file.starts_with(root))
+            || roots.any(below)
+            || std::env::current_dir().is_ok_and(|here| below(&here))
+            || file.ancestors().skip(1).any(is_kernel))
+}
+
+/// What sources are called.
+const SOURCES: [&str; 16] =
+    ["c", "h", "S", "s", "rs", "cc", "cpp", "cxx", "hh", "hpp", "inc", "asm", "inl", "i", "ii", "def"];
+
+/// The project that a folder belongs to: the nearest folder above that has its version control or its database.
+fn tree_of(folder: &Path) -> Option<PathBuf> {
+    let is_top = |at: &&Path| [".git", "compile_commands.json", "Cargo.toml"].iter().any(|of| at.join(of).exists());
+    folder.ancestors().find(|at| is_top(at) || is_kernel(at)).map(Path::to_owned)
+}
+
+/// Whether a folder is the top of a kernel's sources, which are no secret.
+fn is_kernel(folder: &Path) -> bool {
+    ["Kbuild", "MAINTAINERS", "scripts/Kbuild.include"].iter().all(|of| folder.join(of).exists())
 }
 
 /// The word that starts at the column, which counts bytes from 1.
@@ -153,6 +194,29 @@ mod tests {
         check("\tfoo(bar);", Some(5), "(");
         check("\tfoo(bar);", Some(99), "foo(bar);");
         check("\tµfoo();", Some(3), "µfoo();");
+    }
+
+    #[test]
+    fn a_file_outside_the_tree_of_the_object_is_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(&path, "secret\n").unwrap();
+            path
+        };
+        let object = folder.path().join("clone/lib/a.o");
+        let outside = write("private/keys.h");
+        let own = write("clone/lib/key");
+        write("clone/lib/a.c");
+        write("clone/.git/HEAD");
+        std::os::unix::fs::symlink(&outside, folder.path().join("clone/lib/link.h")).unwrap();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("clone/source")).unwrap();
+        let names =
+            [outside.to_str().unwrap(), "../../private/keys.h", "private/keys.h", "link.h", own.to_str().unwrap()];
+        let sources = Sources::read(&object, names.into_iter().chain(["lib/a.c"]));
+        assert!(sources.has("lib/a.c", 1));
+        names.iter().for_each(|name| assert!(!sources.has(name, 1), "{name}"));
     }
 
     #[test]

@@ -6,14 +6,16 @@
 use annotate_snippets::renderer::{DEFAULT_TERM_WIDTH, DecorStyle};
 use annotate_snippets::{Annotation, AnnotationKind, Group, Level, Origin, Renderer, Snippet};
 
+use rustc_hash::FxHashMap;
+
 use super::judge::Object;
 use super::output;
 use super::sources::Sources;
-use crate::ids::InsnId;
 use crate::report::findings::{PathKind, PathStep, Severity};
-use crate::report::{self, Report, ReportedFinding};
-use crate::source_map::Lines;
+use crate::report::{Report, ReportedFinding};
 
+/// Lines that are so far apart are shown one by one.
+const NEAR: u32 = 500;
 /// Of a long way only its end is shown; states and causes are never left out.
 const MAX_BRANCHES: usize = 6;
 
@@ -31,17 +33,19 @@ pub(crate) fn render(report: &Report, object: &Object) -> String {
     });
     let sources = Sources::read(&object.path, files);
     let mut text = String::new();
-    for (at, finding) in report.findings.iter().enumerate() {
-        // What is due to one function that never returns is told once.
-        let same =
-            |other: &&ReportedFinding| other.never_returns.is_some() && other.never_returns == finding.never_returns;
-        if report.findings.iter().take(at).any(|earlier| same(&earlier)) {
+    // What is due to one function that never returns is told once.
+    let mut due: FxHashMap<_, Vec<&ReportedFinding>> = FxHashMap::default();
+    for finding in report.findings.iter().filter(|finding| finding.never_returns.is_some()) {
+        due.entry(&finding.never_returns).or_default().push(finding);
+    }
+    for finding in &report.findings {
+        let same = due.get(&finding.never_returns).map_or(&[][..], Vec::as_slice);
+        if same.first().is_some_and(|first| !std::ptr::eq(*first, finding)) {
             continue;
         }
-        let others: Vec<&ReportedFinding> = report.findings.iter().skip(at + 1).filter(same).collect();
-        let found = finding.id.and_then(|id| object.analysis.finding(id));
-        let insn = found.and_then(|found| found.insn).and_then(|insn| instruction(insn, object));
-        let group = group(finding, insn, report, &sources, &others);
+        let others = same.get(1..).unwrap_or_default();
+        let insn = (!finding.instruction.is_empty()).then(|| finding.instruction.clone());
+        let group = group(finding, insn, report, &sources, others);
         text.push_str(&renderer.render(&[group]));
         text.push_str("\n\n");
     }
@@ -102,8 +106,12 @@ fn group<'a>(
         let path = format!("{} {}", report.object, finding.section.as_deref().unwrap_or_default());
         group = group.element(Snippet::source(line).line_numbering(false).path(path).annotation(span));
     }
-    for (file, marks) in files {
-        group = group.element(snippet(file, &marks, sources));
+    for (file, mut marks) in files {
+        // Places far from each other are shown one by one: what is between them is not read.
+        marks.sort_by_key(|mark| mark.line);
+        for near in marks.chunk_by(|a, b| b.line - a.line <= NEAR) {
+            group = group.element(snippet(file, near, sources));
+        }
     }
     for frame in &finding.inlined {
         let call = match (&frame.file, frame.line) {
@@ -176,9 +184,4 @@ fn place(finding: &ReportedFinding, insn: Option<String>) -> Option<String> {
     let function = finding.function_name.as_ref().map(|function| format!(" in {function}()"));
     let insn = insn.map(|insn| format!(": {insn}"));
     Some(format!("at {at}{}{}", function.unwrap_or_default(), insn.unwrap_or_default()))
-}
-
-/// The disassembly of an instruction.
-fn instruction(insn: InsnId, object: &Object) -> Option<String> {
-    report::cfi_rows(&object.analysis, &Lines::none(), &[insn]).pop().map(|row| row.text)
 }

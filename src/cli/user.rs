@@ -16,6 +16,7 @@ use super::inputs::Input;
 use super::output::{BOLD, ERROR};
 use super::sources::Sources;
 use crate::cancel::CancelToken;
+use crate::files;
 use crate::findings::Severity;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::report::ReportedFinding;
@@ -78,12 +79,15 @@ pub(crate) fn print(input: &Input, style: Style) -> Printed {
 
 type Member = (String, Arc<dyn Store>);
 
+/// A larger archive is not read.
+const MAX_ARCHIVE: u64 = 1 << 30;
+
 /// The objects of an archive; `None` for any other file.
 fn members_of(input: &Input) -> std::io::Result<Option<Vec<Member>>> {
     if !is_archive(&input.path) {
         return Ok(None);
     }
-    let bytes = std::fs::read(&input.path)?;
+    let bytes = files::read(&input.path, MAX_ARCHIVE)?;
     let objects = archive::members(&bytes).into_iter().filter_map(|(name, range)| {
         let body = bytes.get(range).filter(|body| body.starts_with(b"\x7fELF"))?;
         let store: Arc<dyn Store> = Arc::new(body.to_vec());
@@ -96,7 +100,7 @@ fn members_of(input: &Input) -> std::io::Result<Option<Vec<Member>>> {
 pub(crate) fn is_archive(path: &Path) -> bool {
     use std::io::Read;
     let mut head = [0; 8];
-    std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == archive::MAGIC
+    files::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == archive::MAGIC
 }
 
 fn refuse(name: &str, why: &str, style: Style, printed: &mut Printed) {

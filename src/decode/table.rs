@@ -105,7 +105,10 @@ impl InsnTable {
 
     /// Makes something else of an instruction.
     pub(super) fn change(&mut self, id: InsnId, kind: Kind, ops: &[StackOp]) {
-        let known = self.ops.iter().position(|list| **list == *ops);
+        // The last change was most likely to the same.
+        let last = self.ops.len().saturating_sub(1);
+        let is_last = self.ops.last().is_some_and(|list| **list == *ops);
+        let known = if is_last { Some(last) } else { self.ops.iter().position(|list| **list == *ops) };
         let position = known.unwrap_or_else(|| {
             self.ops.push(ops.into());
             self.ops.len() - 1

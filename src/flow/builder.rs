@@ -148,11 +148,16 @@ impl Builder<'_> {
     /// The instructions of a function and its cold part, as objtool walks over them: while the owner stays the same,
     /// then from the start of the cold part.
     pub(super) fn insns_of(&self, function: SymbolId) -> Vec<InsnId> {
+        self.insns_of_until(function, |_| false)
+    }
+
+    /// The same up to the first that was met before: all behind it were as well.
+    pub(super) fn insns_of_until(&self, function: SymbolId, met: impl Fn(InsnId) -> bool) -> Vec<InsnId> {
         let symbol = self.image.symbol(function);
         let mut out = Vec::new();
         let mut next = self.find(symbol.section, symbol.value);
         let mut moved = false;
-        while let Some(id) = next {
+        while let Some(id) = next.filter(|&id| !met(id)) {
             out.push(id);
             let Some(owner) = self.function(id) else { break };
             next = self.insns.next_in_section(id).filter(|&n| self.function(n) == Some(owner));

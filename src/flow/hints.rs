@@ -88,7 +88,7 @@ impl Builder<'_> {
         }
         if hint.kind == types.save {
             self.graph.clear(insn, Flags::HINT);
-            self.graph.set(insn, Flags::SAVE);
+            self.save(insn);
             return;
         }
         if hint.kind == types.restore {
@@ -125,6 +125,12 @@ impl Builder<'_> {
             working.signal = hint.flag != 0;
         }
         self.graph.hints.insert(insn, working.clone());
+    }
+
+    /// The state here is put away.
+    pub(super) fn save(&mut self, insn: InsnId) {
+        self.graph.set(insn, Flags::SAVE);
+        self.graph.saves.push(insn);
     }
 
     /// An interrupt entry point must start with `endbr`; up to 6.1 it is also where the untraining check starts.

@@ -64,7 +64,7 @@ impl Builder<'_> {
             return;
         }
         let Some(&saved) = last.get(&frame) else { return };
-        self.graph.set(saved, Flags::SAVE);
+        self.save(saved);
         self.graph.set(id, Flags::RESTORE);
         self.declare(id, Flags::HINT);
         // The next one is not to be given the state of a place before this save.
@@ -83,7 +83,8 @@ impl Builder<'_> {
     fn reached(&self) -> FxHashSet<InsnId> {
         let jumps = [Kind::JumpConditional, Kind::JumpUnconditional, Kind::JumpDynamicConditional];
         let targets = self.graph.branches(&jumps).filter_map(|id| self.graph.jump_target(id));
-        let alternates = self.graph.alternates.values().flatten().filter_map(|alternate| alternate.to);
+        let alternates =
+            self.graph.alternates.values().chain(&self.graph.tables).flatten().filter_map(|alternate| alternate.to);
         targets.chain(alternates).collect()
     }
 
@@ -128,7 +129,8 @@ impl Builder<'_> {
     }
 
     fn has_arm(&self, id: InsnId, kind: Kind) -> bool {
-        self.graph.alternates(id).iter().filter_map(|alternate| alternate.to).any(|to| self.graph.kind(to) == kind)
+        let arms = self.graph.alternates.get(&id).map_or(&[][..], Vec::as_slice);
+        arms.iter().filter_map(|alternate| alternate.to).any(|to| self.graph.kind(to) == kind)
     }
 
     fn ignore_arms(&mut self, id: InsnId) {

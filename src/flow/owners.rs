@@ -5,6 +5,8 @@
 use std::collections::BinaryHeap;
 use std::ops::Range;
 
+use rustc_hash::FxHashSet;
+
 use crate::decode::{DecodeNote, Kind};
 use crate::findings::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
@@ -108,6 +110,7 @@ impl Builder<'_> {
     /// `STACK_FRAME_NON_STANDARD`.
     pub(super) fn mark_ignored(&mut self) {
         const NAME: &str = ".rela.discard.func_stack_frame_non_standard";
+        let mut met = FxHashSet::default();
         for reloc in self.relocs_named(NAME) {
             let symbol = self.image.symbol(reloc.symbol);
             let function = match self.symbols.kind(reloc.symbol) {
@@ -128,7 +131,8 @@ impl Builder<'_> {
                     self.symbols.mark(child, |traits| traits.ignore = true);
                 }
             } else {
-                for id in self.insns_of(function) {
+                for id in self.insns_of_until(function, |id| met.contains(&id)) {
+                    met.insert(id);
                     self.graph.set(id, Flags::IGNORE);
                 }
             }

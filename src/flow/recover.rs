@@ -5,6 +5,8 @@
 //! [`crate::analysis`] to withhold.
 //! Reads like: `scripts/module.lds.S` (what is discarded), `struct bug_entry` in `include/asm-generic/bug.h`.
 
+use rustc_hash::FxHashSet;
+
 use crate::decode::Kind;
 use crate::ids::{CodeLoc, InsnId};
 
@@ -65,6 +67,7 @@ impl Builder<'_> {
     pub(super) fn recover_ignored(&mut self, frames: &Frames) {
         let functions: Vec<_> =
             self.image.symbols().map(|(id, _)| id).filter(|&id| self.symbols.is_function(id)).collect();
+        let mut met = FxHashSet::default();
         for function in functions {
             let symbol = self.image.symbol(function);
             let at = CodeLoc::new(symbol.section, symbol.value);
@@ -72,7 +75,8 @@ impl Builder<'_> {
                 continue;
             }
             self.symbols.mark(function, |traits| traits.ignore = true);
-            for id in self.insns_of(function) {
+            for id in self.insns_of_until(function, |id| met.contains(&id)) {
+                met.insert(id);
                 self.graph.set(id, Flags::IGNORE);
             }
         }

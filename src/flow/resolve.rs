@@ -124,6 +124,7 @@ impl Builder<'_> {
             self.recover_warnings();
         }
         self.add_tables();
+        self.order_alternates();
         self.read_hints();
         if generic {
             self.mark_holes();
@@ -140,6 +141,7 @@ impl Builder<'_> {
         if self.rules.branches.dead_ends_in_walk {
             self.mark_dead_calls();
         }
+        self.graph.saves.sort_unstable();
         self.graph.declared.sort_unstable();
         self.graph.declared.dedup();
         Ok(())

@@ -164,14 +164,26 @@ impl Builder<'_> {
     }
 
     pub(super) fn add_alternate(&mut self, id: InsnId, alternate: Alternate) {
-        let front = match self.rules.tables.alternate_order {
-            AlternateOrder::Written => false,
-            AlternateOrder::Reversed => true,
-            AlternateOrder::WrittenTablesReversed => alternate.kind == AlternateKind::Table,
-        };
         self.graph.set(id, Flags::ALTERNATES);
-        let list = self.graph.alternates.entry(id).or_default();
-        if front { list.insert(0, alternate) } else { list.push(alternate) }
+        self.graph.alternates.entry(id).or_default().push(alternate);
+    }
+
+    /// Puts the alternates of each instruction, which are in the order of the tables that name them, into the release's.
+    pub(super) fn order_alternates(&mut self) {
+        match self.rules.tables.alternate_order {
+            AlternateOrder::Written => return,
+            AlternateOrder::Reversed => self.graph.alternates.values_mut().for_each(|list| list.reverse()),
+            AlternateOrder::WrittenTablesReversed => {
+                let is_table = |alternate: &Alternate| alternate.kind == AlternateKind::Table;
+                for list in self.graph.alternates.values_mut().filter(|list| list.iter().any(is_table)) {
+                    list.reverse();
+                    let n_tables = list.iter().filter(|alternate| is_table(alternate)).count();
+                    // Entries of jump tables come last to an instruction, so that they are in front, in reverse.
+                    list[n_tables..].reverse();
+                }
+            }
+        }
+        self.graph.tables.iter_mut().for_each(|table| table.reverse());
     }
 
     /// The static branch's other state: a NOP may become a jump, a jump may become a NOP.
@@ -192,15 +204,8 @@ impl Builder<'_> {
 
 /// Nested alternatives give consecutive entries for one place with growing lengths; all get the longest.
 fn fix_lengths(entries: &mut [Entry]) {
-    let mut first = 0;
-    for i in 1..entries.len() {
-        if entries[i].original != entries[first].original {
-            first = i;
-            continue;
-        }
-        let longest = entries[first].original_len.max(entries[i].original_len);
-        for entry in &mut entries[first..=i] {
-            entry.original_len = longest;
-        }
+    for alike in entries.chunk_by_mut(|a, b| a.original == b.original) {
+        let longest = alike.iter().map(|entry| entry.original_len).max().unwrap_or(0);
+        alike.iter_mut().for_each(|entry| entry.original_len = longest);
     }
 }

@@ -31,7 +31,28 @@ struct Search {
     /// Every table found so far.
     starts: FxHashSet<TableStart>,
     by_insn: FxHashMap<InsnId, TableStart>,
+    /// The functions that start at an instruction which another one started at.
+    first_insns: FxHashSet<InsnId>,
+    /// The tables of the function at hand that were read, by what decides their entries: their numbers, and whether they
+    /// have any.
+    read: FxHashMap<Key, (u32, bool)>,
+    /// How many instructions may still be looked at by functions that are not their owners.
+    strangers: usize,
+    /// How many steps back from jumps are left.
+    steps: usize,
+    /// How many entries of tables are left.
+    entries: usize,
 }
+
+/// Where a table starts, the function that it belongs to, and where the next one starts if that matters.
+type Key = (TableStart, SymbolId, Option<TableStart>);
+
+/// In every object this many entries of jump tables are read, besides one for each instruction. What compilers write has
+/// far fewer entries than instructions.
+const MOST_ENTRIES: usize = 1 << 19;
+/// In every object this many steps back from jumps are taken, besides [`STEPS`] for each instruction.
+const MOST_STEPS: usize = 1 << 22;
+const STEPS: usize = 16;
 
 impl Builder<'_> {
     pub(super) fn add_tables(&mut self) {
@@ -45,7 +66,14 @@ impl Builder<'_> {
                 .flat_map(|i| self.symbols.of_section(SectionId::from_index(i)).to_vec())
                 .collect()
         };
-        let mut search = Search { owners: self.dynamic_jump_owners(), ..Search::default() };
+        let n = self.insns.len();
+        let mut search = Search {
+            owners: self.dynamic_jump_owners(),
+            strangers: MOST_STEPS + n,
+            steps: MOST_STEPS + STEPS * n,
+            entries: MOST_ENTRIES + n,
+            ..Search::default()
+        };
         let eligible = parallel::numbers(functions.len(), |at| {
             let function = functions[at];
             self.symbols.is_function(function)
@@ -76,7 +104,21 @@ impl Builder<'_> {
     }
 
     fn add_function_tables(&mut self, function: SymbolId, search: &mut Search) {
+        let symbol = self.image.symbol(function);
+        let Some(first) = self.find(symbol.section, symbol.value) else { return };
+        // A table is found for the function that a jump belongs to. Others may start there too, by the thousand.
+        let owner = self.function(first);
+        let cold = owner.and_then(|owner| self.symbols.child(owner));
+        let belongs = |of: Option<SymbolId>| of.and_then(|of| self.symbols.parent(of)) == Some(function);
+        let is_stranger = !belongs(owner) && !belongs(cold);
+        if is_stranger && (search.strangers == 0 || search.first_insns.contains(&first)) {
+            return;
+        }
+        search.first_insns.insert(first);
         let insns = self.insns_of(function);
+        if is_stranger {
+            search.strangers = search.strangers.saturating_sub(insns.len());
+        }
         if !insns.iter().any(|&id| self.graph.kind(id) == Kind::JumpDynamic) {
             return;
         }
@@ -94,19 +136,36 @@ impl Builder<'_> {
                 self.graph.set(id, Flags::TABLE);
             }
         }
+        // What a stranger would find in tables was found before it.
+        if is_stranger {
+            return;
+        }
+        search.read.clear();
         let with_table: Vec<InsnId> = insns.iter().copied().filter(|id| search.by_insn.contains_key(id)).collect();
         for (i, &id) in with_table.iter().enumerate() {
             let next = with_table.get(i + 1).and_then(|id| search.by_insn.get(id)).copied();
             self.read_jump_table(id, next, search);
         }
+        if search.steps == 0 || search.entries == 0 {
+            self.leave_unread(function);
+        }
+    }
+
+    /// Gives up on a function: what its jumps lead to is not known.
+    fn leave_unread(&mut self, function: SymbolId) {
+        self.graph.unread.push(function);
+        for part in [Some(function), self.symbols.child(function)].into_iter().flatten() {
+            self.symbols.mark(part, |traits| traits.ignore = true);
+        }
     }
 
     /// Searches back from the jump for an instruction that refers to a table of this function.
-    fn find_table(&mut self, function: SymbolId, jump: InsnId, search: &Search) -> Option<TableStart> {
+    fn find_table(&mut self, function: SymbolId, jump: InsnId, search: &mut Search) -> Option<TableStart> {
         let mut at = Some(jump);
         let jump_offset = self.insns.get(jump).offset;
         while let Some(id) = at {
-            if self.parent_of(id) != Some(function) {
+            search.steps = search.steps.saturating_sub(1);
+            if self.parent_of(id) != Some(function) || search.steps == 0 {
                 return None;
             }
             if id != jump && self.graph.kind(id) == Kind::JumpDynamic {
@@ -174,8 +233,63 @@ impl Builder<'_> {
         }
     }
 
-    fn read_jump_table(&mut self, id: InsnId, next_table: Option<TableStart>, search: &Search) {
-        let (Some(&(section, first)), Some(parent)) = (search.by_insn.get(&id), self.parent_of(id)) else { return };
+    fn read_jump_table(&mut self, id: InsnId, next_table: Option<TableStart>, search: &mut Search) {
+        let (Some(&start), Some(parent)) = (search.by_insn.get(&id), self.parent_of(id)) else { return };
+        let key = (start, parent, next_table.filter(|_| !self.rules.tables.table_start_marks));
+        let (table, is_one) = match search.read.get(&key) {
+            Some(&known) => known,
+            None => {
+                let (entries, is_one) = self.jump_table(start, parent, next_table, search);
+                self.graph.tables.push(entries);
+                let read = (self.graph.tables.len() as u32 - 1, is_one);
+                search.read.insert(key, read);
+                read
+            }
+        };
+        if !is_one {
+            self.insn_fault(Weight::Fatal, Fault::NoJumpTable, id);
+        }
+        if self.graph.tables.get(table as usize).is_none_or(Vec::is_empty) {
+            return;
+        }
+        if !self.graph.alternates.contains_key(&id) {
+            match self.graph.table_of.insert(id, table) {
+                None => self.graph.set(id, Flags::ALTERNATES),
+                Some(before) if before == table => {}
+                Some(before) => {
+                    self.graph.table_of.remove(&id);
+                    self.take_entries(id, before, search);
+                    self.take_entries(id, table, search);
+                }
+            }
+        } else {
+            self.take_entries(id, table, search);
+        }
+    }
+
+    /// Gives a jump that has other alternates the entries of a table as its own.
+    fn take_entries(&mut self, id: InsnId, table: u32, search: &mut Search) {
+        let entries = self.graph.tables.get(table as usize).cloned().unwrap_or_default();
+        match search.entries.checked_sub(entries.len()) {
+            Some(left) => search.entries = left,
+            None => {
+                search.entries = 0;
+                return;
+            }
+        }
+        entries.into_iter().for_each(|entry| self.add_alternate(id, entry));
+    }
+
+    /// The entries of a table, as far as they lead into their function, and whether objtool takes it for one: it takes the
+    /// offset 0 for none.
+    fn jump_table(
+        &self,
+        (section, first): TableStart,
+        parent: SymbolId,
+        next_table: Option<TableStart>,
+        search: &mut Search,
+    ) -> (Vec<Alternate>, bool) {
+        let mut entries = Vec::new();
         let relocs: &[Reloc] = self.image.section(section).relocs.as_slice();
         let symbol = self.image.symbol(parent);
         let end = symbol.value.wrapping_add(self.symbols.size(parent));
@@ -201,17 +315,15 @@ impl Builder<'_> {
                 self.rules.tables.table_end_of_function_skipped && target_section == symbol.section && target == end;
             if !dangling {
                 let Some(to) = self.find(target_section, target) else { break };
-                if self.parent_of(to) != Some(parent) {
+                if self.parent_of(to) != Some(parent) || search.entries == 0 {
                     break;
                 }
-                let alternate = Alternate { to: Some(to), kind: AlternateKind::Table, skip_original: false };
-                self.add_alternate(id, alternate);
+                search.entries -= 1;
+                entries.push(Alternate { to: Some(to), kind: AlternateKind::Table, skip_original: false });
             }
             previous = reloc.offset;
         }
-        if previous == 0 {
-            self.insn_fault(Weight::Fatal, Fault::NoJumpTable, id);
-        }
+        (entries, previous != 0)
     }
 
     fn entry_width(&self, reloc: &Reloc) -> u64 {

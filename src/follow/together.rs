@@ -10,12 +10,13 @@ use std::sync::{Mutex, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::limits::Finished;
 use super::walk::{Ground, Outcome, Walk};
 use super::{Input, function};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::cfi::Interner;
 use crate::flatten::FlatCfi;
-use crate::ids::{CfiId, CodeLoc, SectionId, SymbolId};
+use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::ledger::Ledger;
 use crate::parallel;
 
@@ -55,6 +56,8 @@ struct Block {
 #[derive(Default)]
 struct Found {
     incomplete: bool,
+    /// Where walks began that orcls gave up on.
+    given_up: Vec<InsnId>,
     /// How many findings objtool counts.
     counted: usize,
     /// With the rank of the function.
@@ -196,8 +199,8 @@ fn block(
         }
         found.take(outcome, task, &mut walk);
     }
-    let (states, flat, incomplete) = walk.finish();
-    found.incomplete = incomplete;
+    let Finished { states, flat, incomplete, given_up } = walk.finish();
+    (found.incomplete, found.given_up) = (incomplete, given_up);
     Ok(Block { states, flat, found, left })
 }
 
@@ -216,6 +219,7 @@ impl Together {
         self.flat.adopt(block.flat, |id| numbers[(id.0 - first.0) as usize]);
         self.numbers.push(numbers);
         self.found.incomplete |= block.found.incomplete;
+        self.found.given_up.extend(block.found.given_up);
         self.found.counted += block.found.counted;
         self.found.ledgers.extend(block.found.ledgers);
         self.left.extend(block.left);
@@ -225,6 +229,7 @@ impl Together {
     pub(super) fn finish(self, walk: &mut Walk<'_, '_>, cancel: &CancelToken) -> Result<usize, Cancelled> {
         let Together { numbers, mut found, left, .. } = self;
         walk.incomplete |= found.incomplete;
+        walk.given_up.append(&mut found.given_up);
         for task in left {
             cancel.check()?;
             let outcome = function(walk, task.section, task.symbol);

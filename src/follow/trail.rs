@@ -94,9 +94,15 @@ impl Segments {
     /// Every instruction from the start of the walk to `to`, which belongs to `segment`. Empty when there are too many,
     /// or when all trails and ways together are too long.
     pub(super) fn way(&mut self, flow: &FlowGraph, insns: &InsnTable, segment: SegmentId, to: InsnId) -> Vec<Passed> {
+        // What is given up in the middle has cost as much.
+        let most = LONGEST.min(self.left);
         let mut legs = Vec::new();
         let (mut at, mut end, mut acted) = (Some(segment), to, true);
-        while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)).filter(|_| legs.len() < LONGEST) {
+        while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
+            if legs.len() >= most {
+                self.left -= most;
+                return Vec::new();
+            }
             legs.push((segment.start, end, acted));
             end = segment.from;
             acted = matches!(segment.kind, StepKind::Taken | StepKind::Jump);
@@ -108,8 +114,11 @@ impl Segments {
             while insn != end {
                 way.push(Passed { insn, acted: true });
                 match flow.next(insns, insn) {
-                    Some(next) if way.len() < LONGEST.min(self.left) => insn = next,
-                    _ => return Vec::new(),
+                    Some(next) if way.len() < most => insn = next,
+                    _ => {
+                        self.left -= most.min(way.len());
+                        return Vec::new();
+                    }
                 }
             }
             way.push(Passed { insn: end, acted });

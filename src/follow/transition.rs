@@ -7,6 +7,7 @@ use crate::findings::Fault;
 use crate::flow::Flags;
 use crate::ids::{CfiId, InsnId};
 
+use super::limits::Stopped;
 use super::walk::{Walk, WalkState};
 
 /// Transitions met lately: from a state by a list of operations to a state.
@@ -34,7 +35,7 @@ impl Transitions {
 
 impl Walk<'_, '_> {
     /// The stack operations of an instruction.
-    pub(super) fn apply_ops(&mut self, id: InsnId, ops: u32, walk: &mut WalkState) -> Result<(), Fault> {
+    pub(super) fn apply_ops(&mut self, id: InsnId, ops: u32, walk: &mut WalkState) -> Result<(), Stopped> {
         let flow = self.input.flow;
         if self.uaccess_checked && flow.has(id, Flags::GROUP) {
             return self.apply_tracked(id, walk);
@@ -55,14 +56,14 @@ impl Walk<'_, '_> {
             apply(&mut state, op, &context)?;
         }
         if state != *old {
-            walk.cfi = self.states.intern(state);
+            walk.cfi = self.intern(state)?;
         }
         *self.transitions.slot(before, ops) = [before.0, ops, walk.cfi.0];
         Ok(())
     }
 
     /// In alternatives, PUSHF and POPF also save and restore whether user access is open.
-    fn apply_tracked(&mut self, id: InsnId, walk: &mut WalkState) -> Result<(), Fault> {
+    fn apply_tracked(&mut self, id: InsnId, walk: &mut WalkState) -> Result<(), Stopped> {
         let in_function = self.input.flow.function(self.input.symbols, id).is_some();
         let context = self.context(in_function, self.hint_follows(id));
         let mut state = self.states.get(walk.cfi).clone();
@@ -72,7 +73,7 @@ impl Walk<'_, '_> {
                 if walk.uaccess_stack == 0 {
                     walk.uaccess_stack = 1;
                 } else if walk.uaccess_stack >> 31 != 0 {
-                    return Err(Fault::PushfStackExhausted);
+                    return Err(Fault::PushfStackExhausted.into());
                 }
                 walk.uaccess_stack = walk.uaccess_stack << 1 | u32::from(walk.uaccess);
             }
@@ -84,7 +85,7 @@ impl Walk<'_, '_> {
                 }
             }
         }
-        walk.cfi = self.states.intern(state);
+        walk.cfi = self.intern(state)?;
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use crate::ledger::{Ledger, Weight};
 use crate::parallel;
 
 use super::journal::Journal;
+use super::limits::{ALTERNATES, Finished, INSNS_PER_STATE, MOST_ALTERNATES, MOST_STATES, Stopped};
 use super::mark::Mark;
 use super::policy::{Conduct, Policy};
 use super::trail::{SegmentId, Segments};
@@ -48,7 +49,7 @@ impl WalkState {
 enum Phase {
     Arrive,
     /// Following alternate number n.
-    Alternate(usize),
+    Alternate(u32),
     /// The taken branch was followed.
     Branched,
 }
@@ -72,6 +73,8 @@ enum Next {
     Enter(InsnId, StepKind),
     /// objtool gives up on the function.
     Fail,
+    /// orcls gives up on it.
+    Spent,
     /// The path leads to code of no function, where this walk may not go.
     Leave,
 }
@@ -123,6 +126,15 @@ pub(super) struct Walk<'a, 'l> {
     /// Findings since the start of a run that do not count.
     uncounted: usize,
     said: FxHashSet<(std::mem::Discriminant<Fault>, InsnId)>,
+    /// By jump table and state: how many of its entries were entered in this walk. Entering one again from the same state
+    /// changes nothing, whatever jump leads there.
+    entered: FxHashMap<(u32, CfiId, bool), u32>,
+    /// How many distinct states there may be.
+    most_states: usize,
+    /// How many alternates may still be entered.
+    alternates: usize,
+    /// The functions that orcls gave up on.
+    pub given_up: Vec<InsnId>,
     pub incomplete: bool,
     start: InsnId,
     entry: CfiId,
@@ -222,6 +234,10 @@ impl<'a, 'l> Walk<'a, 'l> {
                 || (!input.options.link && input.image.section_by_name(".comment").is_some()),
             uncounted: 0,
             said: FxHashSet::default(),
+            entered: FxHashMap::default(),
+            most_states: MOST_STATES + n / INSNS_PER_STATE,
+            alternates: MOST_ALTERNATES + ALTERNATES * n,
+            given_up: Vec::new(),
             incomplete: false,
             start: InsnId(0),
             entry,
@@ -256,9 +272,16 @@ impl<'a, 'l> Walk<'a, 'l> {
             && self.input.flow.section(section).noinstr
     }
 
-    /// The states, those of alternatives, and whether a path was given up.
-    pub(super) fn finish(self) -> (Interner, FlatCfi, bool) {
-        (self.states, self.flat, self.incomplete)
+    /// What the walk leaves to who comes behind it.
+    pub(super) fn finish(self) -> Finished {
+        let Walk { states, flat, incomplete, given_up, .. } = self;
+        Finished { states, flat, incomplete, given_up }
+    }
+
+    /// Makes a state one of those that are told apart, unless there are too many.
+    pub(super) fn intern(&mut self, state: CfiState) -> Result<CfiId, Stopped> {
+        let id = self.states.intern(state);
+        if self.states.n_states() > self.most_states { Err(Stopped::Spent) } else { Ok(id) }
     }
 
     /// Takes in what another walk found.
@@ -268,7 +291,7 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     /// What was found since the last time.
     pub(super) fn cut(&mut self) -> Option<Ledger> {
-        let silent = self.ledger.findings.is_empty() && self.ledger.lines.is_empty();
+        let silent = self.ledger.n_found() == 0 && self.ledger.lines.is_empty();
         (!silent).then(|| self.ledger.cut())
     }
 
@@ -293,6 +316,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         mark: &'static str,
     ) -> Outcome {
         self.journal.iter_mut().for_each(Journal::clear);
+        self.entered.clear();
         let root = self.segments.root(start);
         let frame =
             |insn, state, segment| Frame { insn, previous: None, state, phase: Phase::Arrive, start: insn, segment };
@@ -300,10 +324,10 @@ impl<'a, 'l> Walk<'a, 'l> {
         let mut outcome = Outcome::Clean;
         while let Some(mut top) = stack.pop() {
             self.start = top.start;
-            let before = self.ledger.findings.len();
+            let before = self.ledger.n_found();
             self.uncounted = 0;
             let next = self.step(function, &mut top);
-            if self.ledger.findings.len() != before + self.uncounted {
+            if self.ledger.n_found() != before + self.uncounted {
                 outcome = Outcome::Found;
             }
             match next {
@@ -317,6 +341,11 @@ impl<'a, 'l> Walk<'a, 'l> {
                 Next::Fail => {
                     self.backtrace(&stack, start, mark);
                     return Outcome::Found;
+                }
+                Next::Spent => {
+                    self.incomplete = true;
+                    self.given_up.push(start);
+                    return outcome;
                 }
                 Next::Leave => {
                     if let Some(journal) = &mut self.journal {
@@ -546,17 +575,13 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn restore(&mut self, function: Option<SymbolId>, frame: &Frame) -> Result<CfiId, Step> {
         let Input { insns, flow, image, rules, .. } = self.input;
         let start = function.map(|f| image.symbol(f).value);
-        let mut at = frame.insn;
-        let saved = loop {
-            let Some(before) = insns.prev_in_section(at) else { break None };
-            if start.is_none_or(|start| u64::from(insns.get(before).offset) < start) {
-                break None;
-            }
-            if flow.has(before, Flags::SAVE) {
-                break Some(before);
-            }
-            at = before;
-        };
+        let before = flow.saves.partition_point(|&save| save < frame.insn);
+        let saved = flow.saves[..before].last().copied().filter(|&saved| {
+            let section = insns.section_of(frame.insn);
+            section.0 != 0
+                && insns.contains(section, saved)
+                && start.is_some_and(|start| u64::from(insns.get(saved).offset) >= start)
+        });
         let Some(saved) = saved else {
             return Err(self.give_up(Fault::RestoreWithoutSave, frame, true));
         };
@@ -572,18 +597,32 @@ impl<'a, 'l> Walk<'a, 'l> {
         Ok(state)
     }
 
-    fn alternate(&mut self, function: Option<SymbolId>, frame: &mut Frame, n: usize) -> Step {
+    fn alternate(&mut self, function: Option<SymbolId>, frame: &mut Frame, n: u32) -> Step {
         let flow = self.input.flow;
         let id = frame.insn;
         let by_group = self.input.rules.tables.ignore_alternatives == IgnoreAlternatives::ByGroup;
         if flow.has(id, Flags::ALTERNATES) && (by_group || !flow.has(id, Flags::IGNORE_ALTS)) {
             let alternates = flow.alternates(id);
-            if let Some(alternate) = alternates.get(n) {
+            let table = flow.table(id);
+            let n = match table {
+                Some(table) => {
+                    let key = (table, frame.state.cfi, frame.state.uaccess);
+                    let entered = self.entered.entry(key).or_insert(0);
+                    *entered = (*entered).max(n) + 1;
+                    *entered - 1
+                }
+                None => n,
+            };
+            if let Some(alternate) = alternates.get(n as usize) {
+                if self.alternates == 0 {
+                    return Step::Next(Next::Spent);
+                }
+                self.alternates -= 1;
                 frame.phase = Phase::Alternate(n + 1);
                 let Some(to) = alternate.to else { return Step::Continue };
                 return Step::Next(Next::Enter(to, step_kind(alternate.kind)));
             }
-            if alternates.iter().any(|alternate| alternate.skip_original) {
+            if table.is_none() && alternates.iter().any(|alternate| alternate.skip_original) {
                 return Step::Next(Next::End);
             }
         }
@@ -612,7 +651,8 @@ impl<'a, 'l> Walk<'a, 'l> {
         if ops != 0 && !self.input.flow.has(frame.insn, Flags::NO_OPS) {
             match self.apply_ops(frame.insn, ops, &mut frame.state) {
                 Ok(()) => {}
-                Err(fault) => return self.give_up(fault, frame, false),
+                Err(Stopped::Fault(fault)) => return self.give_up(fault, frame, false),
+                Err(Stopped::Spent) => return Step::Next(Next::Spent),
             }
         }
         match self.check_insn(function, frame) {
@@ -712,7 +752,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         let recorded = first
             .and_then(|first| Some((first, self.segments.first(first)?)))
             .map(|(first, segment)| self.segments.way(flow, insns, segment, first));
-        if let Some(finding) = self.ledger.findings.last_mut() {
+        if let Some(finding) = self.ledger.last() {
             finding.cause = cause::cause(&self.input, &finding.fault, &new, recorded.as_deref());
             finding.states = states;
         }

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::files;
+
 /// Bytes that can be read in ranges.
 pub trait Store: Send + Sync {
     /// How many bytes there are.
@@ -51,11 +53,7 @@ pub struct FileStore {
 impl FileStore {
     /// Opens `path`. Anything but a regular file is refused, so that a pipe can not block the analysis.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let meta = std::fs::metadata(path)?;
-        if !meta.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-        }
-        let file = File::open(path)?;
+        let file = files::open(path)?;
         let size = file.metadata()?.len();
         Ok(FileStore { file, size })
     }

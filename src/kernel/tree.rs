@@ -8,7 +8,6 @@
 //! `include/linux/objtool_types.h`, `arch/x86/include/asm/orc_types.h` and `tools/objtool/arch/x86/include/arch/special.h`.
 
 use std::borrow::Cow;
-use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,6 +17,7 @@ use rustc_hash::FxHashMap;
 
 use super::Kernel;
 use super::rules::{AltEntry, HintNumber, HintTypes, Names, OrcNumber, OrcRegs, Rules, RustNoreturn};
+use crate::files;
 
 /// A larger file is no source of objtool. `check.c` has about 130 KiB.
 const MAX_FILE: u64 = 2 << 20;
@@ -191,7 +191,7 @@ impl Reader<'_> {
             return None;
         }
         let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
+        match files::open(&path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
             Ok(_) => Some(without_comments(&String::from_utf8_lossy(&bytes))),
             Err(error) => {
                 self.complain(name, &error.to_string());

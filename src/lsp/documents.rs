@@ -4,7 +4,7 @@
 //! Holds afterwards: a document's text is what the client shows at that version.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 use tower_lsp::lsp_types::{
@@ -93,10 +93,14 @@ fn replace_all(old: &Text, new: String) -> (Text, LineEdit) {
     (new, edit)
 }
 
-/// All open documents.
+/// All open documents. A copy costs nothing, however many they are.
 #[derive(Clone, Debug, Default)]
 pub struct Documents {
-    by_uri: FxHashMap<Url, Arc<Document>>,
+    by_uri: Arc<FxHashMap<Url, Arc<Document>>>,
+    /// By file: the document opened last.
+    by_path: Arc<FxHashMap<PathBuf, Url>>,
+    /// Ordered by name, when somebody asks for it.
+    ordered: Arc<OnceLock<Arc<[Arc<Document>]>>>,
 }
 
 impl Documents {
@@ -111,13 +115,18 @@ impl Documents {
             edits: Arc::default(),
             oldest: item.version,
         });
-        self.by_uri.insert(item.uri, Arc::clone(&document));
+        if let Some(path) = &document.path {
+            Arc::make_mut(&mut self.by_path).insert(path.clone(), item.uri.clone());
+        }
+        Arc::make_mut(&mut self.by_uri).insert(item.uri, Arc::clone(&document));
+        self.ordered = Arc::default();
         document
     }
 
     /// Applies changes in their order; `None` for a document that is not open.
     pub fn change(&mut self, params: DidChangeTextDocumentParams, encoding: Encoding) -> Option<Arc<Document>> {
-        let slot = self.by_uri.get_mut(&params.text_document.uri)?;
+        self.ordered = Arc::default();
+        let slot = Arc::make_mut(&mut self.by_uri).get_mut(&params.text_document.uri)?;
         let document = Arc::make_mut(slot);
         for change in params.content_changes {
             document.apply(change, params.text_document.version, encoding);
@@ -128,7 +137,18 @@ impl Documents {
 
     /// Forgets a document.
     pub fn close(&mut self, uri: &Url) -> Option<Arc<Document>> {
-        self.by_uri.remove(uri)
+        let closed = Arc::make_mut(&mut self.by_uri).remove(uri)?;
+        self.ordered = Arc::default();
+        if let Some(path) = &closed.path
+            && self.by_path.get(path) == Some(uri)
+        {
+            let other = self.by_uri.values().find(|other| other.path == closed.path).map(|other| other.uri.clone());
+            match other {
+                Some(other) => Arc::make_mut(&mut self.by_path).insert(path.clone(), other),
+                None => Arc::make_mut(&mut self.by_path).remove(path),
+            };
+        }
+        Some(closed)
     }
 
     /// The document of this name.
@@ -138,15 +158,18 @@ impl Documents {
 
     /// The document that shows this file.
     pub fn of_path(&self, path: &std::path::Path) -> Option<&Arc<Document>> {
-        // Few documents are open, and names differ in spelling: compare paths, not names.
-        self.by_uri.values().find(|document| document.path.as_deref() == Some(path))
+        // Names differ in spelling: compare paths, not names.
+        self.by_uri.get(self.by_path.get(path)?)
     }
 
     /// All documents, ordered by name.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Document>> {
-        let mut all: Vec<_> = self.by_uri.values().collect();
-        all.sort_by(|a, b| a.uri.cmp(&b.uri));
-        all.into_iter()
+    pub fn all(&self) -> Arc<[Arc<Document>]> {
+        let order = || {
+            let mut all: Vec<_> = self.by_uri.values().cloned().collect();
+            all.sort_by(|a, b| a.uri.cmp(&b.uri));
+            all.into()
+        };
+        Arc::clone(self.ordered.get_or_init(order))
     }
 }
 

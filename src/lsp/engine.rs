@@ -20,6 +20,7 @@ use crate::cancel::CancelToken;
 use crate::causes::{self, Sources};
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved, ownership};
 use crate::detect;
+use crate::files;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
@@ -256,7 +257,7 @@ impl Judging<'_> {
 
     /// The open documents whose text is not that of their file.
     fn unsaved(&self) -> Vec<(&Path, &Document)> {
-        let open = self.task.others.iter().chain([&self.task.document]);
+        let open = self.task.others().chain([&self.task.document]);
         let named = open.filter_map(|document| Some((document.path.as_deref()?, &**document)));
         named.filter(|(path, document)| !is_saved(path, document)).collect()
     }
@@ -269,11 +270,11 @@ impl Judging<'_> {
             _ => task.source.as_path(),
         };
         let on_disk;
-        let text = match task.others.iter().find(|other| other.path.as_deref() == Some(main)) {
+        let text = match task.others().find(|other| other.path.as_deref() == Some(main)) {
             Some(document) => document.text.as_str(),
             None if main == task.source => task.document.text.as_str(),
             None => {
-                on_disk = std::fs::read_to_string(main).map_err(|error| failed(main, &error))?;
+                on_disk = files::text(main, files::SOURCE).map_err(|error| failed(main, &error))?;
                 &on_disk
             }
         };
@@ -301,7 +302,7 @@ impl Judging<'_> {
         let mut verdict = self.verdict(Arc::new(compiled.object), Basis::Buffer, notes)?;
         verdict.includes = self.names.shown_all(compiled.files);
         verdict.includes.retain(|file| *file != task.source);
-        let open = task.others.iter().chain([&task.document]);
+        let open = task.others().chain([&task.document]);
         verdict.versions = open.filter_map(|document| Some((document.path.clone()?, document.version))).collect();
         verdict.timing = Timing { compile: compiled.took, own: self.begin.elapsed().saturating_sub(compiled.took) };
         Ok(verdict)
@@ -343,7 +344,7 @@ impl Judging<'_> {
             }
             before?.versions.get(path).copied().filter(|version| *version < document.version)
         };
-        let open = self.task.others.iter().chain([&self.task.document]);
+        let open = self.task.others().chain([&self.task.document]);
         let named = open.filter_map(|document| Some((document.path.clone()?, document)));
         verdict.versions =
             named.filter_map(|(path, document)| Some((path.clone(), version(&path, document)?))).collect();
@@ -354,10 +355,10 @@ impl Judging<'_> {
     /// The text of a file that the debug information names, as it was compiled.
     fn text_of(&self, name: &str) -> Option<Arc<str>> {
         let path = compile::normal(&self.build.directory.join(name));
-        let mut open = self.task.others.iter().chain([&self.task.document]);
+        let mut open = self.task.others().chain([&self.task.document]);
         match open.find(|document| document.path.as_deref().is_some_and(|own| self.names.same(own, &path))) {
             Some(document) => Some(document.text.as_str().into()),
-            None => std::fs::read_to_string(&path).ok().map(Arc::from),
+            None => files::text(&path, files::SOURCE).ok().map(Arc::from),
         }
     }
 
@@ -493,7 +494,7 @@ fn is_saved(path: &Path, document: &Document) -> bool {
     let text = document.text.as_str().as_bytes();
     // Most unsaved texts have another length, which is known without reading.
     std::fs::metadata(path).is_ok_and(|meta| meta.len() == text.len() as u64)
-        && std::fs::read(path).is_ok_and(|bytes| bytes == text)
+        && files::read(path, files::SOURCE).is_ok_and(|bytes| bytes == text)
 }
 
 impl From<CompileError> for Trouble {

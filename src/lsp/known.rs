@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::baseline::Baseline;
 use crate::build::Search;
+use crate::files;
 
 use super::config::Config;
 use super::verdict::{Stamp, Verdict};
@@ -45,7 +46,7 @@ impl KnownFindings {
         if let Some((_, read)) = slot.as_ref().filter(|(known, _)| *known == stamp) {
             return read.clone();
         }
-        let text = std::fs::read_to_string(file).map_err(|error| error.to_string());
+        let text = files::text(file, files::TABLE).map_err(|error| error.to_string());
         let read = text.and_then(|text| Baseline::parse(&text)).map(Arc::new);
         *slot = Some((stamp, read.clone()));
         read

@@ -28,9 +28,9 @@ use super::handlers::{code_actions, diagnostics};
 use super::outbox::{Outbox, Refresh};
 use super::query::{Pace, Query, Reply};
 use super::session::{Delivery, Session};
-use super::snapshot::Snapshot;
+use super::snapshot::{Snapshot, search};
 use super::trace::Trace;
-use super::units::Units;
+use super::units::{Unit, Units};
 use super::verdict::{Engine, Scope, Stamp, Task, Trouble, Verdict};
 use super::workers::{Lost, Workers};
 
@@ -41,8 +41,14 @@ const DEBOUNCE: Duration = Duration::from_millis(4);
 const REST: Duration = Duration::from_millis(60);
 /// Fixes are looked for this long after a judgement: not between two words that are typed.
 const FIX_REST: Duration = Duration::from_millis(300);
-/// How often a command or an object that was not there is looked for again.
+/// A command or an object that was not there is looked for again after this time, and each time after twice as long.
 const RETRY: Duration = Duration::from_secs(10);
+/// So many times the time is doubled: a server that nobody uses works no longer.
+const MOST_DOUBLINGS: u32 = 7;
+/// After a change on disk what was not there is looked for again so soon, however many more changes follow.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Of so many open files it is looked at in one go what the build has left.
+const POLLED: usize = 64;
 /// How often what the build has left is looked at.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -141,6 +147,10 @@ pub struct World {
     workspace: Arc<Vec<Verdict>>,
     /// Numbers queries and judgements.
     count: u64,
+    /// When the builds are looked at next.
+    next_poll: Instant,
+    /// The file that was looked at last.
+    polled: Option<PathBuf>,
 }
 
 impl World {
@@ -158,32 +168,48 @@ impl World {
             units: Units::default(),
             workspace: Arc::default(),
             count: 0,
+            next_poll: Instant::now() + POLL,
+            polled: None,
         })
     }
 
     /// Handles events until [`Event::Stop`] or until nobody can post any more.
     pub fn run(mut self, events: &Receiver<Event>) {
-        let mut next_poll = Instant::now() + POLL;
+        // When the next file is due. Known until an event comes.
+        let mut due = None;
+        let mut fixes_due = None;
         loop {
-            let due = [self.units.next_due(), self.units.next_fixes()].into_iter().flatten();
-            let wake = due.fold(next_poll, Instant::min);
-            match events.recv_timeout(wake.saturating_duration_since(Instant::now())) {
+            let wake = [due, fixes_due, self.has_builds().then_some(self.next_poll)].into_iter().flatten().min();
+            let received = match wake {
+                Some(wake) => events.recv_timeout(wake.saturating_duration_since(Instant::now())),
+                None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            };
+            match received {
                 Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(event) => self.handle(event),
+                Ok(event) => {
+                    self.handle(event);
+                    (due, fixes_due) = (self.units.next_due(), self.units.next_fixes());
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             let now = Instant::now();
-            for path in self.units.take_due(now) {
-                self.judge(&path);
+            if due.is_some_and(|due| due <= now) {
+                for path in self.units.take_due(now) {
+                    self.judge(&path);
+                }
+                for path in self.units.take_whole_due(now) {
+                    self.judge_whole(&path);
+                }
+                due = self.units.next_due();
             }
-            for path in self.units.take_whole_due(now) {
-                self.judge_whole(&path);
+            if fixes_due.is_some_and(|due| due <= now) {
+                for (uri, token) in self.units.take_due_fixes(now) {
+                    self.prepare_fixes(uri, token);
+                }
+                fixes_due = self.units.next_fixes();
             }
-            for (uri, token) in self.units.take_due_fixes(now) {
-                self.prepare_fixes(uri, token);
-            }
-            if now >= next_poll {
-                next_poll = now + POLL;
+            if now >= self.next_poll {
+                self.next_poll = now + POLL;
                 self.poll();
             }
         }
@@ -209,7 +235,7 @@ impl World {
             }
             Event::Shutdown(reply) => {
                 for unit in self.units.iter_mut() {
-                    unit.due = None;
+                    (unit.due, unit.retry) = (None, None);
                     self.workers.judges.cancel(&unit.path);
                 }
                 reply.send(Ok(()));
@@ -239,14 +265,16 @@ impl World {
                 self.judge_all();
             }
             Event::FilesChanged(files) => {
+                // Events come by the thousand where a build runs.
+                let soon = Instant::now() + SETTLE;
                 for unit in self.units.iter_mut().filter(|unit| unit.trouble.is_some()) {
-                    unit.due = Some(Instant::now());
+                    unit.retry = Some(unit.retry.map_or(soon, |retry| retry.min(soon)));
+                    unit.n_tries = 0;
                 }
                 // Of an open document the client's text counts.
                 let closed = files.into_iter().filter(|file| self.documents.of_path(file).is_none());
-                let closed: Vec<PathBuf> = closed.collect();
-                closed.iter().for_each(|file| self.touch_users(file));
-                self.poll();
+                self.touch_users(&closed.collect());
+                self.next_poll = self.next_poll.min(soon);
             }
             Event::Query(query) => {
                 self.count += 1;
@@ -316,7 +344,7 @@ impl World {
             self.outbox.status_changed(document.uri.clone());
         }
         // A header's text may differ from the file's from the start: editors restore unsaved texts.
-        self.touch_users(&path);
+        self.touch_users(&[path].into());
     }
 
     fn changed(&mut self, params: DidChangeTextDocumentParams) {
@@ -337,7 +365,7 @@ impl World {
             self.outbox.status_changed(document.uri.clone());
         }
         if on_type {
-            self.touch_users(path);
+            self.touch_users(&[path.clone()].into());
         }
     }
 
@@ -351,7 +379,7 @@ impl World {
             unit.due = Some(Instant::now());
         }
         if self.config.compile == CompileMode::OnSave {
-            self.touch_users(&path);
+            self.touch_users(&[path].into());
         }
     }
 
@@ -366,13 +394,17 @@ impl World {
             self.show(&files);
         }
         // What was typed into a header and not saved is gone.
-        self.touch_users(&path);
+        self.touch_users(&[path].into());
     }
 
-    /// Judges the open files again whose code was made from `header`.
-    fn touch_users(&mut self, header: &Path) {
-        for unit in self.units.iter_mut().filter(|unit| unit.path != header) {
-            if unit.last.as_ref().is_some_and(|verdict| verdict.includes.iter().any(|file| file == header)) {
+    /// Judges the open files again whose code was made from one of these.
+    fn touch_users(&mut self, headers: &BTreeSet<PathBuf>) {
+        if headers.is_empty() {
+            return;
+        }
+        let uses = |verdict: &Arc<Verdict>| verdict.includes.iter().any(|file| headers.contains(file));
+        for unit in self.units.iter_mut().filter(|unit| !headers.contains(&unit.path)) {
+            if unit.last.as_ref().is_some_and(uses) {
                 unit.due = Some(Instant::now() + DEBOUNCE);
             }
         }
@@ -405,7 +437,7 @@ impl World {
         path: &Path,
         judge: impl FnOnce(&dyn Engine, &Task, &CancelToken) -> Result<Verdict, Trouble> + Send + 'static,
     ) {
-        let search = self.snapshot().search();
+        let search = search(&self.session, &self.config);
         let (Some(document), Some(unit)) = (self.documents.of_path(path), self.units.get_mut(path)) else {
             return;
         };
@@ -416,7 +448,7 @@ impl World {
         let task = Task {
             source: path.to_owned(),
             document: Arc::clone(document),
-            others: self.documents.iter().filter(|other| other.uri != document.uri).cloned().collect(),
+            open: self.documents.all(),
             config: Arc::clone(&self.config),
             search,
             previous: unit.last.clone(),
@@ -454,7 +486,7 @@ impl World {
             Ok(verdict) => {
                 files.extend(diagnostics::files(&verdict));
                 let verdict: Arc<Verdict> = Arc::from(verdict);
-                unit.trouble = None;
+                (unit.trouble, unit.retry, unit.n_tries) = (None, None, 0);
                 if verdict.scope == Scope::Pending && !superseded {
                     unit.whole_due = Some(Instant::now() + REST);
                 }
@@ -474,7 +506,8 @@ impl World {
                     self.outbox.show_once(advice, MessageType::INFO, format!("orcls: {not_found}. {advice}"));
                 }
                 if matches!(trouble, Trouble::NoCommand(_) | Trouble::ObjectMissing(_)) {
-                    unit.due = Some(Instant::now() + RETRY);
+                    unit.retry = Some(Instant::now() + RETRY * (1 << unit.n_tries.min(MOST_DOUBLINGS)));
+                    unit.n_tries += 1;
                 }
                 tracing::info!("{}: {trouble}", path.display());
                 unit.trouble = Some(trouble);
@@ -562,11 +595,20 @@ impl World {
         });
     }
 
+    /// Whether the build has left anything that could change.
+    fn has_builds(&self) -> bool {
+        self.units.iter().any(|unit| unit.last.is_some())
+    }
+
     /// Asks a worker which builds have changed.
     fn poll(&mut self) {
-        let settled = self.units.iter().filter(|unit| !unit.is_busy());
-        let known: Vec<_> =
-            settled.filter_map(|unit| Some((unit.path.clone(), unit.last.as_ref()?.stamps.clone()))).collect();
+        let after = self.polled.take();
+        let is_next = |unit: &&Unit| after.as_ref().is_none_or(|after| unit.path > *after);
+        let settled = self.units.iter().filter(is_next).filter(|unit| !unit.is_busy());
+        let known = settled.filter_map(|unit| Some((unit.path.clone(), unit.last.as_ref()?.stamps.clone())));
+        let known: Vec<_> = known.take(POLLED).collect();
+        // The next ones have their turn the next time, and behind the last the first.
+        self.polled = known.get(POLLED - 1).map(|(path, _)| path.clone());
         if known.is_empty() {
             return;
         }

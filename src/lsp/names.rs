@@ -9,6 +9,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use crate::compile::{normal, real_path};
+use crate::files;
 use crate::report::{Report, ReportedFinding};
 
 use super::position::Text;
@@ -27,7 +28,7 @@ pub struct Names {
 impl Names {
     /// The names that the open documents give.
     pub fn new(task: &Task) -> Names {
-        let paths = task.others.iter().chain([&task.document]).filter_map(|document| document.path.clone());
+        let paths = task.others().chain([&task.document]).filter_map(|document| document.path.clone());
         Names { open: paths.map(|path| (real_path(&path), path)).collect() }
     }
 
@@ -82,7 +83,6 @@ impl Names {
 }
 
 fn read(file: &Path) -> Option<String> {
-    let fits = std::fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.len() <= MAX_TEXT);
-    let bytes = fits.then(|| std::fs::read(file).ok()).flatten()?;
+    let bytes = files::read(file, MAX_TEXT).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -23,6 +23,8 @@ use tower_lsp::lsp_types::{
     ProgressToken, Registration, RegistrationParams, Url, WorkDoneProgress, WorkDoneProgressCreateParams,
 };
 
+use crate::clean;
+
 use super::main_loop::{Event, Events};
 use super::trace::{Direction, Trace};
 
@@ -76,7 +78,9 @@ struct Published {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    publishes: Vec<(Url, Published)>,
+    /// In the order in which they are to be sent.
+    files: Vec<Url>,
+    publishes: FxHashMap<Url, Published>,
     letters: VecDeque<Letter>,
     said: BTreeSet<&'static str>,
     closed: bool,
@@ -108,9 +112,8 @@ impl Outbox {
     pub fn publish(&self, uri: Url, diagnostics: Vec<Diagnostic>, version: Option<i32>) {
         let mut waiting = self.lock();
         let newest = Published { version, diagnostics };
-        match waiting.publishes.iter_mut().find(|(of, _)| *of == uri) {
-            Some((_, older)) => *older = newest,
-            None => waiting.publishes.push((uri, newest)),
+        if waiting.publishes.insert(uri.clone(), newest).is_none() {
+            waiting.files.push(uri);
         }
         drop(waiting);
         self.wake.notify_one();
@@ -118,12 +121,12 @@ impl Outbox {
 
     /// Writes into the client's log.
     pub fn log(&self, kind: MessageType, text: impl Into<String>) {
-        self.post(Letter::Log(kind, text.into()));
+        self.post(Letter::Log(kind, clean::notification(&text.into())));
     }
 
     /// Shows a message to the user.
     pub fn show(&self, kind: MessageType, text: impl Into<String>) {
-        self.post(Letter::Show(kind, text.into()));
+        self.post(Letter::Show(kind, clean::notification(&text.into())));
     }
 
     /// Shows a message to the user, unless one with the same `key` was shown before: the files differ, the advice does
@@ -196,7 +199,11 @@ impl Outbox {
                 if waiting.closed {
                     return;
                 }
-                (std::mem::take(&mut waiting.publishes), std::mem::take(&mut waiting.letters))
+                let mut lists = std::mem::take(&mut waiting.publishes);
+                let files = std::mem::take(&mut waiting.files).into_iter();
+                let publishes: Vec<(Url, Published)> =
+                    files.filter_map(|uri| lists.remove(&uri).map(|list| (uri, list))).collect();
+                (publishes, std::mem::take(&mut waiting.letters))
             };
             if publishes.is_empty() && letters.is_empty() {
                 self.wake.notified().await;

@@ -43,10 +43,7 @@ impl Snapshot {
 
     /// Where builds are looked for. The build directory may be named relative to the workspace.
     pub fn search(&self) -> Search {
-        let roots = self.session.roots.clone();
-        let build_dir = self.config.build_directory.clone();
-        let build_dir = build_dir.map(|dir| below_roots(&dir, &roots));
-        Search { build_dir, roots }
+        search(&self.session, &self.config)
     }
 
     /// The units whose code was made from this file: the file's own, or those that include it, in order of their paths.
@@ -65,4 +62,12 @@ impl Snapshot {
         let is_open = self.units.get(path).is_some();
         self.workspace.iter().filter(move |verdict| !is_open && self.units.get(&verdict.source).is_none())
     }
+}
+
+/// Where builds are looked for. The build directory may be named relative to the workspace.
+pub fn search(session: &Session, config: &Config) -> Search {
+    let roots = session.roots.clone();
+    let build_dir = config.build_directory.clone();
+    let build_dir = build_dir.map(|dir| below_roots(&dir, &roots));
+    Search { build_dir, roots }
 }

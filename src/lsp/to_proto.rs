@@ -62,7 +62,7 @@ impl Placer<'_> {
         let call = finding.inlined.iter().find_map(|frame| {
             let file = self.verdict.file(frame.file.as_deref()?);
             let line = frame.line.filter(|_| file == *source && direct.file != *source)?;
-            Some(Place { file, line, column: None, call_of: Some(frame.function.clone()) })
+            Some(Place { file, line, column: None, call_of: Some(frame.function.to_string()) })
         });
         [direct].into_iter().chain(call).collect()
     }

@@ -43,19 +43,31 @@ async fn header(input: &mut (impl AsyncBufReadExt + Unpin)) -> Option<u64> {
     let mut length = None;
     let mut line = Vec::new();
     loop {
-        line.clear();
         let n = (&mut *input).take(MAX_HEADER).read_until(b'\n', &mut line).await.ok()?;
         if n == 0 {
             return None;
         }
         let text = String::from_utf8_lossy(&line);
-        match text.trim().split_once(':') {
-            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.trim().parse().ok(),
-            Some(_) => {}
+        match named_length(&text) {
+            Some(value) => length = value.trim().parse().ok(),
             None if text.trim().is_empty() && length.is_some() => return length,
             None => {}
         }
+        // Of a line that is too long the end may be the start of a header.
+        let kept = if line.ends_with(b"\n") { 0 } else { line.len().min(LENGTH.len()) };
+        line.drain(..line.len() - kept);
     }
+}
+
+/// The header that counts.
+const LENGTH: &str = "content-length:";
+
+/// What a line names as the length. Whatever is in front of the header, bytes of a message that was longer than it said,
+/// say, has no newline behind it.
+fn named_length(line: &str) -> Option<&str> {
+    let at = line.len().checked_sub(LENGTH.len())?;
+    let is_here = |at: &usize| line.get(*at..*at + LENGTH.len()).is_some_and(|name| name.eq_ignore_ascii_case(LENGTH));
+    (0..=at).rev().find(is_here).and_then(|at| line.get(at + LENGTH.len()..))
 }
 
 struct TooLong;
@@ -77,13 +89,27 @@ fn checked(bytes: Vec<u8>) -> Option<Vec<u8>> {
     if let Ok(request) = serde_json::from_str::<Request>(text)
         && !request.method().is_empty()
     {
-        return if request.method() == "initialize" {
-            serde_json::to_vec(&spelled(request)?).ok()
-        } else {
-            Some(bytes)
+        return match request.method() {
+            "initialize" => serde_json::to_vec(&spelled(request)?).ok(),
+            "shutdown" | "exit" if request.params().is_some() || text.contains("\"params\"") => {
+                serde_json::to_vec(&without_params(text)?).ok()
+            }
+            "initialized" if !request.params().is_some_and(Value::is_object) => {
+                let mut message = without_params(text)?;
+                message.as_object_mut()?.insert("params".to_owned(), Value::Object(serde_json::Map::new()));
+                serde_json::to_vec(&message).ok()
+            }
+            _ => Some(bytes),
         };
     }
     serde_json::from_str::<Response>(text).is_ok().then_some(bytes)
+}
+
+/// Clients send `null` or an empty object where the protocol has no parameters, which tower-lsp 0.20 refuses.
+fn without_params(text: &str) -> Option<Value> {
+    let mut message: Value = serde_json::from_str(text).ok()?;
+    message.as_object_mut()?.remove("params");
+    Some(message)
 }
 
 /// lsp-types 0.94 reads `workspace.diagnostic` where LSP 3.17 has `workspace.diagnostics`.
@@ -137,6 +163,32 @@ mod tests {
         check(format!("\r\n\r\nhello\n{noise}\n{}", framed(CALL)).as_bytes(), &[CALL]);
         check(format!("Content-Type: x\r\n{}", framed(CALL)).as_bytes(), &[CALL]);
         check(format!("Content-Length: many\r\n\r\n{}", framed(CALL)).as_bytes(), &[CALL]);
+    }
+
+    #[test]
+    fn bytes_without_a_newline_before_a_header_are_skipped() {
+        for noise in ["x".to_owned(), "x".repeat(MAX_HEADER as usize - 5), "é:".repeat(5000), "Content-Len".to_owned()]
+        {
+            check((noise + &framed(CALL) + &framed(CALL)).as_bytes(), &[CALL, CALL]);
+        }
+        // A length that is too short leaves the rest of the message in front of the next header.
+        let short = CALL.len() - 3;
+        let input = format!("Content-Length: {short}\r\n\r\n{CALL}{}", framed(CALL));
+        check(input.as_bytes(), &[ERROR, CALL]);
+    }
+
+    #[test]
+    fn parameters_where_there_are_none_do_not_count() {
+        for params in ["null", "{}", "[]", "7"] {
+            let sent = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"shutdown","params":{params}}}"#);
+            check(framed(&sent).as_bytes(), &[r#"{"jsonrpc":"2.0","id":1,"method":"shutdown"}"#]);
+        }
+        let ready = r#"{"jsonrpc":"2.0","method":"initialized","params":{}}"#;
+        for sent in
+            [r#"{"jsonrpc":"2.0","method":"initialized"}"#, r#"{"jsonrpc":"2.0","method":"initialized","params":null}"#]
+        {
+            check(framed(sent).as_bytes(), &[ready]);
+        }
     }
 
     #[test]

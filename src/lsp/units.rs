@@ -33,6 +33,10 @@ pub struct Unit {
     pub fixes_due: Option<Instant>,
     /// Ends the search for fixes.
     pub search: CancelToken,
+    /// When to look again for what was not there.
+    pub retry: Option<Instant>,
+    /// How often was looked for it.
+    pub n_tries: u32,
     /// The number of the judgement that is under way.
     pub running: Option<u64>,
     /// The number of the judgement that `last` or `trouble` came from.
@@ -57,10 +61,10 @@ impl Unit {
     }
 }
 
-/// All open source files.
+/// All open source files. A copy costs nothing, however many they are.
 #[derive(Clone, Debug, Default)]
 pub struct Units {
-    by_path: BTreeMap<PathBuf, Unit>,
+    by_path: Arc<BTreeMap<PathBuf, Unit>>,
 }
 
 impl Units {
@@ -75,15 +79,17 @@ impl Units {
             whole_due: None,
             fixes_due: None,
             search: CancelToken::default(),
+            retry: None,
+            n_tries: 0,
             running: None,
             settled: 0,
         };
-        self.by_path.entry(path).or_insert(unit)
+        Arc::make_mut(&mut self.by_path).entry(path).or_insert(unit)
     }
 
     /// Forgets a file.
     pub fn close(&mut self, path: &Path) -> Option<Unit> {
-        self.by_path.remove(path)
+        Arc::make_mut(&mut self.by_path).remove(path)
     }
 
     /// The file's unit.
@@ -93,7 +99,10 @@ impl Units {
 
     /// The file's unit, to change it.
     pub fn get_mut(&mut self, path: &Path) -> Option<&mut Unit> {
-        self.by_path.get_mut(path)
+        if !self.by_path.contains_key(path) {
+            return None;
+        }
+        Arc::make_mut(&mut self.by_path).get_mut(path)
     }
 
     /// All, ordered by path.
@@ -103,12 +112,12 @@ impl Units {
 
     /// All, to change them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Unit> {
-        self.by_path.values_mut()
+        Arc::make_mut(&mut self.by_path).values_mut()
     }
 
     /// When the next file is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.iter().filter_map(|unit| unit.due.into_iter().chain(unit.whole_due).min()).min()
+        self.iter().flat_map(|unit| [unit.due, unit.retry, unit.whole_due]).flatten().min()
     }
 
     /// When fixes are looked for next.
@@ -118,8 +127,10 @@ impl Units {
 
     /// The files whose fixes are due at `now` and that are not about to be judged anew; they no longer are.
     pub fn take_due_fixes(&mut self, now: Instant) -> Vec<(Url, CancelToken)> {
-        let due = self.by_path.values_mut().filter(|unit| unit.fixes_due.is_some_and(|due| due <= now));
-        let taken = due.filter_map(|unit| {
+        let is_due = |unit: &&Unit| unit.fixes_due.is_some_and(|due| due <= now);
+        let due: Vec<PathBuf> = self.iter().filter(is_due).map(|unit| unit.path.clone()).collect();
+        let taken = due.iter().filter_map(|path| {
+            let unit = self.get_mut(path)?;
             unit.fixes_due = None;
             unit.search = CancelToken::default();
             (!unit.is_busy()).then(|| (unit.uri.clone(), unit.search.clone()))
@@ -129,22 +140,25 @@ impl Units {
 
     /// The files that are due at `now`; they no longer are.
     pub fn take_due(&mut self, now: Instant) -> Vec<PathBuf> {
-        let due = self.by_path.values_mut().filter(|unit| unit.due.is_some_and(|due| due <= now));
-        due.map(|unit| {
-            unit.due = None;
-            unit.whole_due = None;
-            unit.path.clone()
-        })
-        .collect()
+        let is_due = |unit: &Unit| [unit.due, unit.retry].into_iter().flatten().any(|due| due <= now);
+        let due: Vec<PathBuf> = self.iter().filter(|unit| is_due(unit)).map(|unit| unit.path.clone()).collect();
+        for path in &due {
+            if let Some(unit) = self.get_mut(path) {
+                (unit.due, unit.retry, unit.whole_due) = (None, None, None);
+            }
+        }
+        due
     }
 
     /// The files with which `vmlinux.o` is due at `now`; they no longer are.
     pub fn take_whole_due(&mut self, now: Instant) -> Vec<PathBuf> {
-        let due = self.by_path.values_mut().filter(|unit| unit.whole_due.is_some_and(|due| due <= now));
-        due.map(|unit| {
-            unit.whole_due = None;
-            unit.path.clone()
-        })
-        .collect()
+        let is_due = |unit: &&Unit| unit.whole_due.is_some_and(|due| due <= now);
+        let due: Vec<PathBuf> = self.iter().filter(is_due).map(|unit| unit.path.clone()).collect();
+        for path in &due {
+            if let Some(unit) = self.get_mut(path) {
+                unit.whole_due = None;
+            }
+        }
+        due
     }
 }

@@ -33,14 +33,21 @@ pub struct Task {
     pub source: PathBuf,
     /// Its text.
     pub document: Arc<Document>,
-    /// The other open documents, headers among them.
-    pub others: Vec<Arc<Document>>,
+    /// All open documents as the client has them, headers among them.
+    pub open: Arc<[Arc<Document>]>,
     /// The settings.
     pub config: Arc<Config>,
     /// Where builds are looked for.
     pub search: Search,
     /// The last verdict on the file.
     pub previous: Option<Arc<Verdict>>,
+}
+
+impl Task {
+    /// The open documents besides the one to be judged.
+    pub fn others(&self) -> impl Iterator<Item = &Arc<Document>> {
+        self.open.iter().filter(|other| other.uri != self.document.uri)
+    }
 }
 
 /// What a verdict is about.

@@ -2,13 +2,15 @@
 //!
 //! In: jobs, each with a key.  Out: each job's own answer.
 //! Holds afterwards: of one key at most one job is wanted. A queued job is replaced by a newer one of its key, a running
-//! one is told to stop, and the newer one starts when it has. A job that panics ends alone.
+//! one is told to stop, and the newer one starts when it has. A job that panics ends alone. Jobs that take long keep no
+//! other one waiting: the system shares the processors among them.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -31,10 +33,52 @@ struct Job<K> {
     run: Run,
 }
 
+/// A job that takes longer no longer counts as one of those that run side by side.
+const SHORT: Duration = Duration::from_secs(2);
+/// So many times as many threads as run side by side may be busy with long jobs.
+const SPARE: usize = 4;
+
 struct Queue<K> {
-    waiting: VecDeque<Job<K>>,
-    running: FxHashMap<K, CancelToken>,
+    /// By the order in which they came.
+    waiting: BTreeMap<u64, Job<K>>,
+    /// By key: which one waits.
+    places: FxHashMap<K, u64>,
+    count: u64,
+    /// Each with when it started.
+    running: FxHashMap<K, (CancelToken, Instant)>,
+    /// How many run side by side.
+    width: usize,
     closed: bool,
+}
+
+impl<K: Clone + Eq + Hash> Queue<K> {
+    /// Puts a job in line, or in the place of one that waits under its key.
+    fn push(&mut self, job: Job<K>) -> Option<Job<K>> {
+        if let Some(place) = self.places.get(&job.key) {
+            return self.waiting.insert(*place, job);
+        }
+        self.count += 1;
+        self.places.insert(job.key.clone(), self.count);
+        self.waiting.insert(self.count, job)
+    }
+
+    fn remove(&mut self, key: &K) -> Option<Job<K>> {
+        self.places.remove(key).and_then(|place| self.waiting.remove(&place))
+    }
+
+    /// The job that comes next; until when to wait at most where there is one that may not run yet.
+    fn next(&mut self) -> Result<Job<K>, Option<Instant>> {
+        let now = Instant::now();
+        let short = self.running.values().map(|(_, since)| *since + SHORT).filter(|long| *long > now);
+        let (n_short, first_long) = short
+            .fold((0, None::<Instant>), |(n, first), long| (n + 1, Some(first.map_or(long, |first| first.min(long)))));
+        if n_short >= self.width {
+            return Err(first_long.filter(|_| !self.waiting.is_empty()));
+        }
+        // Few run, so that few are passed over.
+        let ready = self.waiting.values().find(|job| !self.running.contains_key(&job.key)).map(|job| job.key.clone());
+        ready.and_then(|key| self.remove(&key)).ok_or(None)
+    }
 }
 
 struct Shared<K> {
@@ -56,12 +100,21 @@ pub struct Workers<K> {
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
-    /// Starts `n_threads` threads named `name`. Fewer run when the system refuses; none is an error.
+    /// Starts threads named `name`, of which `n_threads` work side by side. Fewer run when the system refuses; none is an
+    /// error.
     pub fn start(name: &str, n_threads: usize) -> std::io::Result<Workers<K>> {
-        let queue = Queue { waiting: VecDeque::new(), running: FxHashMap::default(), closed: false };
+        let width = n_threads.max(1);
+        let queue = Queue {
+            waiting: BTreeMap::new(),
+            places: FxHashMap::default(),
+            count: 0,
+            running: FxHashMap::default(),
+            width,
+            closed: false,
+        };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), changed: Condvar::new() });
         let mut threads = Vec::new();
-        for i in 0..n_threads.max(1) {
+        for i in 0..width * SPARE {
             let shared = Arc::clone(&shared);
             match thread::Builder::new().name(format!("{name}-{i}")).spawn(move || work(&shared)) {
                 Ok(thread) => threads.push(thread),
@@ -89,17 +142,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
         });
         let replaced = {
             let mut queue = self.shared.lock();
-            if let Some(running) = queue.running.get(&key) {
+            if let Some((running, _)) = queue.running.get(&key) {
                 running.cancel();
             }
-            let job = Job { key, token, run };
-            match queue.waiting.iter_mut().find(|waiting| waiting.key == job.key) {
-                Some(slot) => Some(std::mem::replace(slot, job)),
-                None => {
-                    queue.waiting.push_back(job);
-                    None
-                }
-            }
+            queue.push(Job { key, token, run })
         };
         if let Some(job) = replaced {
             (job.run)(Err(Lost::Dropped));
@@ -111,11 +157,10 @@ impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
     pub fn cancel(&self, key: &K) {
         let dropped = {
             let mut queue = self.shared.lock();
-            if let Some(running) = queue.running.get(key) {
+            if let Some((running, _)) = queue.running.get(key) {
                 running.cancel();
             }
-            let at = queue.waiting.iter().position(|job| job.key == *key);
-            at.and_then(|at| queue.waiting.remove(at))
+            queue.remove(key)
         };
         if let Some(job) = dropped {
             (job.run)(Err(Lost::Dropped));
@@ -135,11 +180,11 @@ impl<K> Drop for Workers<K> {
         let dropped = {
             let mut queue = self.shared.lock();
             queue.closed = true;
-            queue.running.values().for_each(CancelToken::cancel);
+            queue.running.values().for_each(|(token, _)| token.cancel());
             std::mem::take(&mut queue.waiting)
         };
         self.shared.changed.notify_all();
-        for job in dropped {
+        for job in dropped.into_values() {
             (job.run)(Err(Lost::Dropped));
         }
         for thread in self.threads.drain(..) {
@@ -155,12 +200,19 @@ fn work<K: Clone + Eq + Hash>(shared: &Shared<K>) {
         if queue.closed {
             return;
         }
-        let ready = queue.waiting.iter().position(|job| !queue.running.contains_key(&job.key));
-        let Some(job) = ready.and_then(|at| queue.waiting.remove(at)) else {
-            queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            continue;
+        let job = match queue.next() {
+            Ok(job) => job,
+            Err(None) => {
+                queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            Err(Some(until)) => {
+                let time = until.saturating_duration_since(Instant::now());
+                queue = shared.changed.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
         };
-        queue.running.insert(job.key.clone(), job.token.clone());
+        queue.running.insert(job.key.clone(), (job.token.clone(), Instant::now()));
         drop(queue);
         let start = if job.token.is_cancelled() { Err(Lost::Dropped) } else { Ok(&job.token) };
         let run = job.run;
@@ -257,6 +309,31 @@ mod tests {
         assert_eq!(rx.recv(), Ok(Err(Lost::Panicked("broken".to_owned()))));
         workers.submit(1, CancelToken::default(), |_| 2, move |result| drop(second.send(result)));
         assert_eq!(rx.recv(), Ok(Ok(2)));
+    }
+
+    #[test]
+    fn long_jobs_keep_no_other_waiting() {
+        let workers = Workers::start("test", 1).expect("threads start");
+        let (tx, rx) = mpsc::channel();
+        let (release, wait) = mpsc::channel::<()>();
+        workers.submit(1, CancelToken::default(), move |_| wait.recv(), |_| {});
+        workers.submit(2, CancelToken::default(), |_| 2, move |result| drop(tx.send(result)));
+        // Waits for as long as a job may be short, and would wait for ever.
+        assert_eq!(rx.recv(), Ok(Ok(2)));
+        drop(release);
+    }
+
+    #[test]
+    fn jobs_start_in_the_order_in_which_their_keys_came() {
+        let (workers, release, _) = blocked();
+        let (tx, rx) = mpsc::channel();
+        for key in [3, 1, 2, 1] {
+            let tx = tx.clone();
+            workers.submit(key, CancelToken::default(), move |_| key, move |result| drop(tx.send(result)));
+        }
+        drop(release);
+        let answers: Vec<_> = rx.iter().take(4).collect();
+        assert_eq!(answers, [Err(Lost::Dropped), Ok(3), Ok(1), Ok(2)]);
     }
 
     #[test]

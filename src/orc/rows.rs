@@ -27,7 +27,9 @@ struct Piece {
 pub(super) fn rows(input: &Input<'_>, map: &CfiMap) -> Result<Vec<Row>, (Fault, InsnId)> {
     let pieces = pieces(input);
     let large = pieces.iter().any(|piece| piece.insns.len() >= WORTH_A_PIECE);
-    let rows_of = |piece: &Piece| Rows::new(input, map, piece.section).take(piece.insns.clone());
+    // Sections are many, and so may states be.
+    let entries: Vec<Option<OrcEntry>> = map.states.iter().map(|state| entry(state, input.rules).ok()).collect();
+    let rows_of = |piece: &Piece| Rows::new(input, map, piece.section, &entries).take(piece.insns.clone());
     let found = parallel::each(large, pieces.iter().collect(), rows_of);
     let found: Vec<Vec<Row>> = found.into_iter().collect::<Result<_, _>>()?;
     let mut rows: Vec<Row> = Vec::with_capacity(found.iter().map(|rows| rows.len() + 1).sum());
@@ -72,13 +74,13 @@ struct Rows<'a> {
     map: &'a CfiMap,
     section: SectionId,
     /// By state.
-    cache: Vec<Option<OrcEntry>>,
+    entries: &'a [Option<OrcEntry>],
     rows: Vec<Row>,
 }
 
 impl<'a> Rows<'a> {
-    fn new(input: &'a Input<'a>, map: &'a CfiMap, section: SectionId) -> Self {
-        Rows { input, map, section, cache: vec![None; map.n_states()], rows: Vec::new() }
+    fn new(input: &'a Input<'a>, map: &'a CfiMap, section: SectionId, entries: &'a [Option<OrcEntry>]) -> Self {
+        Rows { input, map, section, entries, rows: Vec::new() }
     }
 
     fn take(mut self, insns: Range<usize>) -> Result<Vec<Row>, (Fault, InsnId)> {
@@ -124,15 +126,11 @@ impl<'a> Rows<'a> {
         Ok(())
     }
 
-    fn entry(&mut self, id: Option<CfiId>) -> Result<OrcEntry, Fault> {
+    fn entry(&self, id: Option<CfiId>) -> Result<OrcEntry, Fault> {
         let Some((id, state)) = id.and_then(|id| Some((id, self.map.by_id(id)?))) else {
             return Ok(OrcEntry::default());
         };
-        if let Some(entry) = self.cache[id.index()] {
-            return Ok(entry);
-        }
-        let entry = entry(state, self.input.rules)?;
-        self.cache[id.index()] = Some(entry);
-        Ok(entry)
+        // Why a state fits into no entry is only asked where code has it.
+        self.entries[id.index()].map_or_else(|| entry(state, self.input.rules), Ok)
     }
 }

@@ -137,12 +137,16 @@ fn rows(view: &View<'_>, original: &AltGroup, arms: &[&AltGroup]) -> Vec<Row> {
     offsets.dedup();
     let flat = view.analysis.states.flat.table(original.slots);
     let row = |offset: u32| {
-        let here: Vec<Option<Boundary>> =
-            boundaries.iter().map(|arm| arm.iter().find(|boundary| boundary.offset == offset).copied()).collect();
+        let here: Vec<Option<Boundary>> = boundaries.iter().map(|arm| boundary_at(arm, offset)).collect();
         let flattened = flat.get(offset as usize).copied().flatten().map(|(state, _)| state);
         describe_row(view, offset, &here, flattened)
     };
     offsets.into_iter().map(row).collect()
+}
+
+/// The first boundary at an offset; boundaries ascend.
+fn boundary_at(arm: &[Boundary], offset: u32) -> Option<Boundary> {
+    arm.iter().find(|boundary| boundary.offset == offset).copied()
 }
 
 fn describe_row(view: &View<'_>, offset: u32, here: &[Option<Boundary>], flattened: Option<CfiId>) -> Row {

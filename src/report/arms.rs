@@ -3,7 +3,7 @@
 //! In: the alternative groups of the flow.  Out: questions that [`View`] answers about them.
 
 use crate::cfi::CfiState;
-use crate::findings::{Fault, Finding};
+use crate::findings::Finding;
 use crate::flow::AltGroup;
 use crate::ids::{GroupId, InsnId};
 use crate::report::features::feature;
@@ -68,8 +68,7 @@ impl View<'_> {
 
     /// The finding that says that arms disagree at `insn`.
     pub fn conflict_at(&self, insn: InsnId) -> Option<&Finding> {
-        let at = |fault: &Fault| matches!(fault, Fault::AlternativeStackConflict { insn: at, .. } if *at == insn);
-        self.analysis.findings.iter().find(|finding| at(&finding.fault))
+        self.conflicts().get(&insn).and_then(|&index| self.analysis.findings.get(index))
     }
 
     /// The state before an instruction of an arm; where it is in conflict with the recorded one, its own.

@@ -25,6 +25,13 @@ pub struct CfiListing {
     pub object: String,
     /// In address order per section.
     pub instructions: Vec<CfiRow>,
+    /// How many more there are, where not all are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub omitted: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// One instruction.
@@ -63,15 +70,22 @@ pub struct CfiRow {
 
 /// The states of the instructions that `select` names.
 pub fn cfi_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> CfiListing {
+    first_rows(object, analysis, lines, select, usize::MAX)
+}
+
+/// The same for the first `most` of them.
+pub fn first_rows(object: &str, analysis: &Analysis, lines: &Lines, select: &Select, most: usize) -> CfiListing {
     let view = View::new(analysis, lines);
-    let chosen = select.insns(&view);
+    let mut chosen = select.insns(&view);
+    let omitted = chosen.len().saturating_sub(most);
+    chosen.truncate(most);
     let mut instructions = rows(&view, &chosen);
     if select.at.is_some() {
         for (row, &insn) in instructions.iter_mut().zip(&chosen) {
             row.frame = analysis.states.state(insn).map(frame::slots).unwrap_or_default();
         }
     }
-    CfiListing { object: object.to_owned(), instructions }
+    CfiListing { object: object.to_owned(), instructions, omitted }
 }
 
 /// The states of these instructions.

@@ -84,7 +84,7 @@ pub struct ReportedFinding {
 }
 
 /// A function that never returns, which objtool does not know.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct NeverReturns {
     /// As the symbol table spells it.
     pub symbol: String,

@@ -16,6 +16,11 @@ use super::findings::{PathKind, PathStep, Report};
 /// More lines than these tell nothing.
 const MOST: usize = 4;
 
+/// Lines of macros that are looked at for all findings of an object.
+const MOST_LOOKS: usize = 1 << 26;
+/// Definitions within definitions are told apart to this depth.
+const DEEPEST: usize = 8;
+
 /// A line of a macro's body.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct BodyLine {
@@ -53,7 +58,8 @@ impl<'a> Macros<'a> {
             {
                 define = Some(word(rest.trim_start()));
             }
-            for name in open.iter().copied().chain(define) {
+            // Deeper ones would each have all lines of those inside them.
+            for name in open.iter().copied().take(DEEPEST).chain(define) {
                 macros.bodies.entry(name).or_default().push(at);
             }
             if !line.trim_end().ends_with('\\') {
@@ -90,6 +96,12 @@ impl<'a> Macros<'a> {
         found.retain(|(likeness, _)| Some(*likeness) == best || best != Some(Likeness::Same));
         found.sort_by_key(|(likeness, _)| Reverse(*likeness));
         found.into_iter().map(|(_, line)| line).take(MOST).collect()
+    }
+
+    /// Whether a line, counted from 1, names a macro.
+    fn uses_any(&self, line: u32) -> bool {
+        let line = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at));
+        line.is_some_and(|line| self.used_in(line).next().is_some())
     }
 
     /// The macros that a line names.
@@ -183,6 +195,9 @@ pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Ar
             }
         }
     }
+    // Findings of one line are often many.
+    let mut known: FxHashMap<(Arc<str>, u32, String), Vec<BodyLine>> = FxHashMap::default();
+    let mut looks = MOST_LOOKS;
     let macros: FxHashMap<&str, Macros<'_>> = texts.iter().map(|(file, text)| (&**file, Macros::parse(text))).collect();
     for finding in &mut report.findings {
         let own = PathStep {
@@ -199,7 +214,18 @@ pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Ar
         for step in std::iter::once(own).chain(causes) {
             let (Some(file), Some(line)) = (&step.file, step.line) else { continue };
             let Some(macros) = macros.get(&**file) else { continue };
-            for origin in macros.origins(line, &step.instruction) {
+            let key = (file.clone(), line, step.instruction.clone());
+            let origins = known.entry(key).or_insert_with(|| {
+                let cost = macros.lines.len();
+                match looks.checked_sub(cost) {
+                    Some(left) if macros.uses_any(line) => {
+                        looks = left;
+                        macros.origins(line, &step.instruction)
+                    }
+                    _ => Vec::new(),
+                }
+            });
+            for origin in origins.iter().cloned() {
                 let text =
                     format!("`{}` of line {line} is written here, in the macro {}", step.instruction, origin.name);
                 if !more.iter().any(|other| other.line == Some(origin.line) && other.text == text) {

@@ -35,7 +35,7 @@ pub struct Unlisted {
 }
 
 /// A line for one of objtool's lists.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize)]
 pub struct Entry {
     /// The file of the list, below the sources of the kernel.
     pub file: &'static str,

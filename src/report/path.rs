@@ -55,7 +55,7 @@ pub fn ways(view: &View<'_>, state: &StateAt) -> Vec<Step> {
         let until = state.trail.get(index + 1).map_or(state.insn, |next| next.insn);
         let mut at = step.to.unwrap_or(step.insn);
         for _ in 0..MAX_STRAIGHT {
-            if at == until {
+            if at == until || !view.steps(1) {
                 break;
             }
             if analysis.flow.kind(at) == Kind::JumpConditional {
@@ -84,6 +84,10 @@ pub fn passed(view: &View<'_>, state: &StateAt) -> Vec<InsnId> {
     passed
 }
 
+/// Of a longer way only the end is told.
+const MOST_BRANCHES: usize = 256;
+/// Arms of an alternative that are told of. The kernel's have a few.
+const MOST_ARMS: usize = 64;
 /// How many instructions are looked at between two branches.
 const MAX_STRAIGHT: usize = 1 << 16;
 
@@ -95,6 +99,7 @@ pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
     for (index, state) in finding.states.iter().enumerate() {
         let ways = ways(view, state);
         let common = ways.iter().zip(&walked).take_while(|(a, b)| a == b).count();
+        let common = common.max(ways.len().saturating_sub(MOST_BRANCHES));
         // Without a branch there is one way only, which needs no telling.
         if ways.len() > 1 {
             ways.iter().skip(common).for_each(|step| path.branch(step));
@@ -127,6 +132,10 @@ struct Path<'a> {
 
 impl Path<'_> {
     fn push(&mut self, kind: PathKind, insn: InsnId, text: String) {
+        // Each takes as much as many instructions, and its names may be long.
+        if kind != PathKind::Cause && !self.view.steps(16 + text.len() / 16) {
+            return;
+        }
         let at = self.view.analysis.insns.loc(insn);
         let line = self.view.source_line(insn);
         let section = self.view.section_name(at.section).to_owned();
@@ -196,7 +205,7 @@ impl Path<'_> {
             told.extend(self.view.analysis.flow.group_of(state.insn));
         }
         let Some(group) = self.view.analysis.flow.group_of(insn) else { return };
-        for arm in self.view.arms(group).into_iter().filter(|arm| !told.contains(arm)) {
+        for arm in self.view.arms(group).into_iter().filter(|arm| !told.contains(arm)).take(MOST_ARMS) {
             let boundaries = self.view.boundaries(self.view.analysis.flow.group(arm));
             match boundaries.iter().find(|boundary| boundary.offset == offset) {
                 Some(here) => {

@@ -3,7 +3,7 @@
 //! In: [`Analysis`], [`Lines`].  Out: [`View`].
 //! Holds afterwards: lines and names of code are read at the first question, and once.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::analysis::Analysis;
 use crate::decode::{Disassembler, bytes};
+use crate::findings::Fault;
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::image::STT_FUNC;
 use crate::mangled;
@@ -56,6 +57,9 @@ pub struct View<'a> {
     pub(super) lines: &'a Lines,
     disassembler: OnceCell<Disassembler<'a>>,
     replacements: OnceCell<FxHashMap<GroupId, Vec<GroupId>>>,
+    conflicts: OnceCell<FxHashMap<InsnId, usize>>,
+    /// How many instructions and steps of ways may still be looked at.
+    steps: Cell<usize>,
     shorter: OnceCell<ShortNames>,
     /// Whether places in Rust's library are those of the calls that brought them in.
     outside_library: bool,
@@ -65,6 +69,9 @@ pub struct View<'a> {
 /// How often each short form of a function's name is used in the object, by the number of its form.
 type ShortNames = FxHashMap<(usize, String), usize>;
 
+/// Steps of ways that are told in all. Only objects made for it have more to tell.
+const MOST_STEPS: usize = 1 << 20;
+
 impl<'a> View<'a> {
     /// Looks nothing up yet.
     pub fn new(analysis: &'a Analysis, lines: &'a Lines) -> View<'a> {
@@ -73,6 +80,8 @@ impl<'a> View<'a> {
             lines,
             disassembler: OnceCell::new(),
             replacements: OnceCell::new(),
+            conflicts: OnceCell::new(),
+            steps: Cell::new(MOST_STEPS),
             shorter: OnceCell::new(),
             outside_library: false,
             alternative_lines: OnceCell::new(),
@@ -84,6 +93,26 @@ impl<'a> View<'a> {
         View { outside_library: true, ..View::new(analysis, lines) }
     }
 
+    /// Takes so many steps; whether there were as many.
+    pub(super) fn steps(&self, n: usize) -> bool {
+        let left = self.steps.get().checked_sub(n);
+        self.steps.set(left.unwrap_or(0));
+        left.is_some()
+    }
+
+    /// By instruction: the first finding that says that arms disagree there.
+    pub(super) fn conflicts(&self) -> &FxHashMap<InsnId, usize> {
+        self.conflicts.get_or_init(|| {
+            let mut conflicts = FxHashMap::default();
+            for (index, finding) in self.analysis.findings.iter().enumerate() {
+                if let Fault::AlternativeStackConflict { insn, .. } = finding.fault {
+                    conflicts.entry(insn).or_insert(index);
+                }
+            }
+            conflicts
+        })
+    }
+
     /// The source map, if there is one.
     pub fn map(&self) -> Option<&'a SourceMap> {
         self.lines.map(&self.analysis.image).ok()
@@ -92,6 +121,7 @@ impl<'a> View<'a> {
     /// Why there are no lines, where some were wanted.
     pub fn no_source(&self) -> Option<String> {
         match self.lines.map(&self.analysis.image) {
+            Ok(map) if map.is_cut() => Some(NoSource::Costly.to_string()),
             Ok(_) | Err(NoSource::NotWanted) => None,
             Err(why) => Some(why.to_string()),
         }

@@ -6,12 +6,14 @@
 
 use std::sync::Arc;
 
-use gimli::{AttributeValue, Section, UnitRef, constants as dw};
+use gimli::{AttributeValue, UnitRef, constants as dw};
 use rustc_hash::FxHashMap;
 
 use super::SourceMap;
+use super::budget::Budget;
 use super::inlines::file_number;
 use super::sections::Slice;
+use super::units::text;
 
 /// What is known of a function.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -42,31 +44,37 @@ struct Entry {
 }
 
 /// Reads the functions of `unit` into `found`, by their offsets in `.debug_info`. What follows an error is lost.
-fn read(unit: UnitRef<'_, Slice<'_>>, table: Option<usize>, found: &mut FxHashMap<usize, Entry>) {
+fn read(unit: UnitRef<'_, Slice<'_>>, table: Option<usize>, found: &mut FxHashMap<usize, Entry>, budget: &Budget) {
     // Broken off at an error: what was read so far is right.
-    let _ = read_entries(unit, table, found);
+    let _ = read_entries(unit, table, found, budget);
 }
 
 fn read_entries(
     unit: UnitRef<'_, Slice<'_>>,
     table: Option<usize>,
     found: &mut FxHashMap<usize, Entry>,
+    budget: &Budget,
 ) -> Result<(), gimli::Error> {
     let Some(start) = unit.header.debug_info_offset() else { return Ok(()) };
     // A forged unit may hold many entries that refer to one long name.
-    let mut budget = unit.dwarf.debug_info.reader().len().saturating_add(unit.dwarf.debug_str.reader().len());
-    let mut text = |value| {
-        let text = unit.attr_string(value).ok()?.to_string_lossy().into_owned();
-        budget = budget.checked_sub(text.len().min(budget))?;
-        (budget > 0).then_some(text)
+    let text = |value| {
+        let (text, _) = text(unit, value, budget)?;
+        budget.room(text.len()).ok()?;
+        Some(text)
     };
     let mut entries = unit.entries_raw(None)?;
     while !entries.is_empty() {
         let offset = entries.next_offset();
         let Some(abbrev) = entries.read_abbreviation()? else { continue };
+        if budget.work(1 + abbrev.attributes().len()).is_err() {
+            return Ok(());
+        }
         if abbrev.tag() != dw::DW_TAG_subprogram {
             entries.skip_attributes(abbrev.attributes())?;
             continue;
+        }
+        if budget.room(size_of::<Entry>()).is_err() {
+            return Ok(());
         }
         let mut entry = Entry { table, ..Entry::default() };
         for spec in abbrev.attributes() {
@@ -97,7 +105,7 @@ impl SourceMap {
     pub fn functions(&self) -> Vec<Function> {
         let mut entries = FxHashMap::default();
         for (index, unit) in self.units.units.iter().enumerate() {
-            self.with_unit(index, |dwarf| read(dwarf, unit.table, &mut entries));
+            self.with_unit(index, |dwarf| read(dwarf, unit.table, &mut entries, &self.budget));
         }
         self.joined(&entries)
     }
@@ -109,7 +117,7 @@ impl SourceMap {
             let functions = self.functions.get(index)?.get_or_init(|| {
                 let table = self.units.units.get(index).and_then(|unit| unit.table);
                 let mut entries = FxHashMap::default();
-                self.with_unit(index, |dwarf| read(dwarf, table, &mut entries));
+                self.with_unit(index, |dwarf| read(dwarf, table, &mut entries, &self.budget));
                 self.joined(&entries)
             });
             let found = functions.binary_search_by(|function| function.name.as_str().cmp(name)).ok()?;

@@ -4,17 +4,21 @@
 //! Holds afterwards: nesting is kept as a depth; nothing here recurses, however deep the input nests.
 //! Reads like: DWARF 5 §3.3.8 (inlined subroutines).
 
-use gimli::{AttributeValue, DebugInfoOffset, Section, UnitRef, constants as dw};
+use std::sync::Arc;
+
+use gimli::{AttributeValue, DebugInfoOffset, UnitRef, constants as dw};
 use rustc_hash::FxHashMap;
 
+use super::budget::{Budget, Spent};
 use super::sections::Slice;
-use super::units::{Span, Stab, Units};
+use super::stab::{Span, Stab};
+use super::units::{Ranges, Units, text};
 
 /// A call that was replaced by the function's body.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// The inlined function, demangled.
-    pub function: String,
+    pub function: Arc<str>,
     /// The file of the call, by its number in the unit's line table.
     pub file: Option<u64>,
     /// The line of the call.
@@ -30,18 +34,43 @@ pub struct Inlines {
     spans: Stab,
 }
 
+/// Of the calls at an address this many are told, the innermost. No compiler nests that deep.
+const DEEPEST: usize = 128;
+
+/// Why the reading of a unit breaks off.
+enum Stop {
+    Broken,
+    Spent,
+}
+
+impl From<gimli::Error> for Stop {
+    fn from(_: gimli::Error) -> Self {
+        Stop::Broken
+    }
+}
+
+impl From<Spent> for Stop {
+    fn from(_: Spent) -> Self {
+        Stop::Spent
+    }
+}
+
 impl Inlines {
-    /// Reads the entries of `unit`. What stands behind an error in them is lost.
-    pub fn read(units: &Units, unit: UnitRef<'_, Slice<'_>>) -> Inlines {
-        let mut reader = InlineReader { names: Names::new(units, unit), calls: Vec::new(), spans: Vec::new(), unit };
-        // Broken off at an error: what was read so far is right.
-        let _ = reader.read();
+    /// Reads the entries of `unit`. What stands behind an error in them is lost, and what the budget does not allow.
+    pub fn read(units: &Units, unit: UnitRef<'_, Slice<'_>>, budget: &Budget) -> Inlines {
+        let names = Names::new(units, unit, budget);
+        let mut reader = InlineReader { names, calls: Vec::new(), spans: Vec::new(), unit, budget };
+        // Broken off: what was read so far is right.
+        match reader.read() {
+            Ok(()) | Err(Stop::Broken | Stop::Spent) => {}
+        }
         Inlines { calls: reader.calls, spans: Stab::new(reader.spans) }
     }
 
     /// The calls inlined at `address`, innermost first.
     pub fn at(&self, address: u64) -> Vec<&Call> {
-        let mut calls: Vec<&Call> = self.spans.at(address).filter_map(|span| self.calls.get(span.value)).collect();
+        let spans = self.spans.at(address).take(DEEPEST);
+        let mut calls: Vec<&Call> = spans.filter_map(|span| self.calls.get(span.value)).collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.depth));
         calls
     }
@@ -57,17 +86,19 @@ struct InlineReader<'a, 'data> {
     calls: Vec<Call>,
     spans: Vec<Span>,
     unit: UnitRef<'a, Slice<'data>>,
+    budget: &'a Budget,
 }
 
 impl<'a, 'data> InlineReader<'a, 'data> {
-    fn read(&mut self) -> Result<(), gimli::Error> {
-        // Each entry has its own ranges; only a forged unit has many more than bytes.
-        let span_limit = self.unit.dwarf.debug_info.reader().len();
+    fn read(&mut self) -> Result<(), Stop> {
         let mut entries = self.unit.entries_raw(None)?;
         let mut open: Vec<isize> = Vec::new();
-        while !entries.is_empty() && self.spans.len() < span_limit {
+        while !entries.is_empty() {
             let depth = entries.next_depth();
+            self.budget.work(1)?;
             let Some(abbrev) = entries.read_abbreviation()? else { continue };
+            // Attributes need not take a byte each.
+            self.budget.work(abbrev.attributes().len())?;
             while open.last().is_some_and(|&outer| outer >= depth) {
                 open.pop();
             }
@@ -75,7 +106,8 @@ impl<'a, 'data> InlineReader<'a, 'data> {
                 entries.skip_attributes(abbrev.attributes())?;
                 continue;
             }
-            let mut call = Call { function: String::new(), file: None, line: None, depth: open.len() };
+            self.budget.room(2 * size_of::<Call>())?;
+            let mut call = Call { function: self.names.nameless.clone(), file: None, line: None, depth: open.len() };
             let mut ranges = Ranges::default();
             for spec in abbrev.attributes() {
                 let attr = entries.read_attribute(*spec)?;
@@ -83,32 +115,13 @@ impl<'a, 'data> InlineReader<'a, 'data> {
                     dw::DW_AT_abstract_origin => call.function = self.names.of(attr.value()),
                     dw::DW_AT_call_file => call.file = file_number(attr.value()),
                     dw::DW_AT_call_line => call.line = attr.udata_value().and_then(|line| u32::try_from(line).ok()),
-                    dw::DW_AT_low_pc => ranges.low = self.unit.attr_address(attr.value())?,
-                    dw::DW_AT_high_pc => ranges.high = Some(attr.value()),
-                    dw::DW_AT_ranges => ranges.list = Some(attr.value()),
-                    _ => {}
+                    name => ranges.note(name, attr.value()),
                 }
             }
-            self.take(ranges)?;
+            let (value, spans) = (self.calls.len(), &mut self.spans);
+            ranges.each(self.unit, self.budget, &mut |begin, end| spans.push(Span { begin, end, value }))?;
             self.calls.push(call);
             open.push(depth);
-        }
-        Ok(())
-    }
-
-    fn take(&mut self, ranges: Ranges<'data>) -> Result<(), gimli::Error> {
-        let value = self.calls.len();
-        if let Some(list) = ranges.list {
-            let Some(mut list) = self.unit.attr_ranges(list)? else { return Ok(()) };
-            while let Some(range) = list.next()? {
-                self.spans.push(Span { begin: range.begin, end: range.end, value });
-            }
-        } else if let (Some(begin), Some(high)) = (ranges.low, ranges.high) {
-            let end = match high.udata_value() {
-                Some(size) => Some(begin.wrapping_add(size)),
-                None => self.unit.attr_address(high)?,
-            };
-            self.spans.extend(end.map(|end| Span { begin, end, value }));
         }
         Ok(())
     }
@@ -122,36 +135,39 @@ pub(super) fn file_number(value: AttributeValue<Slice<'_>>) -> Option<u64> {
     }
 }
 
-#[derive(Default)]
-struct Ranges<'data> {
-    low: Option<u64>,
-    high: Option<AttributeValue<Slice<'data>>>,
-    list: Option<AttributeValue<Slice<'data>>>,
-}
-
 /// Names of functions by where they are described.
 struct Names<'a, 'data> {
     units: &'a Units,
     unit: UnitRef<'a, Slice<'data>>,
-    known: FxHashMap<usize, String>,
+    budget: &'a Budget,
+    nameless: Arc<str>,
+    known: FxHashMap<usize, Arc<str>>,
     /// Other units that this one refers to, as link-time optimisation makes them.
     others: FxHashMap<usize, Option<gimli::Unit<Slice<'data>>>>,
 }
 
 /// From an inlined call to the name: the abstract instance, the declaration, and one to spare.
 const MAX_REFERENCES: usize = 4;
+/// What is kept of a name besides its bytes.
+const ROOM_PER_NAME: usize = 64;
+/// What is kept of another unit.
+const ROOM_PER_UNIT: usize = 1024;
 
 impl<'a, 'data> Names<'a, 'data> {
-    fn new(units: &'a Units, unit: UnitRef<'a, Slice<'data>>) -> Self {
-        Names { units, unit, known: FxHashMap::default(), others: FxHashMap::default() }
+    fn new(units: &'a Units, unit: UnitRef<'a, Slice<'data>>, budget: &'a Budget) -> Self {
+        let (known, others) = (FxHashMap::default(), FxHashMap::default());
+        Names { units, unit, budget, nameless: Arc::from(""), known, others }
     }
 
-    fn of(&mut self, origin: AttributeValue<Slice<'data>>) -> String {
-        let Some(offset) = self.absolute(origin, self.unit.header.debug_info_offset()) else { return String::new() };
+    fn of(&mut self, origin: AttributeValue<Slice<'data>>) -> Arc<str> {
+        let Some(offset) = self.absolute(origin, self.unit.header.debug_info_offset()) else {
+            return self.nameless.clone();
+        };
         if let Some(name) = self.known.get(&offset) {
             return name.clone();
         }
-        let name = self.look_up(offset).unwrap_or_default();
+        let name = self.look_up(offset).filter(|name| self.budget.room(name.len() + ROOM_PER_NAME).is_ok());
+        let name = name.map_or_else(|| self.nameless.clone(), Arc::from);
         self.known.insert(offset, name.clone());
         name
     }
@@ -166,26 +182,60 @@ impl<'a, 'data> Names<'a, 'data> {
     }
 
     fn look_up(&mut self, mut offset: usize) -> Option<String> {
+        let (units, budget) = (self.units, self.budget);
         for _ in 0..MAX_REFERENCES {
-            let home = self.units.at_offset(DebugInfoOffset(offset)).map(|unit| unit.offset);
+            let home = units.at_offset(DebugInfoOffset(offset)).map(|unit| unit.offset);
             let unit = if home == self.unit.header.debug_info_offset() {
                 self.unit
             } else {
                 let dwarf = self.unit.dwarf;
-                let open = || dwarf.unit(dwarf.unit_header(home?).ok()?).ok();
+                let open = || {
+                    budget.room(ROOM_PER_UNIT).ok()?;
+                    let mut unit = units.open(dwarf, dwarf.unit_header(home?).ok()?, budget).ok()?;
+                    // Its lines are of no use here, and large.
+                    unit.line_program = None;
+                    Some(unit)
+                };
                 UnitRef::new(dwarf, self.others.entry(home?.0).or_insert_with(open).as_ref()?)
             };
-            let entry = unit.entry(DebugInfoOffset(offset).to_unit_offset(&unit.header)?).ok()?;
-            let text = |at| Some(unit.attr_string(entry.attr_value(at)?).ok()?.to_string_lossy().into_owned());
+            let [linkage, name, origin, declaration] = attributes(unit, offset, budget)?;
+            let text = |value: Option<AttributeValue<Slice<'data>>>| Some(text(unit, value?, budget)?.0);
             // A linkage name says more than a name only where it is mangled: `read` is in many Rust modules.
-            let linkage = text(dw::DW_AT_linkage_name)
-                .and_then(|name| rustc_demangle::try_demangle(&name).ok().map(|name| format!("{name:#}")));
-            if let Some(name) = linkage.or_else(|| text(dw::DW_AT_name)) {
+            let linkage =
+                text(linkage).and_then(|name| rustc_demangle::try_demangle(&name).ok().map(|name| format!("{name:#}")));
+            if let Some(name) = linkage.or_else(|| text(name)) {
                 return Some(name);
             }
-            let next = entry.attr_value(dw::DW_AT_abstract_origin).or(entry.attr_value(dw::DW_AT_specification))?;
-            offset = self.absolute(next, home)?;
+            offset = self.absolute(origin.or(declaration)?, home)?;
         }
         None
     }
+}
+
+/// Of the entry at an offset of `.debug_info`: its linkage name, its name, its origin and its declaration.
+fn attributes<'data>(
+    unit: UnitRef<'_, Slice<'data>>,
+    offset: usize,
+    budget: &Budget,
+) -> Option<[Option<AttributeValue<Slice<'data>>>; 4]> {
+    let mut found = [None; 4];
+    let at = DebugInfoOffset(offset).to_unit_offset(&unit.header)?;
+    let mut entries = unit.entries_raw(Some(at)).ok()?;
+    let before = entries.next_offset();
+    let abbrev = entries.read_abbreviation().ok()??;
+    budget.work(4 + abbrev.attributes().len()).ok()?;
+    for spec in abbrev.attributes() {
+        let attr = entries.read_attribute(*spec).ok()?;
+        let slot = match attr.name() {
+            dw::DW_AT_linkage_name => 0,
+            dw::DW_AT_name => 1,
+            dw::DW_AT_abstract_origin => 2,
+            dw::DW_AT_specification => 3,
+            _ => continue,
+        };
+        found[slot] = Some(attr.value());
+    }
+    // An offset may lead into the middle of another entry, where anything seems to follow.
+    budget.work((entries.next_offset().0.saturating_sub(before.0)) / 16).ok()?;
+    Some(found)
 }

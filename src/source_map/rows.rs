@@ -8,9 +8,13 @@
 
 use std::sync::Arc;
 
-use gimli::{AttributeValue, ColumnType, IncompleteLineProgram, LineProgramHeader, UnitRef};
+use gimli::{ColumnType, IncompleteLineProgram, LineProgramHeader, UnitRef};
 
+use crate::clean;
+
+use super::budget::{Budget, LONGEST_NAME, Spent};
 use super::sections::Slice;
+use super::units::text;
 
 /// A row of the line table: holds from its address to that of the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,17 +38,56 @@ impl Row {
 #[derive(Debug, Default)]
 pub struct LineRows(Vec<Row>);
 
+/// Rows of one sequence, by position among all.
+#[derive(Clone, Copy, Debug)]
+struct Sequence {
+    first: usize,
+    behind: usize,
+}
+
+impl Sequence {
+    fn rows(self, all: &[Row]) -> &[Row] {
+        all.get(self.first..self.behind).unwrap_or_default()
+    }
+
+    /// The first address, and the one behind the last.
+    fn bounds(self, all: &[Row]) -> Option<(u64, u64)> {
+        let rows = self.rows(all);
+        Some((rows.first()?.address, rows.last()?.address))
+    }
+}
+
 impl LineRows {
-    /// Runs the line number program. In a sequence with an error, the rows before it stay.
-    pub fn read(program: IncompleteLineProgram<Slice<'_>>) -> LineRows {
-        let mut sequences: Vec<Vec<Row>> = Vec::new();
-        let mut open: Vec<Row> = Vec::new();
+    /// Runs the line number program. In a sequence with an error, the rows before it stay; so they do where the budget is
+    /// spent.
+    pub fn read(program: IncompleteLineProgram<Slice<'_>>, budget: &Budget) -> LineRows {
+        let mut rows: Vec<Row> = Vec::new();
+        let mut sequences: Vec<Sequence> = Vec::new();
+        let read = Self::run(program, &mut rows, &mut sequences, budget);
+        // A sequence without an end says nothing.
+        let behind = sequences.last().map_or(0, |last| last.behind);
+        rows.truncate(behind);
+        let joined = match read {
+            Ok(()) => join(rows, sequences, budget),
+            Err(Spent) => Vec::new(),
+        };
+        LineRows(joined)
+    }
+
+    fn run(
+        program: IncompleteLineProgram<Slice<'_>>,
+        all: &mut Vec<Row>,
+        sequences: &mut Vec<Sequence>,
+        budget: &Budget,
+    ) -> Result<(), Spent> {
+        let mut first = 0;
         let mut broken = false;
         let mut rows = program.rows();
         loop {
+            budget.work(1)?;
             let row = match rows.next_row() {
                 Ok(Some((_, row))) => row,
-                Ok(None) => break,
+                Ok(None) => return Ok(()),
                 Err(_) => {
                     broken = true;
                     continue;
@@ -53,10 +96,18 @@ impl LineRows {
             let address = row.address();
             if row.end_sequence() {
                 // Where the last row before an error ends is not known.
-                let end = if broken { open.pop().map_or(0, |row| row.address) } else { address };
-                open.sort_by_key(|row| row.address);
-                open.push(Row { address: end, file: Row::END, line: 0, column: 0 });
-                sequences.push(std::mem::take(&mut open));
+                let end = match broken {
+                    false => address,
+                    true if all.len() > first => all.pop().map_or(0, |row| row.address),
+                    true => 0,
+                };
+                let rows = all.get_mut(first..).unwrap_or_default();
+                if !rows.is_sorted_by_key(|row| row.address) {
+                    rows.sort_by_key(|row| row.address);
+                }
+                all.push(Row { address: end, file: Row::END, line: 0, column: 0 });
+                sequences.push(Sequence { first, behind: all.len() });
+                first = all.len();
                 broken = false;
                 continue;
             }
@@ -72,12 +123,14 @@ impl LineRows {
                     ColumnType::Column(column) => u32::try_from(column.get()).unwrap_or(0),
                 },
             };
-            match open.last_mut() {
+            match all.get_mut(first..).and_then(<[Row]>::last_mut) {
                 Some(last) if last.address == address => *last = row,
-                _ => open.push(row),
+                _ => {
+                    budget.room(size_of::<Row>())?;
+                    all.push(row);
+                }
             }
         }
-        LineRows(join(sequences))
     }
 
     /// The row that holds at `address`.
@@ -96,19 +149,34 @@ impl LineRows {
 }
 
 /// Lays sequences one behind the other.
-fn join(mut sequences: Vec<Vec<Row>>) -> Vec<Row> {
-    let bounds = |rows: &[Row]| Some((rows.first()?.address, rows.last()?.address));
-    sequences.retain(|rows| bounds(rows).is_some_and(|(start, end)| start < end));
-    sequences.sort_by_key(|rows| bounds(rows).map(|(start, end)| (start, std::cmp::Reverse(end))));
-    let mut all: Vec<Row> = Vec::with_capacity(sequences.iter().map(Vec::len).sum());
-    for rows in sequences {
-        let (Some((start, end)), reached) = (bounds(&rows), all.last().map_or(0, |row| row.address)) else { continue };
+fn join(rows: Vec<Row>, mut sequences: Vec<Sequence>, budget: &Budget) -> Vec<Row> {
+    sequences.retain(|of| of.bounds(&rows).is_some_and(|(start, end)| start < end));
+    sequences.sort_by_key(|of| of.bounds(&rows).map(|(start, end)| (start, std::cmp::Reverse(end))));
+    let n = sequences.iter().map(|of| of.behind - of.first).sum();
+    let follows = |pair: &[Sequence]| {
+        let (before, after) = (pair[0].bounds(&rows), pair[1].bounds(&rows));
+        pair[0].behind == pair[1].first && before.map(|(_, end)| end) < after.map(|(start, _)| start)
+    };
+    // The rows of most tables are in this order from the start.
+    let starts = sequences.first().and_then(|first| first.bounds(&rows)).is_some_and(|(start, _)| start > 0);
+    if n == rows.len() && starts && sequences.windows(2).all(follows) {
+        return rows;
+    }
+    if budget.room(n * size_of::<Row>()).is_err() {
+        return Vec::new();
+    }
+    let mut all: Vec<Row> = Vec::with_capacity(n);
+    for of in sequences {
+        let (Some((start, end)), reached) = (of.bounds(&rows), all.last().map_or(0, |row| row.address)) else {
+            continue;
+        };
         if end <= reached {
             continue;
         }
         if start <= reached {
             all.pop();
         }
+        let rows = of.rows(&rows);
         // Of a row that begins before the reached address, the rest behind it counts.
         let first = rows.partition_point(|row| row.address <= reached).saturating_sub(1);
         all.extend(rows.iter().skip(first).map(|row| Row { address: row.address.max(reached), ..*row }));
@@ -116,30 +184,31 @@ fn join(mut sequences: Vec<Vec<Row>>) -> Vec<Row> {
     all
 }
 
+/// What is kept of a file name besides its bytes.
+const ROOM_PER_NAME: usize = 48;
+
 /// The names of the files of a line table, by their numbers; `None` for numbers that name nothing.
 pub fn file_names<'data>(
     unit: UnitRef<'_, Slice<'data>>,
     header: &LineProgramHeader<Slice<'data>>,
+    budget: &Budget,
 ) -> Vec<Option<Arc<str>>> {
     // DWARF 4 §6.2.4 counts files from 1, DWARF 5 §6.2.4 from 0.
     let first = if header.version() >= 5 { 0 } else { 1 };
     let unnamed = std::iter::repeat_n(None, first);
-    // Each name may repeat the directory of the compilation; together they stay a small multiple of the table.
-    let mut budget = header.header_length().saturating_mul(64).saturating_add(1 << 16);
+    let whole = |value| text(unit, value, budget).filter(|(_, whole)| *whole).map(|(name, _)| name);
+    let compiled_in = unit.comp_dir.filter(|directory| directory.len() <= LONGEST_NAME);
+    let compiled_in = compiled_in.map(|directory| clean::names(directory.to_string_lossy().into_owned()));
     let names = header.file_names().iter().map(|file| {
-        let name = text(unit, file.path_name())?;
+        budget.room(ROOM_PER_NAME).ok()?;
+        let name = whole(file.path_name())?;
         let directory = file.directory(header).filter(|_| header.version() >= 5 || file.directory_index() != 0);
-        let directory = directory.and_then(|directory| text(unit, directory));
-        let compiled_in = unit.comp_dir.map(|directory| directory.to_string_lossy().into_owned());
+        let directory = directory.and_then(whole);
         let joined = join_path(compiled_in.as_deref(), directory.as_deref(), &name);
-        budget = budget.checked_sub(joined.len())?;
+        budget.room(joined.len()).ok()?;
         Some(Arc::from(joined))
     });
     unnamed.chain(names).collect()
-}
-
-fn text<'data>(unit: UnitRef<'_, Slice<'data>>, value: AttributeValue<Slice<'data>>) -> Option<String> {
-    Some(unit.attr_string(value).ok()?.to_string_lossy().into_owned())
 }
 
 /// As `addr2line` joins: nothing is normalised.
@@ -163,7 +232,14 @@ mod tests {
     #[track_caller]
     fn check(sequences: &[&[(u64, u32)]], expected: &[(u64, u32)]) {
         let rows = |list: &[(u64, u32)]| list.iter().map(|&(address, line)| row(address, line)).collect::<Vec<_>>();
-        assert_eq!(join(sequences.iter().map(|list| rows(list)).collect()), rows(expected));
+        let mut behind = 0;
+        let places = sequences.iter().map(|list| {
+            let first = behind;
+            behind += list.len();
+            Sequence { first, behind }
+        });
+        let places = places.collect();
+        assert_eq!(join(rows(&sequences.concat()), places, &Budget::of(0)), rows(expected));
     }
 
     #[test]

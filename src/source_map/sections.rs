@@ -8,10 +8,11 @@
 
 use gimli::{DwarfSections, EndianSlice, LittleEndian};
 use object::read::{CompressedData, CompressionFormat};
+use rustc_hash::FxHashMap;
 
 use super::NoSource;
 use crate::ids::{CodeLoc, SectionId};
-use crate::image::{ET_REL, ElfImage, LoadError, Reloc, SHF_COMPRESSED, Store};
+use crate::image::{Allowance, ET_REL, ElfImage, LoadError, Reloc, SHF_COMPRESSED, SHT_NOBITS, Store};
 
 /// What gimli reads from.
 pub type Slice<'a> = EndianSlice<'a, LittleEndian>;
@@ -20,8 +21,10 @@ pub type Slice<'a> = EndianSlice<'a, LittleEndian>;
 const FIRST_BASE: u64 = 1 << 32;
 /// Made-up addresses of sections start at multiples of this, and sections never touch.
 const BASE_ALIGN: u64 = 4096;
-/// Decompressed sections may together be this many times as large as the object.
-const EXPANSION_LIMIT: u64 = 32;
+/// Decompressed sections may together be this many times as large as the object, besides [`BASE_EXPANSION`].
+const EXPANSION_LIMIT: u64 = 8;
+/// Bytes that sections of any object may decompress to.
+const BASE_EXPANSION: u64 = 16 << 20;
 
 /// The debug sections of an object, and where they think its code is.
 pub struct DebugSections {
@@ -42,8 +45,14 @@ impl DebugSections {
     pub fn load(store: &dyn Store, image: &ElfImage) -> Result<DebugSections, NoSource> {
         let mut sections = DebugSections::none();
         sections.place_code(image);
-        let mut loader =
-            Loader { store, image, base: sections.base.clone(), budget: store.size().saturating_mul(EXPANSION_LIMIT) };
+        let mut loader = Loader {
+            store,
+            image,
+            base: sections.base.clone(),
+            stored: Allowance::of("the debug sections", store),
+            relocs: Allowance::of("the relocations of debug sections", store),
+            budget: store.size().saturating_mul(EXPANSION_LIMIT).saturating_add(BASE_EXPANSION),
+        };
         loader.place_debug();
         sections.contents = DwarfSections::load(|id| loader.load(id.name(), is_needed(id)))?;
         Ok(sections)
@@ -103,6 +112,10 @@ struct Loader<'a> {
     store: &'a dyn Store,
     image: &'a ElfImage,
     base: Vec<u64>,
+    /// What sections may have in the file.
+    stored: Allowance,
+    /// What their relocations may.
+    relocs: Allowance,
     /// How many bytes decompression may still produce.
     budget: u64,
 }
@@ -110,16 +123,11 @@ struct Loader<'a> {
 impl Loader<'_> {
     /// Sections of one name are read one behind the other; type units come in sections of their own.
     fn place_debug(&mut self) {
-        let mut ends: Vec<(&str, u64)> = Vec::new();
+        let mut ends: FxHashMap<&str, u64> = FxHashMap::default();
         for (id, section) in self.image.sections().filter(|(_, s)| s.name.starts_with(".debug_")) {
             let size = self.decompressed_size(id).unwrap_or(0);
-            let start = match ends.iter_mut().find(|(name, _)| *name == section.name) {
-                Some((_, end)) => std::mem::replace(end, end.saturating_add(size)),
-                None => {
-                    ends.push((&section.name, size));
-                    0
-                }
-            };
+            let end = ends.entry(&section.name).or_insert(0);
+            let start = std::mem::replace(end, end.saturating_add(size));
             if let Some(slot) = self.base.get_mut(id.index()) {
                 *slot = start;
             }
@@ -132,6 +140,7 @@ impl Loader<'_> {
             let mut bytes = self.contents(id)?;
             if let (Some(rela), ET_REL) = (section.rela, self.image.kind) {
                 let base = self.base.get(id.index()).copied().unwrap_or(0);
+                self.relocs.take(self.image.section(rela).size)?;
                 self.image.each_reloc(self.store, rela, |_, reloc| self.apply(&mut bytes, base, reloc))?;
             }
             if all.is_empty() {
@@ -145,7 +154,7 @@ impl Loader<'_> {
 
     fn decompressed_size(&self, id: SectionId) -> Result<u64, LoadError> {
         let section = self.image.section(id);
-        if section.flags & SHF_COMPRESSED == 0 {
+        if section.flags & SHF_COMPRESSED == 0 || section.kind == SHT_NOBITS {
             return Ok(section.size);
         }
         let header = self.store.read(section.file_offset, section.size.min(24))?;
@@ -154,6 +163,10 @@ impl Loader<'_> {
 
     fn contents(&mut self, id: SectionId) -> Result<Vec<u8>, NoSource> {
         let section = self.image.section(id);
+        if section.kind == SHT_NOBITS {
+            return Ok(Vec::new());
+        }
+        self.stored.take(section.size)?;
         let stored = self.image.read_section(self.store, id)?;
         if section.flags & SHF_COMPRESSED == 0 {
             return Ok(stored);

@@ -35,7 +35,15 @@ pub struct AddressMap {
     /// Made for the first question: most sections are never asked about.
     functions: OnceLock<Answers>,
     symbols: OnceLock<Answers>,
+    /// By place: the first function and the first symbol that is no section's, where more than [`FEW`] symbols start.
+    crowds: OnceLock<Vec<(u64, Firsts)>>,
 }
+
+/// The first function and the first symbol, not a section symbol, of those that start at a place.
+type Firsts = (Option<SymbolId>, Option<SymbolId>);
+
+/// So many symbols of one place are gone through for each question.
+const FEW: usize = 16;
 
 /// Where the answer to a question changes, and to what.
 type Answers = Vec<(u64, Option<SymbolId>)>;
@@ -57,10 +65,20 @@ impl AddressMap {
         AddressMap { tree, ..AddressMap::default() }
     }
 
-    /// The symbols that start at the offset, in order.
-    pub fn starting_at(&self, offset: u64) -> impl Iterator<Item = SymbolId> {
+    /// The first function that starts at the offset, and the first symbol that is no section's.
+    pub fn first_at(&self, offset: u64, symbols: &Symbols) -> Firsts {
         let first = self.tree.partition_point(|&(start, _)| start < offset);
-        self.tree[first..].iter().take_while(move |&&(start, _)| start == offset).map(|&(_, id)| id)
+        let rest = &self.tree[first..];
+        if rest.get(FEW).is_none_or(|&(start, _)| start != offset) {
+            let few = rest.iter().take_while(|&&(start, _)| start == offset);
+            return firsts(few, symbols);
+        }
+        let crowds = self.crowds.get_or_init(|| {
+            let crowds = self.tree.chunk_by(|a, b| a.0 == b.0).filter(|crowd| crowd.len() > FEW);
+            crowds.map(|crowd| (crowd[0].0, firsts(crowd.iter(), symbols))).collect()
+        });
+        let at = crowds.partition_point(|&(start, _)| start < offset);
+        crowds.get(at).filter(|&&(start, _)| start == offset).map_or((None, None), |&(_, firsts)| firsts)
     }
 
     /// The function whose range has the offset, the first one of several.
@@ -100,6 +118,17 @@ impl AddressMap {
         }
         self.tree.get(behind).map(|&(next, _)| next - offset)
     }
+}
+
+fn firsts<'s>(mut of: impl Iterator<Item = &'s (u64, SymbolId)>, symbols: &Symbols) -> Firsts {
+    let mut firsts = (None, None);
+    while (firsts.0.is_none() || firsts.1.is_none())
+        && let Some(&(_, id)) = of.next()
+    {
+        firsts.0 = firsts.0.or(symbols.is_function(id).then_some(id));
+        firsts.1 = firsts.1.or((symbols.kind(id) != STT_SECTION).then_some(id));
+    }
+    firsts
 }
 
 /// Sweeps over ranges `(start, size, rank, id)` in the order of their starts, and notes wherever the range with the

@@ -23,16 +23,27 @@ impl Names {
     pub fn new(image: &ElfImage) -> Names {
         let mut names: Vec<_> = image.symbols().map(|(id, _)| (hash_of(image.symbol_name(id)), id)).collect();
         names.sort_unstable();
+        // Names with one hash are nearly always the same name. Where somebody has made others, a look-up must not pass over
+        // all of them.
+        for alike in names.chunk_by_mut(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
+            alike.sort_by_key(|&(_, id)| (image.symbol_name(id), id));
+        }
         Names(names)
     }
 
     /// The symbols of this name.
-    pub fn all(&self, image: &ElfImage, name: &str) -> impl DoubleEndedIterator<Item = SymbolId> {
+    pub fn all(
+        &self,
+        image: &ElfImage,
+        name: &str,
+    ) -> impl DoubleEndedIterator<Item = SymbolId> + ExactSizeIterator + use<'_> {
         let hash = hash_of(name);
         let first = self.0.partition_point(|&(other, _)| other < hash);
         let alike = self.0[first..].partition_point(|&(other, _)| other == hash);
-        let ids = self.0[first..first + alike].iter().map(|&(_, id)| id);
-        ids.filter(move |&id| image.symbol_name(id) == name)
+        let alike = &self.0[first..first + alike];
+        let start = alike.partition_point(|&(_, id)| image.symbol_name(id) < name);
+        let n = alike[start..].partition_point(|&(_, id)| image.symbol_name(id) == name);
+        alike[start..start + n].iter().map(|&(_, id)| id)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use object::read::archive::ArchiveFile;
 
 use crate::build::{Finder, Flags};
+use crate::files;
 use crate::image::{FileStore, Store};
 
 /// An archive of a kernel names a few thousand objects in some hundred kilobytes.
@@ -137,7 +138,7 @@ fn read_archive(directory: &Path, archive: &Path, depth: usize, members: &mut Ve
     if !meta.is_file() || meta.len() > MAX_ARCHIVE {
         return Err(unreadable("not an archive that only names its objects".to_owned()));
     }
-    let bytes = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = files::read(&file, MAX_ARCHIVE).map_err(|error| unreadable(error.to_string()))?;
     let parsed = ArchiveFile::parse(&*bytes).map_err(|error| unreadable(error.to_string()))?;
     if !parsed.is_thin() {
         return Err(unreadable("its objects are in the archive itself, which no kernel build does".to_owned()));

@@ -14,6 +14,14 @@ pub fn objects() -> Vec<(&'static str, Vec<u8>)> {
         ("many symbols of the same code", assembled(&overlapping_functions())),
         ("many alternatives of the same code", assembled(&overlapping_alternatives())),
         ("many jumps through long tables", assembled(&jump_tables())),
+        ("many jumps through one long table", assembled(&shared_table())),
+        ("many symbols without size in a function with a table", assembled(&inner_symbols())),
+        ("many restores of a state that was never saved", assembled(&restores())),
+        ("many states", assembled(".type f,@function\nf: .rept 300000\n push %rax\n .endr\n ret\n.size f,.-f")),
+        ("many findings in a function with a long name", assembled(&long_name())),
+        ("many calls of a place with many symbols", assembled(&crowd())),
+        ("many cold parts of one name", assembled(&cold_parts())),
+        ("many alternatives of one place", assembled(&one_alternative())),
         ("a deep nest of branches", assembled(&nested_branches())),
         ("a long chain of functions", assembled(&chained_functions())),
         ("many returns from interrupts", assembled(&interrupt_returns())),
@@ -161,5 +169,80 @@ fn interrupt_returns() -> String {
     for i in 0..20_000 {
         write!(source, ".type f{i},@function\n.set f{i},.text+{i}\n.size f{i},{}\n", 40_000 - 2 * i).expect("a string");
     }
+    source
+}
+
+/// Jumps that all go through the same table, each from another state.
+fn shared_table() -> String {
+    let mut source = ".type f,@function\nf:\n".to_owned();
+    for i in 0..8_000 {
+        let _ = writeln!(source, " je 1f\n push %rax\n jmp *t(,%rax,8)\n1: push %rcx\nl{i}: nop");
+    }
+    source.push_str(" ret\n.size f,.-f\n.section .rodata\nt:\n");
+    for i in 0..8_000 {
+        let _ = writeln!(source, " .quad l{i}");
+    }
+    source
+}
+
+/// Each inner symbol is a function of its own to a search that goes from function to function.
+fn inner_symbols() -> String {
+    let mut source = ".type f,@function\nf: jmp *t(,%rax,8)\n".to_owned();
+    for i in 0..20_000 {
+        let _ = writeln!(source, ".type g{i},@function\ng{i}: inc %eax\n nop");
+    }
+    source.push_str("l: ret\n.size f,.-f\n.section .rodata\nt: .quad l, l\n");
+    source
+}
+
+fn restores() -> String {
+    let mut source = ".type f,@function\nf:\n".to_owned();
+    for kind in [7, 5] {
+        // A restore hint of 6.12 and of 6.1, each at a place that no path leads to.
+        let hint = format!(
+            ".pushsection .discard.unwind_hints\n .long 1b - .\n .short 0\n .byte 0, {kind}, 0, 0, 0, 0\n .popsection"
+        );
+        let _ = writeln!(source, ".rept 20000\n ret\n1: nop\n{hint}\n.endr");
+    }
+    source.push_str(" ret\n.size f,.-f");
+    source
+}
+
+fn long_name() -> String {
+    let name = "n".repeat(200_000);
+    format!(
+        ".globl {name}\n.type {name},@function\n{name}: .rept 20000\n std\n std\n .endr\n ret\n.size {name},.-{name}"
+    )
+}
+
+fn crowd() -> String {
+    let mut source = ".type f,@function\nf: .rept 40000\n call 1f\n .endr\n ret\n.size f,.-f\n1:\n".to_owned();
+    for i in 0..40_000 {
+        let _ = writeln!(source, ".globl c{i}\nc{i}:\n.size c{i},1");
+    }
+    source.push_str(" ret\n");
+    source
+}
+
+/// As a link of many sources has them: parents and cold parts that are all called the same.
+fn cold_parts() -> String {
+    // An assembler refuses a name twice, a linker does not.
+    let mut source = String::new();
+    for i in 0..6_000 {
+        let _ = writeln!(source, ".type f.{i},@function\nf.{i}: ret\n.size f.{i},.-f.{i}");
+        let _ = writeln!(source, ".type f.{i}.cold,@function\nf.{i}.cold: ret\n.size f.{i}.cold,.-f.{i}.cold");
+    }
+    source
+}
+
+/// Replacements of one place, which nested alternatives have a few of.
+fn one_alternative() -> String {
+    let mut source = ".type f,@function\nf: nop\n ret\n.size f,.-f\n".to_owned();
+    let entry = |size: u32| match size {
+        12 => ".long f - .\n .long r - .\n .short 1\n .byte 1, 1",
+        _ => ".long f - .\n .long r - .\n .long 1\n .byte 1, 1",
+    };
+    source.push_str(".section .altinstr_replacement,\"ax\"\nr: nop\n.section .altinstructions,\"a\"\n");
+    let _ = writeln!(source, ".rept 20000\n {}\n.endr", entry(14));
     source
 }

@@ -2,6 +2,7 @@
 
 pub mod client;
 mod edits;
+mod hostile;
 mod kernel;
 mod process;
 mod real;

@@ -245,7 +245,7 @@ impl<'a> Prover<'a> {
         let snapshot = self.snapshot;
         let task = Task {
             source: self.unit.path.clone(),
-            others: snapshot.documents.iter().filter(|other| other.uri != document.uri).cloned().collect(),
+            open: snapshot.documents.all(),
             document,
             config: Arc::clone(&snapshot.config),
             search: snapshot.search(),

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use tower_lsp::lsp_types::{Hover, HoverContents, HoverParams, MarkupContent, MarkupKind};
 
 use crate::cfi::CfiState;
+use crate::clean;
 use crate::ids::InsnId;
 use crate::report::cfi_rows::CfiRow;
 use crate::report::macros::Macros;
@@ -78,11 +79,11 @@ fn describe(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId], macros: &Macros<'
 /// Where the code is: its function, and the calls that were inlined on the way there.
 fn place(out: &mut Page, spot: &Spot<'_>, row: &CfiRow, insn: InsnId) {
     let at = spot.anatomy.analysis.insns.loc(insn);
-    let function = row.function.as_deref().map_or(String::new(), |name| format!("{name}, "));
-    out.line(&format!("{function}{}+{:#x}", row.section, row.offset));
+    let function = row.function.as_deref().map_or(String::new(), |name| format!("{}, ", out.plain(name)));
+    out.line(&format!("{function}{}+{:#x}", out.plain(&row.section), row.offset));
     let inlined = spot.anatomy.map().and_then(|map| map.place(at)).map(|place| place.inlined).unwrap_or_default();
     for frame in inlined {
-        let from = frame.file.zip(frame.line).map(|(file, line)| called_from(spot.verdict, &file, line));
+        let from = frame.file.zip(frame.line).map(|(file, line)| out.plain(&called_from(spot.verdict, &file, line)));
         out.line(&format!("inlined {}{}", out.code(&frame.function), from.unwrap_or_default()));
     }
 }
@@ -151,7 +152,12 @@ impl Page {
     }
 
     fn code(&self, text: &str) -> String {
-        if self.is_markdown() { format!("`{text}`") } else { text.to_owned() }
+        if self.is_markdown() { clean::code(text) } else { clean::line(text).into_owned() }
+    }
+
+    /// A name within a line.
+    fn plain(&self, text: &str) -> String {
+        if self.is_markdown() { clean::markdown(text) } else { clean::line(text).into_owned() }
     }
 
     fn line(&mut self, text: &str) {
@@ -161,8 +167,7 @@ impl Page {
     }
 
     fn block(&mut self, text: &str) {
-        // With a language, lest an editor colours a drawing as if it were the file's.
-        let (begin, end) = if self.is_markdown() { ("```text\n", "```\n") } else { ("", "") };
-        let _ = write!(self.text, "\n{begin}{text}\n{end}");
+        let text = if self.is_markdown() { clean::block(text) } else { format!("{text}\n") };
+        let _ = write!(self.text, "\n{text}");
     }
 }

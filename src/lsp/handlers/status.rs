@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use crate::build::is_rust;
+use crate::clean;
 use crate::compile::confine;
 
 use super::super::config::{CompileMode, Trust};
@@ -22,7 +23,7 @@ pub fn status(snapshot: &Snapshot, params: &PlaceParams) -> Value {
     let mut status = json!({
         "uri": unit.uri,
         "state": state,
-        "message": message,
+        "message": clean::notification(&message),
         "source": unit.path,
         "version": document.version,
         // What holds a compiler that is run, and why nothing does.

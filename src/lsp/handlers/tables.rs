@@ -12,12 +12,15 @@ use tower_lsp::lsp_types::{Position, Url};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::InsnId;
 use crate::report::view::View;
-use crate::report::{Select, alternatives as alternatives_of, cfi_listing, orc_listing};
+use crate::report::{Select, alternatives as alternatives_of, first_rows, orc_listing};
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::super::verdict::{Anatomy, Trouble, Verdict};
 use super::PlaceParams;
+
+/// A table with more rows is of no use to a person, and no editor shows it.
+const MOST_ROWS: usize = 20_000;
 
 /// A place of the text, in the words of the debug information.
 pub struct Spot<'a> {
@@ -69,7 +72,7 @@ pub fn spots<'a>(snapshot: &'a Snapshot, uri: &Url, position: Option<Position>) 
 /// `orcls/cfi`
 pub fn cfi(snapshot: &Snapshot, params: &PlaceParams, cancel: &CancelToken) -> Result<Value, Cancelled> {
     table(snapshot, params, cancel, |spot| {
-        let listing = cfi_listing(&spot.object(), &spot.anatomy.analysis, &spot.anatomy.lines, &spot.select);
+        let listing = first_rows(&spot.object(), &spot.anatomy.analysis, &spot.anatomy.lines, &spot.select, MOST_ROWS);
         (!listing.instructions.is_empty(), serde_json::to_value(listing))
     })
 }

@@ -76,7 +76,7 @@ pub fn verdict(task: &Task, mut findings: Vec<ReportedFinding>) -> Verdict {
         finding.file.get_or_insert_with(|| Arc::clone(&name));
     }
     let document = &task.document;
-    let open = task.others.iter().chain([document]);
+    let open = task.others().chain([document]);
     let mut files: rustc_hash::FxHashMap<Arc<str>, std::path::PathBuf> = Default::default();
     for finding in &findings {
         files.extend(finding.file.iter().map(|file| (Arc::clone(file), std::path::PathBuf::from(&**file))));

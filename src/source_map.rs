@@ -150,6 +150,8 @@ pub struct SourceMap {
     inlines: Vec<OnceLock<Inlines>>,
     /// By unit.
     functions: Vec<OnceLock<Vec<Function>>>,
+    /// By unit, of the first few.
+    declared: Vec<OnceLock<declarations::ByName>>,
     /// Lines that were found in the texts, by their start.
     by_text: Vec<TextRow>,
     /// By address: the first of the units without claims that has a line there.
@@ -186,6 +188,7 @@ impl SourceMap {
             rows: unread(n_tables),
             inlines: unread(n_units),
             functions: unread(n_units),
+            declared: unread(n_units.min(MOST_UNITS)),
             by_text: Vec::new(),
             vague: OnceLock::new(),
             budget,
@@ -202,6 +205,7 @@ impl SourceMap {
             rows: Vec::new(),
             inlines: Vec::new(),
             functions: Vec::new(),
+            declared: Vec::new(),
             by_text: rows,
             vague: OnceLock::new(),
             budget: Budget::of(0),
@@ -334,15 +338,13 @@ impl SourceMap {
         self.ranges(units.filter_map(of_unit).flatten())
     }
 
-    /// Where functions and variables of a name are declared, and what of them is known. Reads all entries of the object:
-    /// for one of a few units only.
+    /// Where functions and variables of a name are declared, and what of them is known. The first call reads all entries of
+    /// the object: for one of a few units only.
     pub fn declarations(&self, name: &str) -> Vec<Declaration> {
         let mut found = Vec::new();
         for (index, unit) in self.units.units.iter().enumerate().take(MOST_UNITS) {
             let Some(table) = unit.table else { continue };
-            for declared in
-                self.with_unit(index, |unit| declarations::read(unit, name, &self.budget)).unwrap_or_default()
-            {
+            for declared in self.declared(index).and_then(|all| all.get(name)).into_iter().flatten() {
                 let file = declared.file.and_then(|number| self.file(table, number));
                 if let (Some(file), Some(line)) = (file, declared.line) {
                     found.push(Declaration { file, line, noreturn: declared.noreturn, function: declared.function });
@@ -410,6 +412,11 @@ impl SourceMap {
     fn inlines(&self, unit: usize) -> Option<&Inlines> {
         let read = |unit: gimli::UnitRef<'_, Slice<'_>>| Inlines::read(&self.units, unit, &self.budget);
         Some(self.inlines.get(unit)?.get_or_init(|| self.with_unit(unit, read).unwrap_or_default()))
+    }
+
+    fn declared(&self, unit: usize) -> Option<&declarations::ByName> {
+        let read = |unit: gimli::UnitRef<'_, Slice<'_>>| declarations::read(unit, &self.budget);
+        Some(self.declared.get(unit)?.get_or_init(|| self.with_unit(unit, read).unwrap_or_default()))
     }
 
     fn with_table<T>(&self, table: usize, read: impl FnOnce(gimli::UnitRef<'_, Slice<'_>>) -> T) -> Option<T> {

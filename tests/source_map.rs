@@ -42,6 +42,7 @@ fn main() {
         trial("places_name_the_chain_of_inlined_calls", &scratch, inline_chain),
         trial("a_line_leads_to_its_code", &scratch, line_to_code),
         trial("lines_do_not_need_what_was_split_off", &scratch, split),
+        trial("names_that_are_asked_for_often_cost_what_they_cost_once", &scratch, declared_often),
         trial("forged_debug_info_does_no_harm", &scratch, forged),
         trial("sizes_that_lie_are_not_believed", &scratch, inflated),
     ];
@@ -168,6 +169,20 @@ fn line_to_code(dir: &Path) -> Result<(), Failed> {
         assert_eq!((place.line, range.start.offset < range.end), (Some(31), true));
     }
     assert_eq!(map.locations(file("/lines.c")?, 1), []);
+    Ok(())
+}
+
+/// What may be read for an object is limited; what is asked again is not read again.
+fn declared_often(dir: &Path) -> Result<(), Failed> {
+    let (image, map) = load(&build(dir, "declared", "cc -O2 -g -ffunction-sections", "lines.c")?)?;
+    let map = map?;
+    let lines =
+        |name: &str| map.declarations(name).iter().map(|found| (found.line, found.function)).collect::<Vec<_>>();
+    for _ in 0..50_000 {
+        assert_eq!((lines("plain"), lines("sink"), lines("nowhere")), (vec![(11, true)], vec![(4, false)], vec![]));
+    }
+    let text = image.section_by_name(".text.plain").ok_or("no .text.plain")?;
+    assert!(map.place(CodeLoc::new(text, 0)).is_some() && !map.is_cut());
     Ok(())
 }
 

@@ -52,6 +52,9 @@ const POLLED: usize = 64;
 /// How often what the build has left is looked at.
 const POLL: Duration = Duration::from_secs(1);
 
+/// So many events are handled before it is looked what is due.
+const BATCH: usize = 64;
+
 /// The number of the check of the workspace among the slow jobs.
 const CHECK: u64 = 0;
 
@@ -185,9 +188,15 @@ impl World {
                 None => events.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
             match received {
-                Ok(Event::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return,
                 Ok(event) => {
-                    self.handle(event);
+                    // What is due is looked for among all files: once for events that come together.
+                    for event in std::iter::once(event).chain(events.try_iter()).take(BATCH) {
+                        match event {
+                            Event::Stop => return,
+                            event => self.handle(event),
+                        }
+                    }
                     (due, fixes_due) = (self.units.next_due(), self.units.next_fixes());
                 }
                 Err(RecvTimeoutError::Timeout) => {}

@@ -40,7 +40,7 @@ fn a_flood_of_changes_on_disk_is_one_reason_to_look_again() {
 
 #[test]
 fn open_files_without_a_build_are_not_looked_at_all_the_time() {
-    const N: usize = 3_000;
+    const N: usize = 1_000;
     let engine = nothing_built();
     let begun = Arc::clone(&engine.begun);
     let mut client = Client::start(engine, json!({}));

@@ -1,7 +1,8 @@
 //! The command line: reads arguments, runs one command, says how it went by the exit status.
 //!
 //! In: the process's arguments.  Out: text or JSON on standard output, complaints on standard error, an [`ExitCode`].
-//! Holds afterwards: no input file was changed; only `orc write` writes, and only to the file that `-o` names.
+//! Holds afterwards: no input file was changed but by `objtool`, in objtool's place; `orc write` writes only to the file
+//! that `-o` names.
 
 mod archive;
 mod check;
@@ -15,6 +16,7 @@ mod listing;
 mod markdown;
 mod messages;
 mod noreturn;
+mod objtool;
 mod orc;
 mod output;
 mod queue;
@@ -80,6 +82,13 @@ enum Command {
     Explain(explain::Arguments),
     /// List what objects declare never to return and objtool does not know
     Noreturn(noreturn::Arguments),
+    /// Take objtool's place in a build: same command line, same bytes, same lines, same exit status
+    #[command(disable_help_flag = true)]
+    Objtool {
+        /// What the release's objtool takes
+        #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
+        words: Vec<std::ffi::OsString>,
+    },
     /// Build an example that breaks the stack, and show what an editor would show
     Demo,
     /// Compare with the tree's own objtool, run on copies of objects
@@ -102,6 +111,10 @@ pub fn run() -> ExitCode {
         return status;
     }
     messages::show();
+    let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
+    if objtool::is_named(words.first()) {
+        return objtool::run(words.get(1..).unwrap_or_default());
+    }
     let line = CommandLine::parse();
     output::set_colour(line.color);
     let result = match line.command {
@@ -111,6 +124,7 @@ pub fn run() -> ExitCode {
         Command::Cfi(arguments) => listing::cfi(&arguments),
         Command::Alternatives(arguments) => listing::alternatives(&arguments),
         Command::Noreturn(arguments) => noreturn::run(&arguments),
+        Command::Objtool { words } => return objtool::run(&words),
         Command::Demo => demo::run(),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

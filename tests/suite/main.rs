@@ -16,6 +16,7 @@ mod foreign_options;
 mod leftovers;
 mod lines;
 mod lsp;
+mod objtool;
 mod orc_write;
 mod report;
 mod rust;

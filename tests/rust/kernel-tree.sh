@@ -15,7 +15,7 @@ if [ ! -e "$build/vmlinux.o" ]; then
     "$src/scripts/config" --file "$build/.config" -e 64BIT -e SMP -e PRINTK -e BUG -e MODULES -e JUMP_LABEL \
         -e UNWINDER_ORC -d UNWINDER_GUESS -e CPU_MITIGATIONS -e SPECULATION_MITIGATIONS -e MITIGATION_RETPOLINE \
         -e MITIGATION_RETHUNK -e MITIGATION_SLS -d X86_KERNEL_IBT -d DEBUG_INFO_NONE -e DEBUG_INFO_DWARF5 -d DEBUG_INFO_BTF \
-        -d MODVERSIONS -d RANDSTRUCT -e RANDSTRUCT_NONE -e BLOCK -e NET -e RUST -e SAMPLES -e SAMPLES_RUST \
+        -d MODVERSIONS -d RANDSTRUCT -e RANDSTRUCT_NONE -e INIT_STACK_NONE -e BLOCK -e NET -e RUST -e SAMPLES -e SAMPLES_RUST \
         -m SAMPLE_RUST_MINIMAL -m SAMPLE_RUST_PRINT -e RUST_OVERFLOW_CHECKS -e RUST_DEBUG_ASSERTIONS -d WERROR
     { yes '' || true; } | "${make[@]}" olddefconfig >/dev/null
     grep -q '^CONFIG_RUST=y' "$build/.config" || {

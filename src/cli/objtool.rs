@@ -70,6 +70,7 @@ fn done(line: &Line, kernel: Option<Kernel>, words: &[OsString]) -> anyhow::Resu
         build_dir: None,
         jobs: None,
         time: false,
+        trust: false,
         help: None,
         options: line.options.clone(),
     };

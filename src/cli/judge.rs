@@ -133,6 +133,8 @@ pub(crate) struct Judge<'a> {
     told: bool,
     /// The objects that were found together, by absolute path; `None` where whatever is named is analysed.
     checked: Option<FxHashSet<PathBuf>>,
+    /// The tree that the program is called in, which makes the object.
+    within: Option<PathBuf>,
     /// Where sources are compiled; made when the first one is.
     scratch: OnceLock<Result<Scratch, String>>,
     cancel: CancelToken,
@@ -152,6 +154,7 @@ impl<'a> Judge<'a> {
             whole: false,
             told: false,
             checked: None,
+            within: None,
             scratch: OnceLock::new(),
             cancel: CancelToken::default(),
             tree_objects: TreeObjects::default(),
@@ -177,6 +180,11 @@ impl<'a> Judge<'a> {
     /// The same, but only what the build has checked is judged. `found`: the objects that were found in folders.
     pub fn for_check(self, found: FxHashSet<PathBuf>) -> Self {
         Judge { checked: Some(found), ..self }
+    }
+
+    /// The same, but what the tree at `root` says of objtool holds for every object.
+    pub fn within(self, root: Option<PathBuf>) -> Self {
+        Judge { within: root, ..self }
     }
 
     /// Whether the user has said by what the inputs are to be judged, so that nothing follows from their build.
@@ -422,7 +430,11 @@ impl<'a> Judge<'a> {
             (KernelChoice::Fixed(kernel), _) => (kernel, None),
         };
         // Who names a release wants that one, not what this tree has made of it.
-        let tree = if self.rules.kernel == KernelChoice::Auto { build.facts(kernel) } else { None };
+        let tree = match &self.within {
+            Some(root) => TreeFacts::of(root, kernel),
+            None if self.rules.kernel == KernelChoice::Auto => build.facts(kernel),
+            None => None,
+        };
         if let Some(tree) = &tree {
             self.complain_once(&tree.problems);
         }

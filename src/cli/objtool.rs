@@ -11,20 +11,24 @@ mod words;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+
 use super::detail::detail;
-use super::inputs::{self, Input};
+use super::inputs::Input;
 use super::judge::{Judge, Judged, Object, Opened, Rules};
 use super::{Verdict, output};
 use crate::analysis::{GaveUp, Policy};
-use crate::build::{Finder, Search};
+use crate::build::{Finder, Foreign, Search, TreeRelease};
+use crate::findings::PrintedLine;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::write::{WriteError, write};
-use words::{Line, parse};
+use words::{Line, Surroundings, parse};
 
 /// What objtool's option parser exits with.
 const USAGE: u8 = 129;
@@ -38,13 +42,16 @@ pub(crate) fn is_named(program: Option<&OsString>) -> bool {
 
 /// Does what objtool would do with these arguments.
 pub(crate) fn run(words: &[OsString]) -> ExitCode {
-    let kernel = kernel(words);
-    let release = kernel.unwrap_or(crate::detect::ASSUMED);
-    let line = match parse(words, release) {
+    let place = match Place::of(words) {
+        Ok(place) => place,
+        // The bytes of a release that is not known cannot be the same.
+        Err(why) => return pass_on(words).unwrap_or_else(|| refuse(&why, Verdict::Found as u8)),
+    };
+    let line = match parse(words, &Surroundings::of_process(), place.release.unwrap_or(crate::detect::ASSUMED)) {
         Ok(line) => line,
         Err(why) => return pass_on(words).unwrap_or_else(|| refuse(&why, USAGE)),
     };
-    match done(&line, kernel, words) {
+    match done(&line, place, words) {
         Ok(status) => status,
         Err(error) => {
             output::complain(&format!("{}: {error:#}", line.object.display()));
@@ -63,23 +70,20 @@ fn say(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-fn done(line: &Line, kernel: Option<Kernel>, words: &[OsString]) -> anyhow::Result<ExitCode> {
+fn done(line: &Line, place: Place, words: &[OsString]) -> anyhow::Result<ExitCode> {
     let name = line.object.display().to_string();
-    let rules = Rules {
-        kernel: kernel.map_or(KernelChoice::Auto, KernelChoice::Fixed),
-        build_dir: None,
-        jobs: None,
-        time: false,
-        trust: false,
-        help: None,
-        options: line.options.clone(),
-    };
-    if !line.object.exists() {
-        say(&format!("objtool: Can't open '{name}': No such file or directory\n"));
+    let kernel = place.release.map_or(KernelChoice::Auto, KernelChoice::Fixed);
+    let options = line.options.clone();
+    let rules = Rules { kernel, build_dir: None, jobs: None, time: false, trust: false, help: None, options };
+    // objtool opens the object for writing, whatever it goes on to do.
+    if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(&line.object) {
+        let text = error.to_string();
+        let why = text.split_once(" (os error").map_or(text.as_str(), |(why, _)| why);
+        say(&format!("objtool: Can't open '{name}': {why}\n"));
         return Ok(Verdict::Found.into());
     }
-    let foreign = inputs::is_foreign(&line.object);
-    if (foreign || line.options.stats || line.options.trace.is_some())
+    let foreign = matches!(Foreign::of(&line.object), Some(Foreign::Machine(_) | Foreign::Small(_)));
+    if (foreign || line.is_in_objtools_own_form())
         && let Some(status) = pass_on(words)
     {
         return Ok(status);
@@ -87,7 +91,7 @@ fn done(line: &Line, kernel: Option<Kernel>, words: &[OsString]) -> anyhow::Resu
     if foreign {
         anyhow::bail!("not an object of x86-64, and the tree has no objtool of its own to pass it on to");
     }
-    let judge = Judge::new(&rules, Policy::Objtool);
+    let judge = Judge::new(&rules, Policy::Objtool).within(place.tree);
     let input = Input { path: line.object.clone(), named: true };
     let opened = match judge.open(&input) {
         Ok(opened) => opened,
@@ -95,6 +99,12 @@ fn done(line: &Line, kernel: Option<Kernel>, words: &[OsString]) -> anyhow::Resu
     };
     let release = judge.kernel(&input, &opened);
     if line.dump {
+        let flags = &release.rules().flags;
+        if line.options.any_action() && !flags.sub_commands {
+            let others = if release <= Kernel::V6_6 { "options" } else { "actions" };
+            say(&format!("error: objtool: --dump can't be combined with other {others}\n"));
+            return Ok(Verdict::Found.into());
+        }
         return dump(&opened, release);
     }
     if let Some(words) = line.options.refused(release.rules(), opened.image.is_linked()) {
@@ -116,7 +126,7 @@ fn done(line: &Line, kernel: Option<Kernel>, words: &[OsString]) -> anyhow::Resu
             Ok(Verdict::Found.into())
         }
         Judged::Failed(why) => anyhow::bail!(why),
-        Judged::Skipped => Ok(Verdict::Clean.into()),
+        Judged::Skipped(_) => Ok(Verdict::Clean.into()),
     }
 }
 
@@ -125,7 +135,7 @@ fn unreadable(judge: &Judge<'_>, input: &Input) -> ExitCode {
     match judge.object(input) {
         Judged::Refused(words) => say(&format!("{words}\n")),
         Judged::Failed(why) => output::complain(&why),
-        Judged::Analysed(_) | Judged::Skipped => {}
+        Judged::Analysed(_) | Judged::Skipped(_) => {}
     }
     Verdict::Found.into()
 }
@@ -142,8 +152,8 @@ fn dump(object: &Opened, release: Kernel) -> anyhow::Result<ExitCode> {
 fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
     let analysis = &object.analysis;
     let mut text = String::new();
-    for said in &analysis.lines {
-        text.push_str(&format!("{}: {said}\n", object.name));
+    for PrintedLine { line, .. } in &analysis.lines {
+        text.push_str(&format!("{}: {line}\n", object.name));
     }
     say(&text);
     let more = detail(object, &analysis.options);
@@ -167,9 +177,11 @@ fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
     }
     let target = line.output.as_deref().unwrap_or(&line.object);
     match put(object, target) {
-        Ok(()) => Ok(ExitCode::from(status)),
-        Err(PutError::Write(WriteError::GivenUp(_))) => Ok(ExitCode::from(status)),
-        Err(error) => Err(error.into()),
+        Ok(()) | Err(PutError::Write(WriteError::GivenUp(_))) => Ok(ExitCode::from(status)),
+        Err(error) => {
+            output::complain(&format!("{}: {error}", target.display()));
+            Ok(ExitCode::from(if strict { 1 } else { NEGATIVE }))
+        }
     }
 }
 
@@ -186,26 +198,71 @@ fn put(object: &Object, target: &Path) -> Result<(), PutError> {
     // A link leads to the file that is meant.
     let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".orcls-").tempfile_in(folder)?;
-    let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    let file = Draft::new(folder)?;
+    let mut out = BufWriter::with_capacity(1 << 16, file.file());
     write(&object.analysis, object.store.as_ref(), &mut out)?;
     out.flush()?;
     drop(out);
-    if target.exists() && same_bytes(file.path(), &target)? {
+    if target.exists() && same_bytes(file.file(), &target)? {
         return Ok(());
     }
-    let mode = fs::metadata(&object.path)?.permissions();
-    file.as_file().set_permissions(mode)?;
-    file.persist(&target).map_err(|error| PutError::Io(error.error))?;
+    file.file().set_permissions(fs::metadata(&object.path)?.permissions())?;
+    file.publish(folder, &target)?;
     Ok(())
 }
 
-fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
-    let (a, b) = (File::open(a)?, File::open(b)?);
+/// A file that is being written.
+enum Draft {
+    /// Without a name, so that nothing of it is left if the process is killed.
+    Nameless(File),
+    /// Where the file system has no files without a name.
+    Named(tempfile::NamedTempFile),
+}
+
+impl Draft {
+    fn new(folder: &Path) -> io::Result<Draft> {
+        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(file) => Ok(Draft::Nameless(file.into())),
+            Err(_) => tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map(Draft::Named),
+        }
+    }
+
+    fn file(&self) -> &File {
+        match self {
+            Draft::Nameless(file) => file,
+            Draft::Named(file) => file.as_file(),
+        }
+    }
+
+    /// Gives the file its name, in the place of whatever had it.
+    fn publish(self, folder: &Path, target: &Path) -> io::Result<()> {
+        let named = match self {
+            Draft::Named(file) => file,
+            Draft::Nameless(file) => {
+                // A link takes no other file's place, so the file gets a name of its own for a moment.
+                let link = |path: &Path| {
+                    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+                    rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
+                };
+                let at = tempfile::Builder::new().prefix(PREFIX).make_in(folder, link)?;
+                return at.into_temp_path().persist(target).map_err(|error| error.error);
+            }
+        };
+        named.persist(target).map(drop).map_err(|error| error.error)
+    }
+}
+
+/// What a file beside the object is called while it is written.
+const PREFIX: &str = ".orcls-";
+
+fn same_bytes(mut a: &File, b: &Path) -> io::Result<bool> {
+    a.rewind()?;
+    let b = File::open(b)?;
     if a.metadata()?.len() != b.metadata()?.len() {
         return Ok(false);
     }
-    let (mut a, mut b) = (BufReader::with_capacity(1 << 16, a), BufReader::with_capacity(1 << 16, b));
+    let mut b = BufReader::with_capacity(1 << 16, b);
     let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
     loop {
         let n = a.read(&mut left)?;
@@ -220,22 +277,44 @@ fn same_bytes(a: &Path, b: &Path) -> io::Result<bool> {
     }
 }
 
-/// The release of the tree that the program is called in: make runs in it, and names it to what it starts.
-fn kernel(words: &[OsString]) -> Option<Kernel> {
-    if let Some(chosen) = std::env::var("ORCLS_KERNEL").ok().filter(|chosen| chosen != "auto") {
-        return Kernel::ALL.into_iter().find(|kernel| kernel.name() == chosen);
+/// Where the program is called: make runs in a tree, and names it to what it starts.
+struct Place {
+    /// The tree, unless the user has named a release: then its rules are wanted, and not what this tree has made of them.
+    tree: Option<PathBuf>,
+    /// Its release; `None` where only the object can tell.
+    release: Option<Kernel>,
+}
+
+impl Place {
+    /// Says why where the release is none that orcls knows.
+    fn of(words: &[OsString]) -> Result<Place, String> {
+        if let Some(chosen) = std::env::var("ORCLS_KERNEL").ok().filter(|chosen| chosen != "auto") {
+            let release = Kernel::ALL.into_iter().find(|kernel| kernel.name() == chosen);
+            let release = release.ok_or_else(|| format!("ORCLS_KERNEL: {chosen} is no release that orcls knows"))?;
+            return Ok(Place { tree: None, release: Some(release) });
+        }
+        let here = || trees().into_iter().find_map(|tree| Some((TreeRelease::of(&tree)?, Some(tree))));
+        let named = || {
+            let text = std::env::var("KERNELRELEASE").ok()?;
+            Some((TreeRelease::new(&text, PathBuf::from("KERNELRELEASE"))?, None))
+        };
+        let around = || {
+            let object = words.last().map(Path::new).filter(|object| object.exists())?;
+            let tree = Finder::new(Search::default()).flags(object).tree?;
+            Some((tree.release.clone()?, Some(tree.root.clone())))
+        };
+        let Some((release, tree)) = here().or_else(named).or_else(around) else {
+            return Ok(Place { tree: None, release: None });
+        };
+        if !release.is_known() {
+            let (text, kernel) = (release.text, release.kernel);
+            return Err(format!(
+                "{text} is a release that orcls does not know, and the tree has no objtool of its own to pass the object on \
+                 to; ORCLS_KERNEL={kernel} has it treated as by {kernel}"
+            ));
+        }
+        Ok(Place { tree, release: Some(release.kernel) })
     }
-    let release = |root: PathBuf| fs::read_to_string(root.join("include/config/kernel.release")).ok();
-    let trees = trees().into_iter().find_map(release);
-    let text = trees.or_else(|| std::env::var("KERNELRELEASE").ok());
-    let named = text.and_then(|text| {
-        let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().ok());
-        Some(Kernel::nearest(numbers.next()??, numbers.next()??))
-    });
-    named.or_else(|| {
-        let object = words.last().map(Path::new).filter(|object| object.exists())?;
-        Finder::new(Search::default()).flags(object).kernel.map(|(kernel, _)| kernel)
-    })
 }
 
 /// Build trees, the nearest first.

@@ -46,12 +46,22 @@ impl Bench {
     fn run(&self, program: &Path, kernel: &str, words: &str) -> Output {
         let mut command = Command::new(program);
         command.args(words.split_whitespace()).current_dir(self.folder.path()).env("ORCLS_KERNEL", kernel);
+        command.env_remove("OBJTOOL_ARGS").env_remove("OBJTOOL_VERBOSE");
         command.output().expect("it runs")
     }
 
     fn objtool(&self, kernel: &str, words: &str) -> Output {
         self.run(&self.path("objtool"), kernel, words)
     }
+}
+
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("a folder");
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
 }
 
 fn said(out: &Output) -> String {
@@ -100,6 +110,139 @@ fn nothing_is_touched_where_nothing_is_written() {
     }
     assert_eq!(said(&bench.objtool("7.3", "--ibt a.o")), "error: objtool: --ibt requires --link\n");
     assert_eq!(said(&bench.objtool("6.12", "--orc no.o")), "objtool: Can't open 'no.o': No such file or directory\n");
+}
+
+#[test]
+fn the_environment_adds_words() {
+    let bench = Bench::new();
+    let run = |args: &str| {
+        let mut command = Command::new(bench.path("objtool"));
+        command.args(["--orc", "a.o"]).current_dir(bench.folder.path()).env("ORCLS_KERNEL", "6.12");
+        command.env("OBJTOOL_ARGS", args).output().expect("it runs")
+    };
+    assert_eq!(run("--bogus").status.code(), Some(129));
+    let out = run("--dry-run  --retpoline --backtrace");
+    assert!(said(&out).contains("left"), "{out:?}");
+}
+
+#[test]
+fn a_trees_own_lists_hold_and_a_release_that_is_not_known_is_left_alone() {
+    let bench = Bench::new();
+    std::fs::write(
+        bench.path("a.s"),
+        "\t.text\n\t.type f, @function\nf:\tcall vendor_panic\n\t.size f, . - f\n\t.type g, @function\ng:\tret\n\t.size g, . - g\n",
+    )
+    .expect("a source");
+    let made = Command::new("cc").args(["-c", "a.s", "-o", "a.o"]).current_dir(bench.folder.path()).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let before = std::fs::read(bench.path("a.o")).expect("an object");
+    let put = |name: &str, text: &str| {
+        let path = bench.path(name);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    };
+    let run = || {
+        let mut command = Command::new(bench.path("objtool"));
+        let command = command.args(["--orc", "a.o"]).current_dir(bench.folder.path());
+        for name in ["ORCLS_KERNEL", "OBJTOOL_ARGS", "OBJTOOL_VERBOSE", "KERNELRELEASE", "abs_objtree", "objtree"] {
+            command.env_remove(name);
+        }
+        command.output().expect("it runs")
+    };
+    put("include/config/kernel.release", "6.9.1-own\n");
+    let out = run();
+    assert_eq!(out.status.code(), Some(1));
+    assert!(said(&out).contains("6.9.1-own is a release that orcls does not know"), "{out:?}");
+    assert_eq!(std::fs::read(bench.path("a.o")).ok(), Some(before), "nothing is written by another release's rules");
+    put("include/config/kernel.release", "6.12.99-vendor\n");
+    assert!(said(&run()).contains("falls through"), "the release's own list lacks the name");
+    put("tools/objtool/noreturns.h", "NORETURN(vendor_panic)\n");
+    put("tools/objtool/check.c", "static const char *uaccess_safe_builtin[] = {\n\t\"a\",\n\tNULL\n};\n");
+    let made = Command::new("cc").args(["-c", "a.s", "-o", "a.o"]).current_dir(bench.folder.path()).status();
+    assert!(made.is_ok_and(|status| status.success()));
+    let out = run();
+    assert!(!said(&out).contains("falls through"), "{out:?}");
+}
+
+/// An object whose table takes a while to write.
+fn large(bench: &Bench) -> Vec<u8> {
+    let functions: String = (0..2000)
+        .map(|n| {
+            format!(
+                "\t.type f{n}, @function\nf{n}:\tpush %rbx\n\tcall other\n\tpop %rbx\n\tret\n\t.size f{n}, . - f{n}\n"
+            )
+        })
+        .collect();
+    std::fs::write(bench.path("a.s"), format!("\t.text\n{functions}")).expect("a source");
+    let made = Command::new("cc").args(["-c", "a.s", "-o", "a.o"]).current_dir(bench.folder.path()).status();
+    assert!(made.is_ok_and(|status| status.success()), "a C compiler assembles");
+    std::fs::read(bench.path("a.o")).expect("an object")
+}
+
+#[test]
+fn an_object_is_whole_whenever_the_program_is_killed() {
+    let bench = Bench::new();
+    let before = large(&bench);
+    assert_eq!(bench.objtool("6.12", "--orc a.o").status.code(), Some(0));
+    let after = std::fs::read(bench.path("a.o")).expect("an object");
+    assert_ne!(before, after);
+    let before_and_beside = names(bench.folder.path());
+    let mut unfinished = 0;
+    for step in 0..20 {
+        std::fs::write(bench.path("a.o"), &before).expect("an object");
+        let mut command = Command::new(bench.path("objtool"));
+        command.args(["--orc", "a.o"]).current_dir(bench.folder.path()).env("ORCLS_KERNEL", "6.12");
+        let mut child = command.spawn().expect("it runs");
+        std::thread::sleep(std::time::Duration::from_millis(step * 4));
+        let _ = child.kill();
+        let _ = child.wait();
+        let left = std::fs::read(bench.path("a.o")).expect("an object");
+        assert!(left == before || left == after, "killed after {} ms it left {} bytes", step * 4, left.len());
+        unfinished += usize::from(left == before);
+        assert_eq!(names(bench.folder.path()), before_and_beside, "nothing is left beside the object");
+    }
+    assert!(unfinished > 0, "at least the first one is killed before it is done");
+}
+
+#[test]
+fn two_at_once_leave_a_whole_object() {
+    let bench = Bench::new();
+    let before = large(&bench);
+    assert_eq!(bench.objtool("6.12", "--orc a.o").status.code(), Some(0));
+    let after = std::fs::read(bench.path("a.o")).expect("an object");
+    for _ in 0..3 {
+        std::fs::write(bench.path("a.o"), &before).expect("an object");
+        let start = || {
+            let mut command = Command::new(bench.path("objtool"));
+            command.args(["--orc", "a.o"]).current_dir(bench.folder.path()).env("ORCLS_KERNEL", "6.12");
+            command.stderr(std::process::Stdio::piped()).spawn().expect("it runs")
+        };
+        let (one, other) = (start(), start());
+        let outs = [one.wait_with_output().expect("an end"), other.wait_with_output().expect("an end")];
+        // One that comes late finds the table, and says so.
+        let fine = outs.iter().filter(|out| out.status.success()).count();
+        assert!(fine >= 1, "{outs:?}");
+        assert!(outs.iter().all(|out| out.status.success() || said(out).contains("has an ORC table already")));
+        assert!(std::fs::read(bench.path("a.o")).ok() == Some(after.clone()));
+    }
+}
+
+#[test]
+fn where_the_disk_is_full_the_object_stays_as_it_was() {
+    let bench = Bench::new();
+    let before = large(&bench);
+    let beside = names(bench.folder.path());
+    // A file may not grow beyond this, as on a disk that has no more; half of the object is written by then.
+    let blocks = before.len() / 512 / 2;
+    for (kernel, status) in [("6.12", 255), ("7.3", 1)] {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(format!("trap '' XFSZ; ulimit -f {blocks}; exec ./objtool --orc a.o"));
+        let out = shell.current_dir(bench.folder.path()).env("ORCLS_KERNEL", kernel).output().expect("it runs");
+        assert_eq!(out.status.code(), Some(status), "{out:?}");
+        assert!(said(&out).contains("a.o: cannot write: File too large"), "{out:?}");
+        assert!(std::fs::read(bench.path("a.o")).ok().as_ref() == Some(&before));
+        assert_eq!(names(bench.folder.path()), beside);
+    }
 }
 
 #[test]

@@ -21,47 +21,44 @@ pub(super) struct Line {
     pub dump: bool,
 }
 
-/// Reads the words of a command line, the program left out.
-pub(super) fn parse(words: &[OsString], kernel: Kernel) -> Result<Line, String> {
+/// What the environment adds to the command line.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Surroundings {
+    /// `OBJTOOL_ARGS`: more words.
+    pub args: Option<String>,
+    /// `OBJTOOL_VERBOSE`.
+    pub verbose: bool,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn of_process() -> Surroundings {
+        let value = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
+        Surroundings {
+            args: value("OBJTOOL_ARGS"),
+            verbose: value("OBJTOOL_VERBOSE").is_some_and(|value| value == "1"),
+        }
+    }
+}
+
+/// objtool takes no more words than this from the environment.
+const MAX_WORDS: usize = 15;
+
+/// Reads the words of a command line, the program left out, and before them those of the environment.
+pub(super) fn parse(words: &[OsString], around: &Surroundings, kernel: Kernel) -> Result<Line, String> {
     let sub_commands = kernel.rules().flags.sub_commands;
     let mut line = Line::default();
     let mut rest = words;
     if sub_commands {
         rest = sub_command(words, &mut line)?;
     }
-    let mut objects: Vec<PathBuf> = Vec::new();
-    let mut only_objects = false;
-    let mut at = 0;
-    while let Some(word) = rest.get(at) {
-        at += 1;
-        let text = word.to_string_lossy();
-        if only_objects || !text.starts_with('-') || text == "-" {
-            objects.push(PathBuf::from(word));
-        } else if text == "--" {
-            only_objects = true;
-        } else if let Some(long) = text.strip_prefix("--") {
-            let (name, value) = match long.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (long, None),
-            };
-            let next = || rest.get(at).map(|next| next.to_string_lossy().into_owned());
-            at += usize::from(line.take(name, value, next, kernel)?);
-        } else {
-            // Short flags may be written together; only the last one can have a value.
-            let mut letters = text.chars().skip(1);
-            while let Some(letter) = letters.next() {
-                let name = short(letter, kernel).ok_or_else(|| unknown(&letter.to_string(), kernel))?;
-                let value: String = letters.clone().collect();
-                let takes = matches!(name, "hacks" | "output") && !value.is_empty();
-                let given = takes.then(|| value.trim_start_matches('=').to_owned());
-                let next = || rest.get(at).map(|next| next.to_string_lossy().into_owned());
-                at += usize::from(line.take(name, given, next, kernel)?);
-                if takes {
-                    break;
-                }
-            }
-        }
+    if let Some(args) = &around.args {
+        let words: Vec<OsString> = args.split(' ').take(MAX_WORDS).map(OsString::from).collect();
+        line.read(&words, kernel)?;
     }
+    // The variable came with the flag.
+    line.options.verbose |= around.verbose && kernel >= Kernel::V6_6;
+    let objects = line.read(rest, kernel)?;
     match <[PathBuf; 1]>::try_from(objects) {
         Ok([object]) => Ok(Line { object, ..line }),
         Err(objects) => Err(format!("objtool {kernel} takes one object, not {}", objects.len())),
@@ -75,7 +72,7 @@ fn sub_command<'a>(words: &'a [OsString], line: &mut Line) -> Result<&'a [OsStri
     let word = |at: usize| words.get(at).map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
     let used = match (word(0).as_str(), word(1).as_str()) {
         ("check", _) => 1,
-        ("orc", "generate") => {
+        ("orc", word) if word.starts_with("gen") => {
             line.options.orc = true;
             2
         }
@@ -132,15 +129,96 @@ fn short(letter: char, kernel: Kernel) -> Option<&'static str> {
     })
 }
 
+/// Whether the release's objtool has an option that others lack, by its positive form. 5.15 has a list of its own.
+fn has(name: &str, kernel: Kernel) -> bool {
+    if kernel.rules().flags.sub_commands {
+        return matches!(
+            name,
+            "fp" | "unreachable"
+                | "no-unreachable"
+                | "retpoline"
+                | "rethunk"
+                | "unret"
+                | "module"
+                | "backtrace"
+                | "uaccess"
+                | "stats"
+                | "duplicate"
+                | "noinstr"
+                | "vmlinux"
+                | "mcount"
+                | "backup"
+                | "sls"
+        );
+    }
+    match name {
+        "vmlinux" | "lto" | "duplicate" => false,
+        "prefix" | "cfi" | "mnop" | "verbose" => kernel >= Kernel::V6_6,
+        "noabs" | "output" => kernel >= Kernel::V6_18,
+        "Werror" | "werror" => kernel.rules().flags.werror_word == name && kernel >= Kernel::V6_18,
+        "fineibt" => kernel >= Kernel::V7_2,
+        "trace" => kernel >= Kernel::V7_0,
+        "backup" => kernel != Kernel::V6_18,
+        _ => true,
+    }
+}
+
 impl Line {
+    /// Takes words; answers with those that are no options.
+    fn read(&mut self, words: &[OsString], kernel: Kernel) -> Result<Vec<PathBuf>, String> {
+        let mut others: Vec<PathBuf> = Vec::new();
+        let mut only_others = false;
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            at += 1;
+            let text = word.to_string_lossy();
+            let next = |at: usize| words.get(at).map(|next| next.to_string_lossy().into_owned());
+            if only_others || !text.starts_with('-') || text == "-" {
+                others.push(PathBuf::from(word));
+            } else if text == "--" {
+                only_others = true;
+            } else if let Some(long) = text.strip_prefix("--") {
+                let (name, value) = match long.split_once('=') {
+                    Some((name, value)) => (name, Some(value.to_owned())),
+                    None => (long, None),
+                };
+                at += usize::from(self.take(name, value, next(at), kernel)?);
+            } else {
+                // Short flags may be written together; only the last one can have a value.
+                let mut letters = text.chars().skip(1);
+                while let Some(letter) = letters.next() {
+                    let name = short(letter, kernel).ok_or_else(|| unknown(&letter.to_string(), kernel))?;
+                    let value: String = letters.clone().collect();
+                    let takes = matches!(name, "hacks" | "output") && !value.is_empty();
+                    let given = takes.then(|| value.trim_start_matches('=').to_owned());
+                    at += usize::from(self.take(name, given, next(at), kernel)?);
+                    if takes {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(others)
+    }
+
+    /// Whether objtool prints, for what was asked, what orcls has in no form or in another one: numbers, disassembly.
+    pub fn is_in_objtools_own_form(&self) -> bool {
+        let Options { stats, trace, verbose, .. } = &self.options;
+        *stats || *verbose || trace.is_some()
+    }
+
     /// Takes an option; says whether the next word was its value.
     fn take(
         &mut self,
         name: &str,
         value: Option<String>,
-        next: impl Fn() -> Option<String>,
+        next: Option<String>,
         kernel: Kernel,
     ) -> Result<bool, String> {
+        let positive = name.strip_prefix("no-").unwrap_or(name);
+        if !has(positive, kernel) {
+            return Err(unknown(name, kernel));
+        }
         let options = &mut self.options;
         let missing = || format!("--{name} needs a value");
         match name {
@@ -154,12 +232,11 @@ impl Line {
             }
             "prefix" | "output" | "trace" => {
                 let follows = value.is_none();
-                let value = value.or_else(next).ok_or_else(missing)?;
+                let value = value.or(next).ok_or_else(missing)?;
                 match name {
                     "prefix" => options.prefix = Some(value.parse().map_err(|_| missing())?),
-                    "output" if kernel >= Kernel::V6_18 => self.output = Some(PathBuf::from(value)),
-                    "trace" => options.trace = Some(value),
-                    _ => return Err(unknown(name, kernel)),
+                    "output" => self.output = Some(PathBuf::from(value)),
+                    _ => options.trace = Some(value),
                 }
                 return Ok(follows);
             }
@@ -225,7 +302,7 @@ mod tests {
 
     #[test]
     fn each_release_reads_its_own_command_line() {
-        let orc = |kernel, line: &str| parse(&words(line), kernel).unwrap();
+        let orc = |kernel, line: &str| parse(&words(line), &Surroundings::default(), kernel).unwrap();
         assert!(orc(Kernel::V6_12, "-o a.o").options.orc);
         let new = orc(Kernel::V7_3, "--orc -o out.o a.o");
         assert!(new.options.orc && new.output == Some(PathBuf::from("out.o")) && new.object.as_os_str() == "a.o");
@@ -241,12 +318,37 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_comes_first() {
+        let around = |args: &str| Surroundings { args: Some(args.to_owned()), verbose: true };
+        let read = |line: &str, args: &str, kernel| parse(&words(line), &around(args), kernel);
+        let line = read("--orc --no-sls a.o", "--backtrace  --sls word", Kernel::V6_12).unwrap();
+        assert!(line.options.backtrace && line.options.orc && !line.options.sls && line.options.verbose);
+        assert_eq!(line.object, PathBuf::from("a.o"));
+        assert!(!read("--orc a.o", "", Kernel::V6_1).unwrap().options.verbose);
+        assert!(read("--orc a.o", "--bogus", Kernel::V6_12).is_err());
+        assert!(read("orc generate a.o", "--backtrace", Kernel::V5_15).unwrap().options.backtrace);
+    }
+
+    #[test]
     fn what_is_not_known_is_refused() {
+        let parse = |words: &[OsString], kernel| parse(words, &Surroundings::default(), kernel);
         for line in ["--bogus a.o", "--orc", "--orc a.o b.o", "--prefix", "--prefix=x a.o", "-z a.o", "--orc=1 a.o"] {
             assert!(parse(&words(line), Kernel::V6_12).is_err(), "{line}");
         }
         assert!(parse(&words("klp diff a.o b.o"), Kernel::V7_3).is_err());
         assert!(parse(&words("--orc a.o"), Kernel::V5_15).is_err());
         assert!(parse(&words("--output x a.o"), Kernel::V6_12).is_err());
+        for (line, has, lacks) in [
+            ("--orc --Werror a.o", Kernel::V6_18, Kernel::V7_3),
+            ("--orc --werror a.o", Kernel::V7_0, Kernel::V6_18),
+            ("--orc --verbose a.o", Kernel::V6_6, Kernel::V6_1),
+            ("--orc --prefix=16 a.o", Kernel::V6_12, Kernel::V6_1),
+            ("--orc --fineibt a.o", Kernel::V7_2, Kernel::V7_0),
+            ("--orc --backup a.o", Kernel::V6_12, Kernel::V6_18),
+            ("check --vmlinux a.o", Kernel::V5_15, Kernel::V6_12),
+        ] {
+            assert!(parse(&words(line), has).is_ok(), "{has} {line}");
+            assert!(parse(&words(line), lacks).is_err(), "{lacks} {line}");
+        }
     }
 }

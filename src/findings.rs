@@ -10,6 +10,7 @@
 
 mod code;
 mod fault;
+mod parts;
 mod told;
 
 mod annotations;
@@ -31,7 +32,7 @@ use crate::ids::{CodeLoc, FindingId, InsnId, SymbolId};
 
 pub use code::{Code, Entry, Severity, Stake};
 pub use fault::{Fault, Mismatch};
-pub use told::{Names, Origin, Scene, Sentence, Told, Words};
+pub use parts::{Names, Origin, Scene, Sentence, Told, Words};
 
 /// How objtool prints a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize)]

@@ -15,6 +15,7 @@ mod replay;
 mod together;
 mod trail;
 mod transition;
+mod transitions;
 mod walk;
 
 use crate::cancel::{CancelToken, Cancelled};

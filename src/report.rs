@@ -5,12 +5,13 @@
 //! Holds afterwards: everything is in the order of the object, and no line was looked up that nobody shows.
 
 pub mod words;
+mod alternative_lines;
 pub mod view;
+pub mod select;
 mod lines;
 pub mod features;
 mod arms;
 pub mod noreturn;
-pub mod select;
 pub mod path;
 mod message;
 pub mod cause;

@@ -1,6 +1,6 @@
 //! Annotations of instructions and functions: entries that lead nowhere or to the wrong thing.
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// The list of ignored functions names something else than functions.

@@ -2,7 +2,7 @@
 
 use crate::ids::CodeLoc;
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// Code takes the address of code without `endbr`.
@@ -21,7 +21,7 @@ pub(super) fn relocation(target: CodeLoc) -> Told<'static> {
 pub(super) fn data_relocation(target: CodeLoc) -> Told<'static> {
     Told {
         code: Code::MissingEndbr,
-        origin: Origin::Here,
+        origin: Origin::PointsTo(target),
         objtool: words(move |o| format!("data relocation to !ENDBR: {}", o.place(target))),
         sentence: sentence(move |s| {
             format!("data holds the address of {}, which does not start with `endbr`", s.code(target))

@@ -1,6 +1,6 @@
 //! User access (STAC and CLAC) and the direction flag.
 
-use super::told::{call_to, sentence, words};
+use super::parts::{call_to, sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// User access opened twice.

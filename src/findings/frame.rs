@@ -1,6 +1,6 @@
 //! The stack frame: what is left over, what disagrees, what cannot be followed.
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Mismatch, Origin, Sentence, Told, Words};
 use crate::cfi::{Base, Rule};
 use crate::ids::InsnId;

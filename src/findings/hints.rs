@@ -2,7 +2,7 @@
 
 use crate::cfi::Base;
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// A restore hint without a save hint before it.

@@ -2,7 +2,7 @@
 
 use crate::ids::SymbolId;
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// A plain return in a build that needs return thunks.

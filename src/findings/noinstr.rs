@@ -2,7 +2,7 @@
 
 use crate::ids::SymbolId;
 
-use super::told::{call_to, sentence, words};
+use super::parts::{call_to, sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// A return while instrumentation is allowed.

@@ -2,14 +2,14 @@
 
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// A path leads from a function into the next one.
 pub(super) fn falls_through(from: SymbolId, to: SymbolId) -> Told<'static> {
     Told {
         code: Code::FallsThrough,
-        origin: Origin::Here,
+        origin: Origin::RunsOn,
         objtool: words(move |o| format!("{}() falls through to next function {}()", o.symbol(from), o.symbol(to))),
         sentence: sentence(move |s| {
             let (from, to) = (s.symbol(from), s.symbol(to));
@@ -174,7 +174,7 @@ pub(super) fn call_without_dest(section: &str, offset: u64) -> Told<'_> {
 pub(super) fn jump_without_dest(target: CodeLoc) -> Told<'static> {
     Told {
         code: Code::BadBranchTarget,
-        origin: Origin::Here,
+        origin: Origin::Nowhere(target),
         objtool: words(move |o| {
             if o.rules().words.jump_destination_symbolic {
                 format!("can't find jump dest instruction at {}", o.place(target))

@@ -2,7 +2,7 @@
 
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Names, Origin, Sentence, Told};
 
 /// Bytes that are no instruction.

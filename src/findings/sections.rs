@@ -2,7 +2,7 @@
 
 use crate::ids::{CodeLoc, SectionId};
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Told};
 
 /// The object has a section that objtool was to create.

@@ -1,6 +1,6 @@
 //! The tables by which the kernel patches itself: alternatives, static branches, exceptions.
 
-use super::told::{sentence, words};
+use super::parts::{sentence, words};
 use super::{Code, Origin, Sentence, Told, Words};
 
 /// Half an entry.

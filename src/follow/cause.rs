@@ -66,7 +66,7 @@ fn step(kind: StepKind, insn: InsnId, to: Option<InsnId>, bytes: i32) -> Step {
 /// The operations that a finding comes from, in the order of the way.
 pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: Option<&[Passed]>) -> Vec<Step> {
     let mut steps = match fault.told().origin {
-        Origin::Here => Vec::new(),
+        Origin::Here | Origin::RunsOn | Origin::Nowhere(_) | Origin::PointsTo(_) => Vec::new(),
         // Case 7
         Origin::OpenedAccess => last_of(input, new, &[Kind::Stac]),
         Origin::ClosedAccess => last_of(input, new, &[Kind::Clac]),

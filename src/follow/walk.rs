@@ -23,7 +23,7 @@ use super::limits::{ALTERNATES, Finished, INSNS_PER_STATE, MOST_ALTERNATES, MOST
 use super::mark::Mark;
 use super::policy::{Conduct, Policy};
 use super::trail::{SegmentId, Segments};
-use super::transition::Transitions;
+use super::transitions::Transitions;
 use super::{Input, cause, merge};
 
 /// What is carried along a path.

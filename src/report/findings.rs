@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::analysis::Analysis;
 pub use crate::findings::Severity;
-use crate::findings::{Code, Fault, Finding, Level, StateAt};
+use crate::findings::{Code, Finding, Level, Origin, StateAt};
 use crate::ids::FindingId;
 use crate::kernel::Kernel;
 use crate::report::cause::Cause;
@@ -142,10 +142,22 @@ pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
 /// Describes one finding, which has this id in the analysis of the report that it is for.
 pub fn reported<'a>(view: &'a View<'a>, id: Option<FindingId>, finding: &'a Finding) -> ReportedFinding {
     // Data has no lines: what it points to has.
-    let place = finding.at.and_then(|at| view.nearest_place(at)).or_else(|| match finding.fault {
-        Fault::DataRelocationToNonEndbr { target } => view.nearest_place(target),
-        _ => None,
-    });
+    let pointed_to = || match finding.fault.told().origin {
+        Origin::PointsTo(target) => view.nearest_place(target),
+        Origin::Here
+        | Origin::LeftOver
+        | Origin::Meeting(_)
+        | Origin::Moves
+        | Origin::LostBase
+        | Origin::EndOfCode
+        | Origin::RunsOn
+        | Origin::Nowhere(_)
+        | Origin::OpenedAccess
+        | Origin::ClosedAccess
+        | Origin::SetDirection
+        | Origin::ClearedDirection => None,
+    };
+    let place = finding.at.and_then(|at| view.nearest_place(at)).or_else(pointed_to);
     let (file, line, column, inlined) = match place {
         Some(place) => (Some(place.file), place.line, place.column, place.inlined),
         None => (None, None, None, Vec::new()),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::decode::Kind;
-use crate::findings::{Fault, Finding, StateAt, Step, StepKind};
+use crate::findings::{Fault, Finding, Origin, StateAt, Step, StepKind};
 use crate::ids::{CodeLoc, InsnId};
 use crate::report::view::View;
 use crate::report::words;
@@ -117,8 +117,18 @@ pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
     }
     for step in &finding.cause {
         match step.kind {
-            StepKind::Start | StepKind::Call => path.branch(step),
-            _ => path.cause(step, finding.states.len() > 1),
+            StepKind::Start
+            | StepKind::Taken
+            | StepKind::NotTaken
+            | StepKind::Jump
+            | StepKind::TableEntry
+            | StepKind::Arm
+            | StepKind::Fixup
+            | StepKind::StaticBranch
+            | StepKind::Call => path.branch(step),
+            StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Open | StepKind::Move => {
+                path.cause(step, finding.states.len() > 1)
+            }
         }
     }
     path.end(finding);
@@ -253,16 +263,25 @@ impl Path<'_> {
     /// Where code ends that should not: a return is missing there, or it has gone from where a jump leads.
     fn end(&mut self, finding: &Finding) {
         let analysis = self.view.analysis;
-        let (last, text) = match &finding.fault {
-            Fault::FallsThrough { .. } | Fault::UnexpectedEndOfSection { .. } => {
+        let (last, text) = match finding.fault.told().origin {
+            Origin::RunsOn | Origin::EndOfCode => {
                 (finding.insn, "behind this the code goes on, where it should have ended")
             }
-            Fault::JumpWithoutDest { target } => {
+            Origin::Nowhere(target) => {
                 let before = target.offset.checked_sub(1).map(|at| CodeLoc::new(target.section, at));
                 let last = before.and_then(|before| analysis.insns.containing(before));
                 (last, "the last instruction before the place that is jumped to, where there is none")
             }
-            _ => return,
+            Origin::Here
+            | Origin::LeftOver
+            | Origin::Meeting(_)
+            | Origin::Moves
+            | Origin::LostBase
+            | Origin::OpenedAccess
+            | Origin::ClosedAccess
+            | Origin::SetDirection
+            | Origin::ClearedDirection
+            | Origin::PointsTo(_) => return,
         };
         // Functions are padded.
         let is_code = |&insn: &InsnId| !matches!(analysis.flow.kind(insn), Kind::Nop | Kind::Trap);

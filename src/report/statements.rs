@@ -45,6 +45,9 @@ fn is_about_the_stack(fault: &Fault) -> bool {
         Origin::Meeting(None)
         | Origin::Here
         | Origin::EndOfCode
+        | Origin::RunsOn
+        | Origin::Nowhere(_)
+        | Origin::PointsTo(_)
         | Origin::OpenedAccess
         | Origin::ClosedAccess
         | Origin::SetDirection

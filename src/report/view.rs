@@ -15,7 +15,7 @@ use crate::findings::Fault;
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::image::STT_FUNC;
 use crate::mangled;
-use crate::report::lines::AlternativeLines;
+use crate::report::alternative_lines::AlternativeLines;
 use crate::source_map::{Lines, NoSource, Place, SourceMap, is_rust_library};
 
 /// A line of a file, as the JSON has it.

@@ -8,11 +8,14 @@
 //! only (`-g1` with the lines of `-g`, which takes half its time), no warnings (`-w`: what is a warning to the build is none of ours),
 //! and a list of the headers. None of these changes an instruction.
 
+mod limits;
+pub mod refusal;
+pub mod program;
 pub mod arguments;
 pub mod confine;
+pub mod job;
 pub mod farms;
 pub mod ownership;
-pub mod program;
 pub mod process;
 pub mod register;
 pub mod scratch;
@@ -27,9 +30,9 @@ use std::time::{Duration, Instant};
 
 use crate::cancel::CancelToken;
 
-pub use arguments::Refusal;
+pub use limits::Limits;
 pub use overlay::{Unsaved, normal, real_path};
-pub use process::Limits;
+pub use refusal::Refusal;
 pub use scratch::Scratch;
 
 use confine::{Confinement, Toolchain};

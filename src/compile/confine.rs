@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use keeper::Keeper;
 pub use toolchain::Toolchain;
 
-use super::process::Limits;
+use super::Limits;
 
 /// Says that this process is the orcls program, whose hidden modes exist.
 static IS_PROGRAM: OnceLock<()> = OnceLock::new();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::scratch::{Job, Scratch};
+use super::job::Job;
 
 /// More farms than these are not kept.
 const MAX_IDLE: usize = 8;
@@ -48,17 +48,18 @@ pub struct Lent<'a> {
 }
 
 impl Farms {
-    /// A folder that looks like `real`, with `texts` in place of the files of these names.
+    /// A folder that looks like `real`, with `texts` in place of the files of these names; a new one is in a folder that
+    /// `job` makes.
     pub fn lend<'a>(
         &'a self,
-        scratch: &Scratch,
+        job: impl FnOnce() -> io::Result<Job>,
         real: &Path,
         texts: &BTreeMap<PathBuf, String>,
     ) -> io::Result<Lent<'a>> {
         let places: BTreeSet<PathBuf> = texts.keys().cloned().collect();
         let (farm, made) = match self.take(real, &places) {
             Some(farm) => (farm, 0),
-            None => Farm::plant(scratch.job()?, real, places)?,
+            None => Farm::plant(job()?, real, places)?,
         };
         let root = farm.root();
         for (place, text) in texts {
@@ -144,6 +145,7 @@ fn changed(folder: &Path) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::scratch::Scratch;
     use super::*;
 
     /// A folder that nobody has touched for a while.
@@ -163,23 +165,23 @@ mod tests {
         let farms = Farms::default();
         let texts = |text: &str| BTreeMap::from([(PathBuf::from("7.h"), text.to_owned())]);
         for turn in 0..20 {
-            let lent = farms.lend(&scratch, &real, &texts(&format!("text {turn}"))).expect("a farm");
+            let lent = farms.lend(|| scratch.job(), &real, &texts(&format!("text {turn}"))).expect("a farm");
             assert_eq!(lent.made, if turn == 0 { 100 } else { 0 });
             assert_eq!(fs::read_to_string(lent.root.join("7.h")).expect("a text"), format!("text {turn}"));
             assert_eq!(fs::read_to_string(lent.root.join("8.h")).expect("a file"), "disk");
         }
         assert_eq!(fs::read_to_string(real.join("7.h")).expect("a file"), "disk");
         // Two at once have one each.
-        let first = farms.lend(&scratch, &real, &texts("a")).expect("a farm");
-        let second = farms.lend(&scratch, &real, &texts("b")).expect("a farm");
+        let first = farms.lend(|| scratch.job(), &real, &texts("a")).expect("a farm");
+        let second = farms.lend(|| scratch.job(), &real, &texts("b")).expect("a farm");
         assert_eq!((first.made, second.made), (0, 100));
         drop((first, second));
         // What was added is there, and other texts need another farm.
         fs::write(real.join("new.h"), "new").expect("a file");
         settled(&real);
-        assert_eq!(farms.lend(&scratch, &real, &texts("c")).expect("a farm").made, 101);
+        assert_eq!(farms.lend(|| scratch.job(), &real, &texts("c")).expect("a farm").made, 101);
         let other = BTreeMap::from([(PathBuf::from("8.h"), String::new())]);
-        assert_eq!(farms.lend(&scratch, &real, &other).expect("a farm").made, 101);
+        assert_eq!(farms.lend(|| scratch.job(), &real, &other).expect("a farm").made, 101);
     }
 
     #[test]
@@ -189,7 +191,7 @@ mod tests {
         let farms = Farms::default();
         for i in 0..2 * MAX_IDLE {
             let texts = BTreeMap::from([(PathBuf::from(format!("{i}.h")), String::new())]);
-            drop(farms.lend(&scratch, place.path(), &texts).expect("a farm"));
+            drop(farms.lend(|| scratch.job(), place.path(), &texts).expect("a farm"));
         }
         assert_eq!(farms.idle().len(), MAX_IDLE);
     }

@@ -180,7 +180,7 @@ impl<'s> Mirrors<'_, 's> {
     }
 
     fn lend(&mut self, real: &Path, texts: &BTreeMap<PathBuf, String>) -> io::Result<PathBuf> {
-        let lent = self.scratch.farms().lend(self.scratch, real, texts)?;
+        let lent = self.scratch.farms().lend(|| self.scratch.job(), real, texts)?;
         let root = lent.root.clone();
         self.overlay.lent.push(lent);
         Ok(root)

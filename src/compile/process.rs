@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, kill_process_group, prlimit, waitid};
 
-use serde::{Deserialize, Serialize};
-
+use super::Limits;
 use super::confine::Keeper;
 use crate::cancel::CancelToken;
 
@@ -21,17 +20,6 @@ use crate::cancel::CancelToken;
 const TICK: Duration = Duration::from_millis(5);
 /// More of the compiler's words than this are not kept.
 const MAX_WORDS: usize = 256 << 10;
-
-/// What a compiler may use.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Limits {
-    /// Wall time; also its processor time.
-    pub time: Duration,
-    /// Address space, in bytes.
-    pub memory: u64,
-    /// The size of a file that it writes, in bytes.
-    pub file: u64,
-}
 
 /// How a run ended.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::ffi::OsStr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::arguments::Refusal;
+use super::refusal::Refusal;
 
 /// Whose options a compiler understands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

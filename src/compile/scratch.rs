@@ -4,7 +4,7 @@
 //! Holds afterwards: nobody else can read it; a job's folder is gone when the job is, and what a killed server left is
 //! removed by the next one.
 
-use std::fs::{self, Permissions};
+use std::fs::Permissions;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
+use super::Limits;
 use super::confine::{self, Confinement, Helper, Keeper};
 use super::farms::Farms;
-use super::process::{self, Limits, Outcome};
+use super::job::Job;
+use super::process::{self, Outcome};
 use super::register::{Entry, Register};
 use crate::cancel::CancelToken;
 
@@ -74,9 +76,7 @@ impl Scratch {
     /// A folder for one compile.
     pub fn job(&self) -> io::Result<Job> {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
-        let folder = self.path.join(number.to_string());
-        fs::create_dir(&folder)?;
-        Ok(Job { folder })
+        Job::new(self.path.join(number.to_string()))
     }
 
     /// Folders that look like others.
@@ -130,29 +130,10 @@ impl Drop for Scratch {
     }
 }
 
-/// The folder of one compile; it goes with this value.
-#[derive(Debug)]
-pub struct Job {
-    folder: PathBuf,
-}
-
-impl Job {
-    /// The folder.
-    pub fn path(&self) -> &Path {
-        &self.folder
-    }
-}
-
-impl Drop for Job {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.folder) {
-            tracing::warn!("{} can not be removed: {error}", self.folder.display());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn folders(parent: &Path) -> usize {

@@ -13,8 +13,8 @@ use tower_lsp::lsp_types::*;
 
 use crate::cancel::{CancelToken, Cancelled};
 
+use super::events::{Event, Events};
 use super::handlers;
-use super::main_loop::{Event, Events};
 use super::query::{Pace, Question, Reply};
 use super::snapshot::Snapshot;
 

@@ -7,15 +7,13 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tower_lsp::jsonrpc::Error;
 use tower_lsp::lsp_types::{
-    DidChangeTextDocumentParams, DidChangeWorkspaceFoldersParams, DidCloseTextDocumentParams,
-    DidOpenTextDocumentParams, DidSaveTextDocumentParams, ExecuteCommandParams, InitializeParams, InitializeResult,
-    MessageType, ProgressToken, Url,
+    DidChangeTextDocumentParams, DidOpenTextDocumentParams, ExecuteCommandParams, MessageType, ProgressToken, Url,
 };
 
 use crate::cancel::CancelToken;
@@ -23,10 +21,11 @@ use crate::cancel::CancelToken;
 use super::capabilities;
 use super::config::{CompileMode, Config, Origin, Trust};
 use super::documents::Documents;
+use super::events::{Event, Events};
 use super::handlers::check_workspace::{COMMAND, Check, Progress};
 use super::handlers::{code_actions, diagnostics};
 use super::outbox::{Outbox, Refresh};
-use super::query::{Pace, Query, Reply};
+use super::query::{Pace, Reply};
 use super::session::{Delivery, Session};
 use super::snapshot::{Snapshot, search};
 use super::trace::Trace;
@@ -57,62 +56,6 @@ const BATCH: usize = 64;
 
 /// The number of the check of the workspace among the slow jobs.
 const CHECK: u64 = 0;
-
-/// Everything that can happen.
-pub enum Event {
-    /// The client introduces itself.
-    Initialize(Box<InitializeParams>, Reply<InitializeResult>),
-    /// The client is ready to be asked.
-    Initialized,
-    /// The client is about to leave.
-    Shutdown(Reply<()>),
-    /// The server is to end.
-    Stop,
-    /// A document was opened.
-    Opened(DidOpenTextDocumentParams),
-    /// A document was edited.
-    Changed(DidChangeTextDocumentParams),
-    /// A document was saved.
-    Saved(DidSaveTextDocumentParams),
-    /// A document was closed.
-    Closed(DidCloseTextDocumentParams),
-    /// Settings changed; with the settings, if the client passes them.
-    SettingsChanged(Value),
-    /// The settings.
-    Settings(Value),
-    /// Workspace folders changed.
-    FoldersChanged(DidChangeWorkspaceFoldersParams),
-    /// Files changed on disk.
-    FilesChanged(Vec<PathBuf>),
-    /// A request that is answered from a snapshot.
-    Query(Box<dyn Query>),
-    /// A command.
-    Command(ExecuteCommandParams, CancelToken, Reply<Option<Value>>),
-    /// The user stopped what a progress indicator stands for.
-    ProgressCancelled(ProgressToken),
-    /// A check of the workspace ended.
-    Checked(Vec<Verdict>),
-    /// A judgement ended.
-    Judged(PathBuf, u64, Result<Box<Verdict>, Trouble>),
-    /// Open files whose build has changed.
-    Rebuilt(Vec<PathBuf>),
-}
-
-/// Where events are posted. Clones lead to the same loop.
-#[derive(Clone, Debug)]
-pub struct Events(Sender<Event>);
-
-impl Events {
-    /// A mailbox that `sender` leads to.
-    pub fn new(sender: Sender<Event>) -> Events {
-        Events(sender)
-    }
-
-    /// Posts an event; after the loop has ended, nobody reads it.
-    pub fn post(&self, event: Event) {
-        drop(self.0.send(event));
-    }
-}
 
 /// Who does the work.
 struct Pools {

@@ -25,7 +25,7 @@ use tower_lsp::lsp_types::{
 
 use crate::clean;
 
-use super::main_loop::{Event, Events};
+use super::events::{Event, Events};
 use super::trace::{Direction, Trace};
 
 /// More messages than this wait for a client that does not read; older ones are dropped.

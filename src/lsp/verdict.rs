@@ -23,7 +23,7 @@ use crate::whole::Elsewhere;
 
 use super::config::Config;
 use super::documents::Document;
-use super::handlers::code_actions::Offers;
+use super::offers::Offers;
 use super::position::Text;
 
 /// A request to judge a source file.

@@ -13,9 +13,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use orcls::cancel::CancelToken;
+use orcls::compile::Limits;
 use orcls::compile::arguments::{self, Argument};
 use orcls::compile::confine::{self, Confinement, Helper, Toolchain};
-use orcls::compile::process::Limits;
 use orcls::compile::program::{self, Family};
 use orcls::compile::{Request, Scratch, Unsaved, compile};
 

@@ -14,7 +14,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::super::process::{self, Limits, Outcome};
+use super::super::Limits;
+use super::super::process::{self, Outcome};
 use super::super::program::search_path;
 use crate::cancel::CancelToken;
 

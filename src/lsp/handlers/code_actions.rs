@@ -13,14 +13,14 @@ mod functions;
 mod hints;
 mod labels;
 mod nops;
-mod patch;
+pub mod patch;
 mod realign;
 mod remedies;
 mod stack;
 mod strings;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, TryLockError};
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -33,6 +33,7 @@ use crate::report::ReportedFinding;
 
 use super::super::config::{CompileMode, Trust};
 use super::super::documents::Document;
+use super::super::offers::Offer;
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
@@ -94,38 +95,6 @@ pub fn prepare(snapshot: &Snapshot, uri: &Url, cancel: &CancelToken) -> Result<(
         prover.offers(&case, cancel)?;
     }
     Ok(())
-}
-
-/// A fix that works.
-#[derive(Debug)]
-pub struct Offer {
-    fix: Fix,
-    preferred: bool,
-}
-
-/// What was found out for the findings of a verdict, by their position.
-#[derive(Debug, Default)]
-pub struct Offers(Mutex<FxHashMap<usize, Slot>>);
-
-/// The offers for one finding. Who looks for them holds the lock, so that nobody looks for them twice.
-type Slot = Arc<Mutex<Option<Arc<Vec<Offer>>>>>;
-
-impl Clone for Offers {
-    /// A copy of a verdict is made to be changed: positions of its findings mean others.
-    fn clone(&self) -> Offers {
-        Offers::default()
-    }
-}
-
-impl Offers {
-    fn slot(&self, index: usize) -> Slot {
-        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(index).or_default())
-    }
-
-    /// Without waiting for who looks for them.
-    fn known(&self, index: usize) -> Option<Arc<Vec<Offer>>> {
-        self.slot(index).try_lock().ok().and_then(|known| known.clone())
-    }
 }
 
 /// Tries fixes.

@@ -6,6 +6,7 @@
 //! Reads like: System V gABI, chapters 4 (sections, symbols, relocations) and its x86-64 supplement §4.4.
 
 mod additions;
+mod reloc_kind;
 mod relocs;
 pub mod store;
 
@@ -15,6 +16,7 @@ use object::{elf, pod};
 use crate::clean;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::parallel;
+pub use reloc_kind::RelocKind;
 pub use relocs::{Cursor, Reloc, Relocs};
 pub use store::{FileStore, Store};
 
@@ -519,7 +521,7 @@ impl ElfImage {
                     offset: entry.r_offset.get(LE),
                     addend: entry.r_addend.get(LE),
                     symbol: SymbolId(symbol),
-                    kind: info as u32,
+                    kind: RelocKind(info as u32),
                 };
                 take((left / 24) as usize - i, reloc);
             }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
 use crate::findings::{Level, ObjtoolLine};
-use crate::image::{ElfImage, Store};
+use crate::image::{ElfImage, Reloc, RelocKind, Store};
 use crate::orc;
 use crate::write::{WriteError, write};
 
@@ -144,7 +144,7 @@ fn compare_tables(analysis: &Analysis, after: &dyn Store, theirs: &ElfImage, fou
 }
 
 /// A relocation without what depends on the layout.
-type Led = (u64, u32, String, i64);
+type Led = (u64, RelocKind, String, i64);
 
 /// Sections by name, those of one name in order, with their bytes and relocations. What only says how the object is laid
 /// out is left out: the tables of names, symbols and relocations themselves.
@@ -163,9 +163,7 @@ fn contents(store: &dyn Store, image: &ElfImage) -> BTreeMap<(String, usize), (V
         *nth += 1;
         let bytes =
             if section.is_code() { section.code.clone() } else { image.read_section(store, id).unwrap_or_default() };
-        let led = |reloc: &crate::image::Reloc| {
-            (reloc.offset, reloc.kind, image.symbol_name(reloc.symbol).to_owned(), reloc.addend)
-        };
+        let led = |reloc: &Reloc| (reloc.offset, reloc.kind, image.symbol_name(reloc.symbol).to_owned(), reloc.addend);
         let mut relocs: Vec<Led> = section.relocs.as_slice().iter().map(led).collect();
         relocs.sort();
         out.insert((name.to_owned(), *nth), (bytes.to_vec(), relocs));

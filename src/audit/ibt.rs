@@ -11,14 +11,12 @@ use crate::findings::Fault;
 use crate::flow::{Flags, adjusted_addend};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId, SectionId};
-use crate::image::{Reloc, SHF_ALLOC, Section};
+use crate::image::{Reloc, RelocKind, SHF_ALLOC, Section};
 use crate::kernel::rules::{ModuleEntry, Rules};
 use crate::ledger::{Ledger, Weight};
 
-/// `R_X86_64_PC32`, `R_X86_64_PLT32`
-const RELATIVE: [u32; 2] = [2, 4];
-/// `R_X86_64_64`, `R_X86_64_32`, `R_X86_64_32S`
-const ABSOLUTE: [u32; 3] = [1, 10, 11];
+/// Relocations by which data holds an address.
+const ABSOLUTE: [RelocKind; 3] = [RelocKind::ABS64, RelocKind::ABS32, RelocKind::ABS32S];
 /// Size of an address.
 const ADDRESS: u64 = 8;
 
@@ -114,7 +112,7 @@ impl Check<'_, '_> {
         }
         let addend = if rules.branches.adjusted_addend {
             adjusted_addend(reloc, insn_end)
-        } else if RELATIVE.contains(&reloc.kind) {
+        } else if reloc.kind.leads_to_code() {
             (reloc.addend as u64).wrapping_add(4)
         } else {
             reloc.addend as u64

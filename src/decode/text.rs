@@ -9,7 +9,7 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, Instruction, Op
 use super::encoding::EMULATE_PREFIXES;
 use super::{InsnTable, bytes};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
-use crate::image::{ElfImage, Reloc};
+use crate::image::{ElfImage, Reloc, RelocKind};
 
 /// The instruction as text. For many instructions make a [`Disassembler`].
 pub fn text(image: &ElfImage, insns: &InsnTable, id: InsnId) -> String {
@@ -79,9 +79,17 @@ impl<'i> Disassembler<'i> {
 
     /// What the relocation of a field of the instruction that ends at `end` stands for.
     fn relocated(&self, reloc: &Reloc, end: u64) -> String {
-        /// Relative to the field itself (psABI §4.4.1, table 4.9): PC32, GOTPCREL, PLT32, PC16, PC8, PC64, GOTPCRELX,
-        /// REX_GOTPCRELX.
-        const RELATIVE: [u32; 8] = [2, 9, 4, 13, 15, 24, 41, 42];
+        /// Relative to the field itself.
+        const RELATIVE: [RelocKind; 8] = [
+            RelocKind::PC32,
+            RelocKind::GOTPCREL,
+            RelocKind::PLT32,
+            RelocKind::PC16,
+            RelocKind::PC8,
+            RelocKind::PC64,
+            RelocKind::GOTPCRELX,
+            RelocKind::REX_GOTPCRELX,
+        ];
         let mut offset = reloc.addend;
         if RELATIVE.contains(&reloc.kind) {
             offset = offset.wrapping_add(end.wrapping_sub(reloc.offset) as i64);

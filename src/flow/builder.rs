@@ -7,7 +7,7 @@
 use crate::decode::{self, InsnTable, Kind};
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
-use crate::image::{ElfImage, Reloc, STT_SECTION, Store};
+use crate::image::{ElfImage, Reloc, RelocKind, STT_SECTION, Store};
 use crate::kernel::rules::Rules;
 use crate::ledger::{Ledger, Weight};
 use crate::options::{Hacks, Options};
@@ -174,8 +174,15 @@ impl Builder<'_> {
 /// The addend of a PC-relative relocation counts from the relocated field; this one counts from the end of the
 /// instruction. The sign bit that `__pa_symbol` sets is undone.
 pub(crate) fn adjusted_addend(reloc: &Reloc, insn_end: u64) -> u64 {
-    // R_X86_64_PC32, PLT32, GOTPCREL, PC16, PC8, PC64, GOTPC32 (psABI, table "Relocation Types").
-    const PC_RELATIVE: [u32; 7] = [2, 4, 9, 13, 15, 24, 26];
+    const PC_RELATIVE: [RelocKind; 7] = [
+        RelocKind::PC32,
+        RelocKind::PLT32,
+        RelocKind::GOTPCREL,
+        RelocKind::PC16,
+        RelocKind::PC8,
+        RelocKind::PC64,
+        RelocKind::GOTPC32,
+    ];
     let mut addend = reloc.addend;
     if PC_RELATIVE.contains(&reloc.kind) {
         addend = addend.wrapping_add(insn_end.wrapping_sub(reloc.offset) as i64);

@@ -8,15 +8,12 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::decode::Kind;
 use crate::findings::Fault;
 use crate::ids::{InsnId, SectionId, SymbolId};
-use crate::image::Reloc;
+use crate::image::{Reloc, RelocKind};
 use crate::ledger::Weight;
 use crate::parallel;
 
 use super::builder::Builder;
 use super::{Alternate, AlternateKind, Flags};
-
-/// `R_X86_64_PC32`
-const PC32: u32 = 2;
 
 /// A jump table: the section that holds it and the position of its first relocation there.
 type TableStart = (SectionId, usize);
@@ -205,7 +202,7 @@ impl Builder<'_> {
             return None;
         }
         let mut offset = reloc.addend as u64;
-        if reloc.kind == PC32 {
+        if reloc.kind == RelocKind::PC32 {
             offset = offset.wrapping_add(4);
         }
         // A table has no symbol of its own, unless it was written in C and annotated.
@@ -215,7 +212,7 @@ impl Builder<'_> {
             return None;
         }
         let first = self.image.section(section).relocs.first_index_in(offset, offset.checked_add(1)?)?;
-        if reloc.kind == PC32 {
+        if reloc.kind == RelocKind::PC32 {
             // GCC may leave code behind that nothing reaches when it uses a table so.
             if self.rules.tables.table_quirk_reported && !self.graph.unreachables_ignored {
                 self.insn_fault(Weight::Warning, Fault::JumpTableQuirk, id);
@@ -327,8 +324,6 @@ impl Builder<'_> {
     }
 
     fn entry_width(&self, reloc: &Reloc) -> u64 {
-        // R_X86_64_PC32, PLT32, 32, 32S.
-        let narrow = matches!(reloc.kind, 2 | 4 | 10 | 11);
-        if self.rules.tables.table_entry_width_by_type && narrow { 4 } else { 8 }
+        if self.rules.tables.table_entry_width_by_type && reloc.kind.is_narrow() { 4 } else { 8 }
     }
 }

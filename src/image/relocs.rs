@@ -6,6 +6,8 @@
 
 use crate::ids::SymbolId;
 
+use super::RelocKind;
+
 /// One `Elf64_Rela` entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Reloc {
@@ -15,8 +17,8 @@ pub struct Reloc {
     pub addend: i64,
     /// The symbol.
     pub symbol: SymbolId,
-    /// `R_X86_64_*`.
-    pub kind: u32,
+    /// What it computes.
+    pub kind: RelocKind,
 }
 
 /// The relocations of a section.
@@ -114,7 +116,7 @@ mod tests {
 
     #[test]
     fn relocations_ascend_and_the_last_of_an_offset_counts() {
-        let reloc = |(offset, addend)| Reloc { offset, addend, symbol: SymbolId(0), kind: 1 };
+        let reloc = |(offset, addend)| Reloc { offset, addend, symbol: SymbolId(0), kind: RelocKind::ABS64 };
         let ascending = |entries: &[(u64, i64)]| {
             let relocs = Relocs::new(entries.iter().copied().map(reloc).collect());
             let found = relocs.ascending().map(|reloc| (reloc.offset, reloc.addend)).collect::<Vec<_>>();

@@ -189,25 +189,10 @@ impl Loader<'_> {
         let symbol = self.image.symbol(reloc.symbol);
         let target = self.base.get(symbol.section.index()).copied().unwrap_or(0);
         let value = target.wrapping_add(symbol.value).wrapping_add_signed(reloc.addend);
-        let relative = value.wrapping_sub(base.wrapping_add(reloc.offset));
-        let Ok(offset) = usize::try_from(reloc.offset) else { return };
-        // psABI table 4.9: R_X86_64_64, PC32, 32, 32S, PC64.
-        match reloc.kind {
-            1 => put(bytes, offset, value.to_le_bytes()),
-            24 => put(bytes, offset, relative.to_le_bytes()),
-            10 | 11 => put(bytes, offset, (value as u32).to_le_bytes()),
-            2 => put(bytes, offset, (relative as u32).to_le_bytes()),
-            _ => {}
-        }
+        reloc.kind.apply(bytes, reloc.offset, value, base.wrapping_add(reloc.offset));
     }
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
-}
-
-fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
-    if let Some(slot) = at.checked_add(N).and_then(|end| bytes.get_mut(at..end)) {
-        slot.copy_from_slice(&value);
-    }
 }

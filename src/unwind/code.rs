@@ -278,13 +278,11 @@ impl Reading<'_> {
 
     /// What an instruction other than a branch refers to.
     fn note_addresses(&mut self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>) {
-        // psABI table 4.9: R_X86_64_PC32 and PLT32 count from the field, all others of interest do not.
         let place = match reloc {
             Some(reloc) if self.image.symbol(reloc.symbol).is_undefined() => return,
             Some(reloc) => {
                 let at = self.image.destination(reloc);
-                let relative = matches!(reloc.kind, 2 | 4);
-                let behind = if relative { insn.next_ip().wrapping_sub(reloc.offset) } else { 0 };
+                let behind = if reloc.kind.leads_to_code() { insn.next_ip().wrapping_sub(reloc.offset) } else { 0 };
                 CodeLoc::new(at.section, at.offset.wrapping_add(behind))
             }
             None if insn.is_ip_rel_memory_operand() => match self.place(section, insn.ip_rel_memory_address()) {

@@ -8,10 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::code::{Code, NONE};
 use crate::ids::{CodeLoc, SectionId};
-use crate::image::{ElfImage, SHF_ALLOC};
-
-/// `R_X86_64_PC32` (psABI, table 4.9).
-const PC32: u32 = 2;
+use crate::image::{ElfImage, RelocKind, SHF_ALLOC};
 
 /// Code that something points to.
 #[derive(Debug, Default)]
@@ -45,7 +42,7 @@ impl Pointers {
                 if !image.section(at.section).is_code() {
                     continue;
                 }
-                if reloc.kind != PC32 {
+                if reloc.kind != RelocKind::PC32 {
                     add(at);
                     continue;
                 }

@@ -8,11 +8,11 @@
 use std::ops::ControlFlow;
 
 use super::WriteError;
-use super::draft::{Draft, NewReloc, R_64, R_PC32, Shape};
+use super::draft::{Draft, NewReloc, Shape};
 use super::symtab::NewSymbol;
 use crate::flow::calls::is_sibling_call;
 use crate::ids::{CodeLoc, InsnId, SymbolId};
-use crate::image::SHF_WRITE;
+use crate::image::{RelocKind, SHF_WRITE};
 use crate::kernel::rules::Addition;
 use crate::orc;
 
@@ -66,13 +66,13 @@ fn listed(draft: &mut Draft<'_>, name: &'static str, sites: &[InsnId]) -> Step {
     let insns = &draft.analysis.insns;
     let places: Vec<CodeLoc> = sites.iter().map(|&id| insns.loc(id)).collect();
     if !places.is_empty() {
-        places_table(draft, &Shape::new(name, RELATIVE), R_PC32, &places)?;
+        places_table(draft, &Shape::new(name, RELATIVE), RelocKind::PC32, &places)?;
     }
     ON
 }
 
 /// A list of places in code, each by a relocation of the kind. None where the object has such a list.
-fn places_table(draft: &mut Draft<'_>, shape: &Shape, kind: u32, places: &[CodeLoc]) -> Result<(), WriteError> {
+fn places_table(draft: &mut Draft<'_>, shape: &Shape, kind: RelocKind, places: &[CodeLoc]) -> Result<(), WriteError> {
     if draft.has(shape.name) {
         return Ok(());
     }
@@ -86,7 +86,7 @@ fn mcount(draft: &mut Draft<'_>) -> Step {
     let places: Vec<CodeLoc> = analysis.flow.sites.mcount.iter().map(|&id| analysis.insns.loc(id)).collect();
     if !places.is_empty() {
         let shape = Shape { align: analysis.rules.write.mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
-        places_table(draft, &shape, R_64, &places)?;
+        places_table(draft, &shape, RelocKind::ABS64, &places)?;
     }
     ON
 }
@@ -104,14 +104,14 @@ fn static_calls(draft: &mut Draft<'_>) -> Step {
     let mut step = ControlFlow::Continue(());
     for (&id, i) in sites.iter().zip(0u64..) {
         let at = i * STATIC_CALL_SITE;
-        relocs.push(draft.reloc_to(analysis.insns.loc(id), at, R_PC32)?);
+        relocs.push(draft.reloc_to(analysis.insns.loc(id), at, RelocKind::PC32)?);
         let Some(key) = key_of(draft, id) else {
             step = ControlFlow::Break(());
             break;
         };
         let tail = is_sibling_call(&analysis.flow, &analysis.symbols, rules.branches.sibling_needs_function, id);
         let addend = if tail { TAIL } else { 0 };
-        relocs.push(NewReloc { offset: at + RELATIVE, symbol: key.into(), kind: R_PC32, addend });
+        relocs.push(NewReloc { offset: at + RELATIVE, symbol: key.into(), kind: RelocKind::PC32, addend });
     }
     if rules.write.relocs_reserved {
         relocs.resize(2 * sites.len(), NewReloc::EMPTY);
@@ -178,7 +178,7 @@ fn cfi_sites(draft: &mut Draft<'_>) -> Step {
     };
     let places = preambles.iter().map(|&id| CodeLoc::new(image.symbol(id).section, image.symbol(id).value));
     let places: Vec<CodeLoc> = places.filter(|at| image.section(at.section).is_code()).collect();
-    places_table(draft, &Shape::new(".cfi_sites", RELATIVE), R_PC32, &places)?;
+    places_table(draft, &Shape::new(".cfi_sites", RELATIVE), RelocKind::PC32, &places)?;
     ON
 }
 
@@ -189,6 +189,6 @@ fn orc_table(draft: &mut Draft<'_>) -> Step {
     let entries = table.rows.iter().flat_map(|(_, entry)| entry.encode(rules)).collect();
     draft.add_section(&Shape::new(".orc_unwind", orc::SIZE as u64), entries)?;
     let places: Vec<CodeLoc> = table.rows.iter().map(|(at, _)| *at).collect();
-    places_table(draft, &Shape::new(".orc_unwind_ip", RELATIVE), R_PC32, &places)?;
+    places_table(draft, &Shape::new(".orc_unwind_ip", RELATIVE), RelocKind::PC32, &places)?;
     ON
 }

@@ -12,7 +12,7 @@ use super::WriteError;
 use super::symtab::{Handle, NewSymbol, SymbolTable};
 use crate::analysis::Analysis;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
-use crate::image::{SHF_ALLOC, SHT_RELA, STB_LOCAL, STT_SECTION, Store};
+use crate::image::{RelocKind, SHF_ALLOC, SHT_RELA, STB_LOCAL, STT_SECTION, Store};
 
 /// `SHT_PROGBITS` (gABI, "Sections").
 const SHT_PROGBITS: u32 = 1;
@@ -23,25 +23,18 @@ const NAMES_OF_SECTIONS: [&str; 2] = [".shstrtab", ".strtab"];
 /// Size of a relocation with its addend.
 const RELA_SIZE: u64 = 24;
 
-/// `R_X86_64_NONE` (psABI, "Relocation Types").
-pub(super) const R_NONE: u32 = 0;
-/// `R_X86_64_64`
-pub(super) const R_64: u32 = 1;
-/// `R_X86_64_PC32`
-pub(super) const R_PC32: u32 = 2;
-
 /// A relocation of a section that is added.
 #[derive(Clone, Copy)]
 pub(super) struct NewReloc {
     pub offset: u64,
     pub symbol: Handle,
-    pub kind: u32,
+    pub kind: RelocKind,
     pub addend: i64,
 }
 
 impl NewReloc {
     /// Room for one.
-    pub const EMPTY: NewReloc = NewReloc { offset: 0, symbol: Handle::NULL, kind: R_NONE, addend: 0 };
+    pub const EMPTY: NewReloc = NewReloc { offset: 0, symbol: Handle::NULL, kind: RelocKind::NONE, addend: 0 };
 }
 
 /// What a table added to the object looks like.
@@ -89,7 +82,7 @@ pub(super) struct Draft<'a> {
     pub added: Vec<Added>,
     /// Contents of sections in which something was overwritten.
     pub overwritten: BTreeMap<SectionId, Vec<u8>>,
-    /// Positions of relocations that become [`R_NONE`], by the section that they stand in.
+    /// Positions of relocations that become [`RelocKind::NONE`], by the section that they stand in.
     pub unrelocated: BTreeMap<SectionId, BTreeSet<usize>>,
 }
 
@@ -143,7 +136,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A relocation at `offset` that leads to a place in code.
-    pub fn reloc_to(&mut self, at: CodeLoc, offset: u64, kind: u32) -> Result<NewReloc, WriteError> {
+    pub fn reloc_to(&mut self, at: CodeLoc, offset: u64, kind: RelocKind) -> Result<NewReloc, WriteError> {
         Ok(NewReloc { offset, symbol: self.section_symbol(at.section)?, kind, addend: at.offset as i64 })
     }
 

@@ -11,10 +11,10 @@ use object::LittleEndian as LE;
 use object::{elf, pod};
 
 use super::WriteError;
-use super::draft::{Added, Content, Draft, NewReloc, R_NONE};
+use super::draft::{Added, Content, Draft, NewReloc};
 use super::symtab::{Handle, SymbolTable};
 use crate::ids::{SectionId, SymbolId};
-use crate::image::{LoadError, SHN_LORESERVE, SHT_NOBITS, SHT_RELA, Section, Store};
+use crate::image::{LoadError, RelocKind, SHN_LORESERVE, SHT_NOBITS, SHT_RELA, Section, Store};
 
 /// `SHT_REL` (gABI, "Sections").
 const SHT_REL: u32 = 9;
@@ -239,7 +239,7 @@ fn copy_relocs(
                 symbol.copy_from_slice(&symbols.index(Handle::from(SymbolId(old))).to_le_bytes());
             }
             if let (true, Some(kind)) = (unrelocated.contains(&position), entry.get_mut(8..12)) {
-                kind.copy_from_slice(&R_NONE.to_le_bytes());
+                kind.copy_from_slice(&RelocKind::NONE.0.to_le_bytes());
             }
             position += 1;
         }
@@ -249,7 +249,7 @@ fn copy_relocs(
 
 fn added_reloc(reloc: &NewReloc, symbols: Option<&SymbolTable>) -> Vec<u8> {
     let symbol = symbols.map_or(0, |symbols| symbols.index(reloc.symbol));
-    let info = u64::from(symbol) << 32 | u64::from(reloc.kind);
+    let info = u64::from(symbol) << 32 | u64::from(reloc.kind.0);
     [reloc.offset.to_le_bytes(), info.to_le_bytes(), reloc.addend.to_le_bytes()].concat()
 }
 

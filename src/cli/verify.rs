@@ -1,11 +1,10 @@
 //! `orcls verify`: lets the tree's own objtool judge copies of objects, and compares.
 //!
 //! In: objects or folders, an objtool.  Out: what differs, and a summary for a report of a bug.
-//! Holds afterwards: no object was changed; objtool ran on private copies, within limits, and only because the user asked
-//! for it by this command.
+//! Holds afterwards: no object was changed; objtool ran on private copies, locked in as a compiler is, and only because the
+//! user asked for it by this command.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -17,8 +16,9 @@ use super::{Verdict, output};
 use crate::analysis::Policy;
 use crate::build::Foreign;
 use crate::cancel::CancelToken;
-use crate::compile::Limits;
-use crate::compile::process::{self, Outcome};
+use crate::compile::confine::{self, Confinement, Toolchain};
+use crate::compile::process::{MAX_WORDS, Outcome};
+use crate::compile::{Limits, Scratch, clean_environment, ownership};
 use crate::image::FileStore;
 use crate::verify::{self, Comparison};
 
@@ -84,7 +84,7 @@ struct Summary {
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let judge = Judge::new(&arguments.rules, Policy::Objtool);
-    let folder = tempfile::Builder::new().prefix("orcls-verify-").tempdir()?;
+    let scratch = Scratch::new()?;
     let mut summary = Summary { orcls: env!("CARGO_PKG_VERSION"), ..Summary::default() };
     let found = inputs::collect(&arguments.paths, &arguments.rules.search());
     let (inputs, failed) = (found.list, found.failed);
@@ -94,7 +94,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         }
         match fresh(&judge, &input) {
             Judged::Analysed(object) if !input.named && object.skip.is_some() => {}
-            Judged::Analysed(object) => match verified(&object, arguments, folder.path()) {
+            Judged::Analysed(object) => match verified(&object, arguments, &scratch) {
                 Ok(verified) => summary.take(verified),
                 Err(why) => summary.skip(&input, why),
             },
@@ -138,27 +138,55 @@ fn objtool_of(object: &Path) -> Option<PathBuf> {
     object.ancestors().map(|folder| folder.join("tools/objtool/objtool")).find(|tool| tool.is_file())
 }
 
-fn verified(object: &Object, arguments: &Arguments, folder: &Path) -> Result<Verified, String> {
-    let tool = match &arguments.objtool {
-        Some(tool) => tool.clone(),
-        None => objtool_of(&object.path).ok_or("no tools/objtool/objtool above it; name one by --objtool")?,
-    };
+/// The objtool to ask about the object, if it may be run.
+fn tool(object: &Object, arguments: &Arguments) -> Result<PathBuf, String> {
+    let named = arguments.objtool.clone();
+    let is_named = named.is_some();
+    let tool = named.or_else(|| objtool_of(&object.path));
+    let tool = tool.ok_or("no tools/objtool/objtool above it; name one by --objtool")?;
     let tool = std::fs::canonicalize(&tool).map_err(|error| format!("{}: {error}", tool.display()))?;
+    if is_named || arguments.rules.trust {
+        return Ok(tool);
+    }
+    if let Some(why) = ownership::complaint(&tool) {
+        return Err(format!("its objtool is not run: {why}"));
+    }
+    match confine::missing() {
+        Some(why) => Err(format!("{why}; --trust runs {} all the same", tool.display())),
+        None => Ok(tool),
+    }
+}
+
+fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result<Verified, String> {
+    let tool = tool(object, arguments)?;
+    let said = |error: std::io::Error| error.to_string();
     let analysis = &object.analysis;
-    let copy = folder.join("object.o");
-    let bytes = object.store.read(0, object.store.size()).map_err(|error| error.to_string())?;
-    std::fs::write(&copy, bytes).map_err(|error| error.to_string())?;
+    let job = scratch.job().map_err(said)?;
+    let copy = job.path().join("object.o");
+    let bytes = object.store.read(0, object.store.size()).map_err(said)?;
+    std::fs::write(&copy, bytes).map_err(said)?;
     let words = analysis.options.words(&analysis.rules);
-    let mut command = Command::new(&tool);
-    // A distribution's objtool asks for the architecture.
-    command.args(&words).arg(&copy).current_dir(folder).env("SRCARCH", "x86").env_remove("OBJTOOL_ARGS");
-    let printed = match process::run(command, LIMITS, &CancelToken::default()) {
+    let confinement = Confinement {
+        read: tool.parent().map(Path::to_owned).into_iter().collect(),
+        write: job.path().to_owned(),
+        execute: Toolchain::alone(&tool).programs,
+        is_open: false,
+    };
+    let mut command = scratch.command(&tool, &confinement, LIMITS).map_err(said)?;
+    clean_environment(&mut command, job.path(), job.path());
+    // A distribution's objtool asks for the architecture. Where its libraries are is the user's to say.
+    command.args(&words).arg(&copy).env("SRCARCH", "x86");
+    command.envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)));
+    let printed = match scratch.run(command, LIMITS, &CancelToken::default()) {
         Ok(Outcome::Ended(status, _)) if status.code().is_none() => {
             return Err(format!("objtool was killed: {status}"));
         }
         // Usage, for flags that it does not know.
         Ok(Outcome::Ended(status, words)) if status.code() == Some(129) => {
             return Err(format!("objtool does not take these flags: {}", words.lines().next().unwrap_or("").trim()));
+        }
+        Ok(Outcome::Ended(_, words)) if words.len() >= MAX_WORDS => {
+            return Err(format!("objtool said more than the {} KiB that are kept", MAX_WORDS >> 10));
         }
         Ok(Outcome::Ended(_, words)) => words,
         Ok(Outcome::Cancelled | Outcome::TimedOut) => return Err("objtool took too long".to_owned()),

@@ -18,8 +18,8 @@ use crate::cancel::CancelToken;
 
 /// How often a running compiler's caller looks whether it is still wanted.
 const TICK: Duration = Duration::from_millis(5);
-/// More of the compiler's words than this are not kept.
-const MAX_WORDS: usize = 256 << 10;
+/// More of a program's words than this are not kept.
+pub const MAX_WORDS: usize = 256 << 10;
 
 /// How a run ended.
 #[derive(Debug)]

@@ -4,6 +4,7 @@
 //! Holds afterwards: every member is an object that the archives of the tree name; nothing was run.
 //! Reads like: linux scripts/Makefile.vmlinux_o (6.1 and later), scripts/link-vmlinux.sh.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -73,7 +74,7 @@ impl Program {
             return Err(Unavailable::NoProgram(directory.to_owned()));
         }
         let mut members = Vec::new();
-        read_archive(directory, Path::new("vmlinux.a"), 0, &mut members)?;
+        read_archive(directory, Path::new("vmlinux.a"), 0, &mut 0, &mut members)?;
         if members.is_empty() {
             return Err(Unavailable::NoProgram(directory.to_owned()));
         }
@@ -130,15 +131,25 @@ impl Program {
     }
 }
 
-/// The objects that a thin archive names, in order; archives in it are read in their place.
-fn read_archive(directory: &Path, archive: &Path, depth: usize, members: &mut Vec<String>) -> Result<(), Unavailable> {
+/// The objects that a thin archive names, in order; archives in it are read in their place. `read` counts the bytes of all
+/// of them: archives may name each other, and each more than once.
+fn read_archive(
+    directory: &Path,
+    archive: &Path,
+    depth: usize,
+    read: &mut u64,
+    members: &mut Vec<String>,
+) -> Result<(), Unavailable> {
     let file = directory.join(archive);
     let unreadable = |why: String| Unavailable::Unreadable { file: file.clone(), why };
-    let meta = std::fs::metadata(&file).map_err(|error| unreadable(error.to_string()))?;
-    if !meta.is_file() || meta.len() > MAX_ARCHIVE {
-        return Err(unreadable("not an archive that only names its objects".to_owned()));
-    }
-    let bytes = files::read(&file, MAX_ARCHIVE).map_err(|error| unreadable(error.to_string()))?;
+    let bytes = match files::read(&file, MAX_ARCHIVE.saturating_sub(*read)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            return Err(unreadable("too large for archives that only name their objects".to_owned()));
+        }
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    *read = read.saturating_add(bytes.len() as u64);
     let parsed = ArchiveFile::parse(&*bytes).map_err(|error| unreadable(error.to_string()))?;
     if !parsed.is_thin() {
         return Err(unreadable("its objects are in the archive itself, which no kernel build does".to_owned()));
@@ -149,11 +160,14 @@ fn read_archive(directory: &Path, archive: &Path, depth: usize, members: &mut Ve
         let name = std::str::from_utf8(member.name()).map_err(|error| unreadable(error.to_string()))?;
         let path = folder.join(name);
         let Some(path) = path.to_str() else { continue };
+        if path.starts_with(['-', '@']) {
+            return Err(unreadable(format!("{path}: a linker would not take this for a file")));
+        }
         if path.ends_with(".a") {
             if depth >= MAX_DEPTH {
                 return Err(unreadable("archives within archives go too deep".to_owned()));
             }
-            read_archive(directory, Path::new(path), depth + 1, members)?;
+            read_archive(directory, Path::new(path), depth + 1, read, members)?;
         } else {
             members.push(path.to_owned());
         }
@@ -188,7 +202,7 @@ mod tests {
         std::fs::write(tree.path().join("vmlinux.a"), thin(&["arch/head.o", "lib/lib.a", "init/main.o"])).unwrap();
         std::fs::write(tree.path().join("lib/lib.a"), thin(&["b.o", "a.o"])).unwrap();
         let mut members = Vec::new();
-        read_archive(tree.path(), Path::new("vmlinux.a"), 0, &mut members).unwrap();
+        read_archive(tree.path(), Path::new("vmlinux.a"), 0, &mut 0, &mut members).unwrap();
         assert_eq!(members, ["arch/head.o", "lib/b.o", "lib/a.o", "init/main.o"]);
     }
 
@@ -196,8 +210,31 @@ mod tests {
     fn an_archive_that_contains_itself_ends() {
         let tree = tempfile::tempdir().unwrap();
         std::fs::write(tree.path().join("vmlinux.a"), thin(&["vmlinux.a"])).unwrap();
-        let error = read_archive(tree.path(), Path::new("vmlinux.a"), 0, &mut Vec::new()).unwrap_err();
+        let error = read_archive(tree.path(), Path::new("vmlinux.a"), 0, &mut 0, &mut Vec::new()).unwrap_err();
         assert!(error.to_string().contains("too deep"), "{error}");
+    }
+
+    #[test]
+    fn archives_that_name_each_other_often_are_read_a_few_times() {
+        let tree = tempfile::tempdir().unwrap();
+        let of = |name: &str| thin(&vec![name; 10_000]);
+        for (file, member) in [("vmlinux.a", "b.a"), ("b.a", "c.a"), ("c.a", "d.a"), ("d.a", "e.o")] {
+            std::fs::write(tree.path().join(file), of(member)).unwrap();
+        }
+        let (mut read, mut members) = (0, Vec::new());
+        let error = read_archive(tree.path(), Path::new("vmlinux.a"), 0, &mut read, &mut members).unwrap_err();
+        assert!(error.to_string().contains("too large"), "{error}");
+        assert!(read <= MAX_ARCHIVE && members.len() as u64 <= MAX_ARCHIVE / 60);
+    }
+
+    #[test]
+    fn names_that_are_options_of_the_linker_are_no_members() {
+        for name in ["--plugin=./evil.so", "-T./script", "@./words"] {
+            let tree = tempfile::tempdir().unwrap();
+            std::fs::write(tree.path().join("vmlinux.a"), thin(&["a.o", name])).unwrap();
+            let error = read_archive(tree.path(), Path::new("vmlinux.a"), 0, &mut 0, &mut Vec::new()).unwrap_err();
+            assert!(error.to_string().contains("would not take"), "{error}");
+        }
     }
 
     #[test]

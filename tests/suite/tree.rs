@@ -103,11 +103,11 @@ fn verify_asks_the_objtool_of_the_tree() {
     let line = "warning: objtool: .text: unexpected end of section";
     // It writes no table, since the finding leaves none to write.
     tree.objtool(&format!("echo \"$object: {line}\" >&2"));
-    let (_, stdout, stderr) = tree.run(&["verify", "--no-unreachable", "lib/ends.o"]);
+    let (_, stdout, stderr) = tree.run(&["verify", "--trust", "--no-unreachable", "lib/ends.o"]);
     assert!(stdout.contains("only objtool: warning: .text: unexpected end of section"), "{stdout}{stderr}");
     let before = fs::read(tree.path("lib/ends.o")).unwrap();
     tree.objtool("echo \"$object: warning: objtool: something else\" >&2; echo spoilt > \"$object\"");
-    let (status, stdout, _) = tree.run(&["verify", "lib/ends.o"]);
+    let (status, stdout, _) = tree.run(&["verify", "--trust", "lib/ends.o"]);
     assert_eq!(status, Some(1), "{stdout}");
     assert!(stdout.contains("only objtool: warning: something else"), "{stdout}");
     assert!(stdout.contains("only orcls: warning: .text: unexpected end of section"), "{stdout}");
@@ -118,13 +118,37 @@ fn verify_asks_the_objtool_of_the_tree() {
 #[test]
 fn verify_without_an_objtool_or_with_a_killed_one_is_no_agreement() {
     let tree = Tree::new();
-    let (status, stdout, _) = tree.run(&["verify", "lib/ends.o"]);
+    let (status, stdout, _) = tree.run(&["verify", "--trust", "lib/ends.o"]);
     assert_eq!(status, Some(2), "{stdout}");
     assert!(stdout.contains("no tools/objtool/objtool above it"), "{stdout}");
     tree.objtool("kill -9 $$");
-    let (status, stdout, _) = tree.run(&["verify", "lib/ends.o"]);
+    let (status, stdout, _) = tree.run(&["verify", "--trust", "lib/ends.o"]);
     assert_eq!(status, Some(2), "{stdout}");
     assert!(stdout.contains("objtool was killed"), "{stdout}");
+}
+
+/// It is a program of whoever made the tree.
+#[test]
+fn the_objtool_of_a_tree_writes_nothing_but_its_copy() {
+    if !orcls::compile::confine::is_available() {
+        println!("skipped: an objtool that is locked in, since this kernel has no Landlock");
+        return;
+    }
+    let tree = Tree::new();
+    tree.write("evil", "#!/bin/sh\ntouch /proc/self/cwd/ran\n");
+    fs::set_permissions(tree.path("evil"), fs::Permissions::from_mode(0o755)).unwrap();
+    let (evil, out) = (tree.path("evil"), tree.path("out"));
+    tree.objtool(&format!(
+        "touch {}; cp \"$object\" {}; {} && echo \"$object: warning: objtool: ran\" >&2; rm -f {}",
+        out.display(),
+        out.display(),
+        evil.display(),
+        tree.path("lib/ends.S").display()
+    ));
+    let (status, stdout, stderr) = tree.run(&["verify", "lib/ends.o"]);
+    assert_eq!(status, Some(1), "{stdout}{stderr}");
+    assert!(stdout.contains("only orcls: warning: .text: unexpected end of section"), "{stdout}{stderr}");
+    assert!(!out.exists() && !stdout.contains("objtool: ran") && tree.path("lib/ends.S").is_file(), "{stdout}{stderr}");
 }
 
 #[test]
@@ -137,7 +161,8 @@ fn verify_agrees_with_the_real_objtool_of_each_release() {
         };
         let tree = Tree::new();
         let tool = Path::new(&tool).display().to_string();
-        let words = ["verify", "--kernel", kernel.name(), "--orc", "--retpoline", "--objtool", &tool, "lib/ends.o"];
+        let words =
+            ["verify", "--trust", "--kernel", kernel.name(), "--orc", "--retpoline", "--objtool", &tool, "lib/ends.o"];
         let (status, stdout, stderr) = tree.run(&words);
         assert_eq!(status, Some(0), "{kernel}: {stdout}{stderr}");
     }

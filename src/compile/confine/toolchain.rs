@@ -59,11 +59,15 @@ impl Toolchain {
         toolchain
     }
 
-    /// A program that starts no other.
+    /// A program that starts no other, unless it is a script.
     pub fn alone(program: &Path) -> Toolchain {
-        let programs = program.canonicalize().ok().into_iter();
-        let programs = programs.flat_map(|real| [loader(&real), Some(real)]).flatten().collect();
-        Toolchain { programs, is_script: false }
+        let Ok(real) = program.canonicalize() else { return Toolchain::default() };
+        let is_script = is_script(&real);
+        let mut programs: Vec<PathBuf> = [loader(&real), Some(real)].into_iter().flatten().collect();
+        if is_script {
+            programs.extend(SYSTEM.map(PathBuf::from));
+        }
+        Toolchain { programs, is_script }
     }
 
     fn ask(program: &Path, real: &Path, cancel: &CancelToken) -> Toolchain {

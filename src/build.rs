@@ -12,6 +12,7 @@ mod database;
 mod flags;
 mod kernel_tree;
 mod objects;
+pub mod ownership;
 mod release;
 mod rust;
 mod stamped;
@@ -128,17 +129,23 @@ impl Finder {
         if is_rust(&path) {
             return self.rust_source(path);
         }
-        let mut tried = Vec::new();
+        let (mut tried, mut of_others) = (Vec::new(), None);
+        // It is looked for in every folder above the source: what another user has left there comes last.
+        let mut own = |build: Build, tried: &mut Vec<(PathBuf, String)>| {
+            let Some(why) = ownership::complaint(build.origin.path()) else { return Some(build) };
+            tried.push((build.origin.path().to_owned(), why));
+            of_others.get_or_insert(build);
+            None
+        };
         for place in tree::places_of_source(&path, &self.search) {
-            match place {
-                tree::Place::Cmd(file) => match self.by_cmd(&file, Some(&path)) {
-                    Ok(build) => return Ok(build),
-                    Err(why) => tried.push((file, why)),
-                },
-                tree::Place::Database(file) => match self.by_database(&file, &path) {
-                    Ok(build) => return Ok(build),
-                    Err(why) => tried.push((file, why)),
-                },
+            let (found, file) = match place {
+                tree::Place::Cmd(file) => (self.by_cmd(&file, Some(&path)), file),
+                tree::Place::Database(file) => (self.by_database(&file, &path), file),
+            };
+            match found.map(|build| own(build, &mut tried)) {
+                Ok(Some(build)) => return Ok(build),
+                Ok(None) => {}
+                Err(why) => tried.push((file, why)),
             }
         }
         // Kbuild files beside a source are looked for under its own name first. The same source may be compiled under
@@ -152,7 +159,9 @@ impl Finder {
                             build.notes.push(format!("{} is compiled as part of this object", path.display()));
                         }
                         build.others = rest.iter().filter_map(|file| cmd::object_beside(file)).collect();
-                        return Ok(build);
+                        if let Some(build) = own(build, &mut tried) {
+                            return Ok(build);
+                        }
                     }
                     Err(why) => tried.push((first.clone(), why)),
                 }
@@ -160,7 +169,7 @@ impl Finder {
                 tried.push((folder, format!("none of its {n_files} .cmd files uses it")));
             }
         }
-        Err(NotFound { path, tried })
+        of_others.ok_or(NotFound { path, tried })
     }
 
     /// How the object at `path` was built.
@@ -421,6 +430,31 @@ mod tests {
         assert_eq!(build.others, [kernel.path().join("build/boot/never32.o")]);
         assert_eq!(build.flags.unchecked(), Some(&Unchecked::NotKernel));
         assert!(matches!(build.origin, Origin::Database(_)));
+    }
+
+    /// As in a folder that users share.
+    #[test]
+    fn what_another_user_has_left_comes_last() {
+        let shared = tempfile::tempdir().unwrap();
+        let root = shared.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("mine/build")).unwrap();
+        std::fs::write(root.join("mine/a.c"), "").unwrap();
+        let database = |folder: &Path| {
+            let file = root.join("mine/a.c");
+            let entry = serde_json::json!({"directory": folder, "command": "gcc -c -o a.o a.c", "file": file});
+            std::fs::write(folder.join("compile_commands.json"), format!("[{entry}]")).unwrap();
+            folder.join("compile_commands.json")
+        };
+        let (foreign, own) = (database(&root.join("mine")), database(&root));
+        if std::os::unix::fs::chown(&foreign, Some(4711), None).is_err() {
+            eprintln!("skipped: a file of another user, which only root can make");
+            return;
+        }
+        let finder = Finder::new(Search::default());
+        assert_eq!(finder.source(&root.join("mine/a.c")).unwrap().origin.path(), own);
+        // Nothing else is known: who runs it has to ask.
+        std::fs::remove_file(own).unwrap();
+        assert_eq!(finder.source(&root.join("mine/a.c")).unwrap().origin.path(), foreign);
     }
 
     #[test]

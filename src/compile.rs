@@ -15,7 +15,6 @@ pub mod arguments;
 pub mod confine;
 pub mod job;
 pub mod farms;
-pub mod ownership;
 pub mod process;
 pub mod register;
 pub mod scratch;

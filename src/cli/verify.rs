@@ -14,11 +14,11 @@ use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::{Verdict, output};
 use crate::analysis::Policy;
-use crate::build::Foreign;
+use crate::build::{Foreign, ownership};
 use crate::cancel::CancelToken;
 use crate::compile::confine::{self, Confinement, Toolchain};
 use crate::compile::process::{MAX_WORDS, Outcome};
-use crate::compile::{Limits, Scratch, clean_environment, ownership};
+use crate::compile::{Limits, Scratch, clean_environment};
 use crate::image::FileStore;
 use crate::verify::{self, Comparison};
 

@@ -181,6 +181,11 @@ impl Sorter<'_> {
                 return self.pass_on(kind, &list.split(',').collect::<Vec<_>>());
             }
         }
+        let specs = word.strip_prefix("-specs=").or_else(|| word.strip_prefix("--specs="));
+        if self.family == Family::Gcc && specs.is_some_and(is_of_system) {
+            self.keep(word);
+            return Ok(());
+        }
         match tables::fate(word, self.family) {
             Fate::Keep => self.keep(word),
             Fate::Respell(word) => self.keep(&word),
@@ -361,6 +366,16 @@ fn is_source(word: &str, directory: &Path, source: &Path) -> bool {
     path == source || path.canonicalize().ok().is_some_and(|path| source.canonicalize().ok() == Some(path))
 }
 
+/// Whether a file came with the system, as the compiler did: distributions harden what they build by such specs.
+fn is_of_system(file: &str) -> bool {
+    const FOLDERS: [&str; 3] = ["/usr/share", "/usr/lib", "/usr/lib64"];
+    let Ok(real) = Path::new(file).canonicalize() else { return false };
+    let is_of_root = |path: &Path| path.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0);
+    Path::new(file).is_absolute()
+        && FOLDERS.iter().any(|folder| real.starts_with(folder))
+        && real.ancestors().all(is_of_root)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,6 +445,22 @@ mod tests {
     }
 
     #[test]
+    fn case_1_only_the_system_s_specs_are_taken() {
+        let specs = Path::new("/usr/share/dpkg/pie-compile.specs");
+        if specs.is_file() {
+            check("-specs=/usr/share/dpkg/pie-compile.specs -c a.c", "-specs=/usr/share/dpkg/pie-compile.specs <a.c>");
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(folder.path().join("evil"), &link).expect("a link");
+        std::fs::write(folder.path().join("evil"), "").expect("a file");
+        for path in [&folder.path().join("evil"), &link, Path::new("/usr/share/../../tmp"), Path::new("evil")] {
+            let refused = sorted(&format!("-specs={} -c a.c", path.display()));
+            assert!(matches!(refused, Err(Refusal::RunsOther(_))), "{refused:?}");
+        }
+    }
+
+    #[test]
     fn case_1_no_value_is_a_file_of_arguments() {
         let options = [
             "-D @args",
@@ -465,6 +496,8 @@ mod tests {
         check("-save-temps=obj -fdump-tree-all -dumpdir x -gsplit-dwarf -fstack-usage -dA -c a.c", "<a.c>");
         check("-Wa,-aln=list,--noexecstack -Wa,-o,x -Wl,-z,now -c a.c", "-Wa,--noexecstack <a.c>");
         check("-Wa,--MD,x -Wa,--MD=x,-L -c a.c", "-Wa,-L <a.c>");
+        check_for(Family::Clang, "-MJ x.json -MJx.json -fdebug-compilation-dir=. -c a.c", "<a.c>");
+        check_for(Family::Clang, "-Xclang -fdebug-compilation-dir -Xclang . -c a.c", "<a.c>");
         check("--output=x --write-dependencies -time=x -save-stats=obj -c a.c", "<a.c>");
         check("-Wall -Wno-error=x -g -gdwarf-4 -ggdb3 -pedantic -fdiagnostics-color=always -c a.c", "-gdwarf-4 <a.c>");
     }
@@ -577,6 +610,10 @@ mod tests {
         check(
             "-Wa,-mtune=generic,-gdwarf-5 -Wa,--fatal-warnings -Xassembler --noexecstack -c a.c",
             "-Wa,-mtune=generic -Wa,-gdwarf-5 -Wa,--fatal-warnings -Wa,--noexecstack <a.c>",
+        );
+        check(
+            "-fasan-shadow-offset=0xdffffc0000000000 --param=asan-kernel-mem-intrinsic-prefix=1 -Wa,--gsframe -c a.c",
+            "-fasan-shadow-offset=0xdffffc0000000000 --param=asan-kernel-mem-intrinsic-prefix=1 -Wa,--gsframe <a.c>",
         );
         check("-Wp,-D,X=1 -Xpreprocessor -UY -c a.c", "-Wp,-DX=1 -Wp,-UY <a.c>");
         check_for(

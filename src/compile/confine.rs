@@ -3,8 +3,8 @@
 //! In: a program, and a [`Confinement`].  Out: a [`Command`] that starts orcls in a hidden mode, which locks itself in and
 //! then becomes the program.
 //! Holds afterwards, where the kernel has Landlock: the program and all that it starts run no other program than those
-//! named, write nothing outside the folder named, reach no network that the kernel's Landlock knows of and signal nobody
-//! outside. On every kernel: it gains no privileges, keeps to its limits, and ends when the thread that started it does.
+//! named, write nothing outside the folder named and signal nobody outside. On every kernel: it gains no privileges, makes
+//! no sockets (`sockets.rs`), keeps to its limits, and ends when the thread that started it does.
 //!
 //! What may be read is not a short list: headers come from anywhere, and one that is hidden from a compiler would change
 //! what `__has_include` says, and so the code. Kept from it are the folders that hold no sources but secrets: those of
@@ -12,6 +12,7 @@
 
 mod keeper;
 mod launcher;
+mod sockets;
 mod toolchain;
 
 use std::ffi::OsString;
@@ -58,6 +59,7 @@ struct Policy {
     home: Option<PathBuf>,
     limits: Limits,
     landlock: bool,
+    no_sockets: bool,
 }
 
 /// The orcls program, which locks others in.
@@ -88,6 +90,7 @@ impl Helper {
             home: std::env::var_os("HOME").map(PathBuf::from),
             limits,
             landlock: is_available() && !confinement.is_open,
+            no_sockets: !confinement.is_open,
         };
         let mut command = self.mode(LAUNCH);
         command.arg(serde_json::to_string(&policy)?).arg(program);

@@ -36,7 +36,9 @@ const LAUNCHERS: [&str; 4] = ["ccache", "sccache", "distcc", "icecc"];
 
 /// Finds the compiler of a command that runs in `directory`, and says where its arguments start.
 pub fn find(argv: &[String], directory: &Path, allowed: &[String]) -> Result<(Program, usize), Refusal> {
-    let is_launcher = |word: &String| file_name(word).is_some_and(|name| LAUNCHERS.contains(&name));
+    let is_launcher = |word: &String| {
+        file_name(word).is_some_and(|name| name == "env" || LAUNCHERS.contains(&name)) || is_setting(word)
+    };
     let skipped = argv.iter().take_while(|word| is_launcher(word)).count();
     let word = argv.get(skipped).ok_or(Refusal::Empty)?;
     let family = file_name(word).and_then(family).ok_or_else(|| Refusal::NotCompiler(word.clone()))?;
@@ -63,6 +65,14 @@ pub fn find(argv: &[String], directory: &Path, allowed: &[String]) -> Result<(Pr
         return Err(Refusal::NotAllowed(word.clone()));
     }
     Ok((Program { path, family, named }, skipped + 1))
+}
+
+/// `CCACHE_DIR=/tmp`: a variable for a launcher, or the language of messages. Others may say what is compiled.
+fn is_setting(word: &str) -> bool {
+    const OF: [&str; 5] = ["CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_", "LC_"];
+    let name = word.split_once('=').map_or("", |(name, _)| name);
+    let is_name = name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+    is_name && (name == "LANG" || OF.iter().any(|start| name.starts_with(start)))
 }
 
 fn file_name(word: &str) -> Option<&str> {
@@ -161,5 +171,14 @@ mod tests {
     fn launchers_are_left_out() {
         assert!(matches!(refused("ccache ./gcc -c a.c", &[]), Refusal::NotAllowed(word) if word == "./gcc"));
         assert_eq!(refused("ccache", &[]), Refusal::Empty);
+        for command in
+            ["CCACHE_DIR=/x ccache ./gcc", "env LANG=C LC_ALL=C ./gcc", "/usr/bin/env SCCACHE_X=1 sccache ./gcc"]
+        {
+            assert!(matches!(refused(command, &[]), Refusal::NotAllowed(word) if word == "./gcc"), "{command}");
+        }
+        // These may change what is compiled, or what runs.
+        for command in ["CPATH=/x gcc", "env LD_PRELOAD=./x.so gcc", "env -i gcc", "GCC_EXEC_PREFIX=/x gcc"] {
+            assert!(matches!(refused(command, &[]), Refusal::NotCompiler(_)), "{command}");
+        }
     }
 }

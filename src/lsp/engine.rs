@@ -15,10 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::analysis::{self, AnalysisError, Policy};
-use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust};
+use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust, ownership};
 use crate::cancel::CancelToken;
 use crate::causes::{self, Sources};
-use crate::compile::{self, CompileError, Request, Scratch, Unsaved, ownership};
+use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
 use crate::detect;
 use crate::files;
 use crate::guess;

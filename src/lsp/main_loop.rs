@@ -54,6 +54,10 @@ const POLL: Duration = Duration::from_secs(1);
 /// So many events are handled before it is looked what is due.
 const BATCH: usize = 64;
 
+/// What a judgement may take besides its compile. That of a linked kernel takes some seconds.
+const MOST_TIME: Duration = Duration::from_secs(300);
+const TOO_LONG: &str = "could not be judged: it took longer than five minutes and a compile may take";
+
 /// The number of the check of the workspace among the slow jobs.
 const CHECK: u64 = 0;
 
@@ -146,6 +150,9 @@ impl World {
             }
             let now = Instant::now();
             if due.is_some_and(|due| due <= now) {
+                for path in self.units.take_deadlines(now) {
+                    self.stop_if_long(&path, now);
+                }
                 for path in self.units.take_due(now) {
                     self.judge(&path);
                 }
@@ -396,6 +403,8 @@ impl World {
         self.count += 1;
         let number = self.count;
         unit.running = Some(number);
+        unit.deadline = Some(Instant::now() + self.config.compile_timeout + MOST_TIME);
+        unit.overdue = false;
         unit.search.cancel();
         let task = Task {
             source: path.to_owned(),
@@ -421,16 +430,37 @@ impl World {
         );
     }
 
+    /// Ends a judgement that takes too long. The time in which it waited for others does not count.
+    fn stop_if_long(&mut self, path: &Path, now: Instant) {
+        let most = self.config.compile_timeout + MOST_TIME;
+        let since = self.workers.judges.running_since(&path.to_owned());
+        let Some(unit) = self.units.get_mut(path) else {
+            return;
+        };
+        match since {
+            Some(since) if now.saturating_duration_since(since) >= most => {
+                unit.overdue = true;
+                self.workers.judges.cancel(&path.to_owned());
+            }
+            since => unit.deadline = Some(since.unwrap_or(now) + most),
+        }
+    }
+
     fn judged(&mut self, path: &Path, number: u64, result: Result<Box<Verdict>, Trouble>) {
         let Some(unit) = self.units.get_mut(path) else {
             return;
         };
         if unit.running == Some(number) {
-            unit.running = None;
+            (unit.running, unit.deadline) = (None, None);
         }
         if number < unit.settled {
             return;
         }
+        let overdue = std::mem::take(&mut unit.overdue);
+        let result = match result {
+            Err(Trouble::Cancelled) if overdue => Err(Trouble::Failed(TOO_LONG.to_owned())),
+            result => result,
+        };
         let uri = unit.uri.clone();
         let superseded = unit.is_busy();
         let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();

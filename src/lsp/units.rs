@@ -39,6 +39,10 @@ pub struct Unit {
     pub n_tries: u32,
     /// The number of the judgement that is under way.
     pub running: Option<u64>,
+    /// When it will have taken too long, if it has begun by now.
+    pub deadline: Option<Instant>,
+    /// It was stopped because it had.
+    pub overdue: bool,
     /// The number of the judgement that `last` or `trouble` came from.
     pub settled: u64,
 }
@@ -82,6 +86,8 @@ impl Units {
             retry: None,
             n_tries: 0,
             running: None,
+            deadline: None,
+            overdue: false,
             settled: 0,
         };
         Arc::make_mut(&mut self.by_path).entry(path).or_insert(unit)
@@ -117,7 +123,7 @@ impl Units {
 
     /// When the next file is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.iter().flat_map(|unit| [unit.due, unit.retry, unit.whole_due]).flatten().min()
+        self.iter().flat_map(|unit| [unit.due, unit.retry, unit.whole_due, unit.deadline]).flatten().min()
     }
 
     /// When fixes are looked for next.
@@ -148,6 +154,18 @@ impl Units {
             }
         }
         due
+    }
+
+    /// The files of whose judgement it is to be looked at `now` whether it takes too long.
+    pub fn take_deadlines(&mut self, now: Instant) -> Vec<PathBuf> {
+        let is_over = |unit: &Unit| unit.deadline.is_some_and(|deadline| deadline <= now);
+        let over: Vec<PathBuf> = self.iter().filter(|unit| is_over(unit)).map(|unit| unit.path.clone()).collect();
+        for path in &over {
+            if let Some(unit) = self.get_mut(path) {
+                unit.deadline = None;
+            }
+        }
+        over
     }
 
     /// The files with which `vmlinux.o` is due at `now`; they no longer are.

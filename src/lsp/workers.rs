@@ -35,8 +35,8 @@ struct Job<K> {
 
 /// A job that takes longer no longer counts as one of those that run side by side.
 const SHORT: Duration = Duration::from_secs(2);
-/// So many times as many threads as run side by side may be busy with long jobs.
-const SPARE: usize = 4;
+/// So many times as many threads as run side by side may be busy with long jobs. They are started when they are needed.
+const SPARE: usize = 8;
 
 struct Queue<K> {
     /// By the order in which they came.
@@ -48,6 +48,8 @@ struct Queue<K> {
     running: FxHashMap<K, (CancelToken, Instant)>,
     /// How many run side by side.
     width: usize,
+    /// How many threads have nothing to do.
+    n_idle: usize,
     closed: bool,
 }
 
@@ -96,13 +98,15 @@ impl<K> Shared<K> {
 /// A pool of threads with a keyed queue.
 pub struct Workers<K> {
     shared: Arc<Shared<K>>,
-    threads: Vec<thread::JoinHandle<()>>,
+    name: &'static str,
+    most: usize,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
     /// Starts threads named `name`, of which `n_threads` work side by side. Fewer run when the system refuses; none is an
     /// error.
-    pub fn start(name: &str, n_threads: usize) -> std::io::Result<Workers<K>> {
+    pub fn start(name: &'static str, n_threads: usize) -> std::io::Result<Workers<K>> {
         let width = n_threads.max(1);
         let queue = Queue {
             waiting: BTreeMap::new(),
@@ -110,19 +114,30 @@ impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
             count: 0,
             running: FxHashMap::default(),
             width,
+            n_idle: 0,
             closed: false,
         };
         let shared = Arc::new(Shared { queue: Mutex::new(queue), changed: Condvar::new() });
-        let mut threads = Vec::new();
-        for i in 0..width * SPARE {
-            let shared = Arc::clone(&shared);
-            match thread::Builder::new().name(format!("{name}-{i}")).spawn(move || work(&shared)) {
-                Ok(thread) => threads.push(thread),
-                Err(error) if threads.is_empty() => return Err(error),
+        let workers = Workers { shared, name, most: width * SPARE, threads: Mutex::default() };
+        for i in 0..width {
+            match workers.start_one() {
+                Err(error) if i == 0 => return Err(error),
                 Err(_) => break,
+                Ok(()) => {}
             }
         }
-        Ok(Workers { shared, threads })
+        Ok(workers)
+    }
+
+    /// Starts a thread more, unless there are enough.
+    fn start_one(&self) -> std::io::Result<()> {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        if threads.len() < self.most {
+            let shared = Arc::clone(&self.shared);
+            let name = format!("{}-{}", self.name, threads.len());
+            threads.push(thread::Builder::new().name(name).spawn(move || work(&shared))?);
+        }
+        Ok(())
     }
 
     /// Queues `work`; `done` gets its result, on the worker's thread, or the reason why there is none. Exactly one call
@@ -140,15 +155,19 @@ impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
             });
             done(result);
         });
-        let replaced = {
+        let (replaced, is_short_of_threads) = {
             let mut queue = self.shared.lock();
             if let Some((running, _)) = queue.running.get(&key) {
                 running.cancel();
             }
-            queue.push(Job { key, token, run })
+            (queue.push(Job { key, token, run }), queue.waiting.len() > queue.n_idle)
         };
         if let Some(job) = replaced {
             (job.run)(Err(Lost::Dropped));
+        }
+        if is_short_of_threads {
+            // Where the system refuses more, those that are there have to do.
+            drop(self.start_one());
         }
         self.shared.changed.notify_one();
     }
@@ -165,6 +184,11 @@ impl<K: Clone + Eq + Hash + Send + 'static> Workers<K> {
         if let Some(job) = dropped {
             (job.run)(Err(Lost::Dropped));
         }
+    }
+
+    /// Since when the job under `key` runs.
+    pub fn running_since(&self, key: &K) -> Option<Instant> {
+        self.shared.lock().running.get(key).map(|(_, since)| *since)
     }
 
     /// How many jobs run or wait.
@@ -187,7 +211,8 @@ impl<K> Drop for Workers<K> {
         for job in dropped.into_values() {
             (job.run)(Err(Lost::Dropped));
         }
-        for thread in self.threads.drain(..) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
             // A worker catches the panics of its jobs; there is nobody to tell about one of `done`.
             drop(thread.join());
         }
@@ -202,13 +227,16 @@ fn work<K: Clone + Eq + Hash>(shared: &Shared<K>) {
         }
         let job = match queue.next() {
             Ok(job) => job,
-            Err(None) => {
-                queue = shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            Err(Some(until)) => {
-                let time = until.saturating_duration_since(Instant::now());
-                queue = shared.changed.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0;
+            Err(until) => {
+                queue.n_idle += 1;
+                queue = match until {
+                    None => shared.changed.wait(queue).unwrap_or_else(PoisonError::into_inner),
+                    Some(until) => {
+                        let time = until.saturating_duration_since(Instant::now());
+                        shared.changed.wait_timeout(queue, time).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                };
+                queue.n_idle -= 1;
                 continue;
             }
         };

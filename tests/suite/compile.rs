@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use orcls::build::{Finder, Search};
 use orcls::cancel::CancelToken;
-use orcls::compile::confine::Helper;
-use orcls::compile::{CompileError, Compiled, Refusal, Request, Scratch, Unsaved, compile};
+use orcls::compile::confine::{Confinement, Helper, Toolchain};
+use orcls::compile::{CompileError, Compiled, Limits, Refusal, Request, Scratch, Unsaved, compile};
 use orcls::image::ElfImage;
 
 /// A folder with files, and a command that compiles one of them.
@@ -359,4 +359,26 @@ fn snapshot_names(folder: &Path) -> Vec<PathBuf> {
         }
     }
     names
+}
+
+/// Whatever a compiler was made to do: what it reads goes nowhere.
+#[test]
+fn a_program_that_is_locked_in_makes_no_sockets() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (source, program) = (folder.path().join("a.c"), folder.path().join("a"));
+    let text = "#include <sys/socket.h>\nint main(void)\n{\n\tint types[] = { AF_INET, AF_INET6, AF_UNIX, AF_NETLINK };\n\
+                \tint made = 0;\n\tfor (int i = 0; i < 4; i++)\n\t\tmade += socket(types[i], SOCK_DGRAM, 0) >= 0;\n\treturn made;\n}\n";
+    fs::write(&source, text).expect("a file");
+    let built = Command::new("cc").arg("-o").arg(&program).arg(&source).status();
+    assert!(built.expect("a compiler").success());
+    assert_ne!(Command::new(&program).status().expect("it runs").code(), Some(0), "outside it can");
+    let helper = Helper::at(env!("CARGO_BIN_EXE_orcls").into());
+    let limits = Limits { time: Duration::from_secs(60), memory: 1 << 30, file: 1 << 20 };
+    let confinement = Confinement {
+        write: folder.path().to_owned(),
+        execute: Toolchain::alone(&program).programs,
+        ..Confinement::default()
+    };
+    let status = helper.command(&program, &confinement, limits).expect("a command").status();
+    assert_eq!(status.expect("it runs").code(), Some(0));
 }

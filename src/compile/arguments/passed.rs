@@ -9,7 +9,7 @@
 use super::Refusal;
 
 /// The assembler's options that are whole words.
-const ASSEMBLER: [&str; 26] = [
+const ASSEMBLER: [&str; 31] = [
     "--fatal-warnings",
     "--noexecstack",
     "--execstack",
@@ -36,16 +36,22 @@ const ASSEMBLER: [&str; 26] = [
     "-n",
     "--size-check=error",
     "--size-check=warning",
+    "--strip-local-absolute",
+    "--sectname-subst",
+    "--gsframe",
+    "--gsframe=yes",
+    "--gsframe=no",
 ];
 /// Its debug information, of which one version is asked for.
 const VERSIONS: [&str; 4] = ["dwarf-2", "dwarf-3", "dwarf-4", "dwarf-5"];
 /// Its options that change no code.
-const ASSEMBLER_DROPPED: [&str; 13] = [
+const ASSEMBLER_DROPPED: [&str; 14] = [
     "-v",
     "--statistics",
     "--compress-debug-sections",
     "--nocompress-debug-sections",
     "--gen-debug",
+    "--gdwarf-sections",
     "-D",
     "--gstabs",
     "--gstabs+",
@@ -179,7 +185,8 @@ pub(super) fn clang(pieces: &[&str]) -> Result<Vec<ForClang>, Refusal> {
                     _ => return Err(Refusal::BadValue((*feature).to_owned())),
                 }
             }
-            _ if DROPPED.contains(piece) => {}
+            "-fdebug-compilation-dir" => drop(rest.next().ok_or_else(|| Refusal::NoValue((*piece).to_owned()))?),
+            _ if DROPPED.contains(piece) || piece.starts_with("-fdebug-compilation-dir=") => {}
             _ if KEPT.contains(piece) => kept.push(ForClang::Words(vec![(*piece).to_owned()])),
             _ if ["-load", "-fplugin", "-fpass-plugin", "-plugin", "-add-plugin"]
                 .iter()

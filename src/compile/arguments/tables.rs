@@ -76,6 +76,7 @@ const WORDS: &str = "
     -ansi -pipe -pthread -nostdinc -nostdinc++ -nostdlibinc -nostdlib -nostdlib++ -nostartfiles -nodefaultlibs -nolibc
     -undef -trigraphs -p -pg --coverage -coverage -static -static-pie -static-libgcc -static-libstdc++ -shared
     -shared-libgcc -pie -no-pie -nopie -rdynamic -s -Qunused-arguments -integrated-as -no-integrated-as -traditional-cpp
+    -enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang
 ";
 /// Those whose values are names or numbers, never files.
 const NAMED: [&str; 6] = ["-std=", "-stdlib=", "-rtlib=", "--rtlib=", "-unwindlib=", "--unwindlib="];
@@ -83,7 +84,7 @@ const NAMED: [&str; 6] = ["-std=", "-stdlib=", "-rtlib=", "--rtlib=", "-unwindli
 const DROPPED_WORDS: &str = "
     -w -v --verbose -H -Q -Qn -Qy -time -pass-exit-codes -pedantic -pedantic-errors --pedantic -P -MD -MMD -MP -MG -MV
     --write-dependencies --write-user-dependencies -save-temps --save-temps -save-stats --save-stats
-    -fverbose-asm -fworking-directory -fno-working-directory -mdump-tune-features
+    -fverbose-asm -fno-verbose-asm -fpch-deps -fworking-directory -fno-working-directory -mdump-tune-features
 ";
 /// Options that can not change code, by how they begin; what follows belongs to the same word.
 const DROPPED_STARTS: [&str; 45] = [
@@ -133,15 +134,37 @@ const DROPPED_STARTS: [&str; 45] = [
     "-fno-record-",
     "-fcompare-debug",
 ];
-const MORE_DROPPED_STARTS: [&str; 7] =
-    ["-fanalyzer", "-fno-analyzer", "-Wl,", "-L", "-l", "-fpch-instantiate-templates", "-fno-pch-timestamp"];
+const MORE_DROPPED_STARTS: [&str; 15] = [
+    "-fanalyzer",
+    "-fno-analyzer",
+    "-Wl,",
+    "-L",
+    "-l",
+    "-fpch-instantiate-templates",
+    "-fno-pch-timestamp",
+    "-fembed-bitcode",
+    "-ftree-vectorizer-verbose=",
+    "-fsched-verbose=",
+    // Where files are is said in full: their lines are looked up.
+    "-fdebug-compilation-dir=",
+    "-ffile-compilation-dir=",
+    "-fdebug-default-version=",
+    "-fdebug-macro",
+    "-fno-debug-macro",
+];
 /// Options with a value in the same word or the next one that can not change code.
 const DROPPED_VALUED: [&str; 4] = ["-MF", "-MT", "-MQ", "-o"];
 /// The same, with a value in the next word only.
 const DROPPED_NEXT: [&str; 5] = ["--output", "-dumpbase", "-dumpbase-ext", "-dumpdir", "-Xlinker"];
 /// The same, where only Clang knows them.
-const DROPPED_NEXT_CLANG: [&str; 4] =
-    ["--serialize-diagnostics", "-serialize-diagnostics", "-index-store-path", "-Xanalyzer"];
+const DROPPED_NEXT_CLANG: [&str; 6] = [
+    "--serialize-diagnostics",
+    "-serialize-diagnostics",
+    "-index-store-path",
+    "-Xanalyzer",
+    "-MJ",
+    "-fdebug-compilation-dir",
+];
 const LTO: [&str; 11] = [
     "-flto",
     "-fno-lto",
@@ -279,8 +302,12 @@ pub(super) fn fate(word: &str, family: Family) -> Fate {
     if begins(word, &RUNS_OTHER) {
         return Fate::RunsOther;
     }
-    if begins(word, &WRITES) {
+    let is_database = family == Family::Clang && word.starts_with("-MJ");
+    if begins(word, &WRITES) && !is_database {
         return Fate::Writes;
+    }
+    if is_database && word != "-MJ" {
+        return Fate::Drop;
     }
     if DROPPED.contains(word) || begins(word, &DROPPED_STARTS) || begins(word, &MORE_DROPPED_STARTS) {
         // `-L` and `-l` take the next word when nothing stands behind them.
@@ -388,7 +415,7 @@ pub(super) fn is_parameter(value: &str) -> bool {
 /// An option of LLVM that tunes a sanitizer or the code generator. LLVM has hundreds of others that print, dump and run.
 pub(super) fn is_llvm_option(value: &str) -> bool {
     const FAMILIES: [&str; 6] = ["asan-", "hwasan-", "tsan-", "msan-", "sanitizer-coverage-", "ubsan-"];
-    const NAMES: [&str; 10] = [
+    const NAMES: [&str; 16] = [
         "inline-threshold",
         "inlinehint-threshold",
         "inlinecold-threshold",
@@ -399,6 +426,12 @@ pub(super) fn is_llvm_option(value: &str) -> bool {
         "vectorize-loops",
         "vectorize-slp",
         "import-instr-limit",
+        "enable-fs-discriminator",
+        "improved-fs-discriminator",
+        "instcombine-lower-dbg-declare",
+        "split-threshold-for-reg-with-hint",
+        "unroll-threshold",
+        "force-vector-width",
     ];
     let Some(option) = value.strip_prefix("--").or_else(|| value.strip_prefix('-')) else {
         return false;

@@ -16,7 +16,7 @@ use landlock::{
 };
 use rustix::process::{Resource, Rlimit, Signal, getppid, set_parent_process_death_signal, setrlimit};
 
-use super::Policy;
+use super::{Policy, sockets};
 
 /// As shells say it: there is no such program, or it can not be run.
 const NOT_RUN: u8 = 127;
@@ -41,14 +41,14 @@ pub fn become_program(mut arguments: impl Iterator<Item = OsString>) -> ExitCode
     let (Some(policy), Some(program)) = (policy, arguments.next()) else {
         return failed("this mode is for orcls alone");
     };
-    if let Err(why) = lock_in(&policy) {
+    if let Err(why) = lock_in(&policy, Path::new(&program)) {
         return failed(&format!("the compiler could not be locked in, and was not run: {why}"));
     }
     let error = Command::new(&program).args(arguments).exec();
     failed(&format!("{}: {error}", PathBuf::from(program).display()))
 }
 
-fn lock_in(policy: &Policy) -> Result<(), String> {
+fn lock_in(policy: &Policy, program: &Path) -> Result<(), String> {
     let said = |error: rustix::io::Errno| error.to_string();
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(said)?;
     // It may have died before it could be heard of.
@@ -68,6 +68,9 @@ fn lock_in(policy: &Policy) -> Result<(), String> {
         setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) }).ok();
     }
     rustix::thread::set_no_new_privs(true).map_err(said)?;
+    if policy.no_sockets {
+        sockets::forbid(program);
+    }
     if policy.landlock {
         let status = rules(policy).map_err(|error| error.to_string())?.restrict_self();
         if status.map_err(|error| error.to_string())?.ruleset == RulesetStatus::NotEnforced {

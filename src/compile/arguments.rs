@@ -23,10 +23,9 @@
 mod passed;
 mod tables;
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use super::program::Family;
+use super::program::{Family, is_of_distribution};
 use super::refusal::Refusal;
 use tables::{Fate, Valued};
 
@@ -182,7 +181,7 @@ impl Sorter<'_> {
             }
         }
         let specs = word.strip_prefix("-specs=").or_else(|| word.strip_prefix("--specs="));
-        if self.family == Family::Gcc && specs.is_some_and(is_of_system) {
+        if self.family == Family::Gcc && specs.is_some_and(is_system_file) {
             self.keep(word);
             return Ok(());
         }
@@ -352,13 +351,10 @@ impl Arguments {
     }
 }
 
-/// Whether only the system's administrator can put files there: the folder, or that of a beginning of names.
+/// Whether only the system's administrator puts files there: the folder, or that of a beginning of names.
 fn is_of_system(place: &Path) -> bool {
     let folder = if place.is_dir() { Some(place) } else { place.parent() };
-    let Some(real) = folder.filter(|_| place.is_absolute()).and_then(|folder| folder.canonicalize().ok()) else {
-        return false;
-    };
-    real.ancestors().all(|part| part.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0))
+    place.is_absolute() && folder.is_some_and(is_of_distribution)
 }
 
 fn is_source(word: &str, directory: &Path, source: &Path) -> bool {
@@ -367,13 +363,9 @@ fn is_source(word: &str, directory: &Path, source: &Path) -> bool {
 }
 
 /// Whether a file came with the system, as the compiler did: distributions harden what they build by such specs.
-fn is_of_system(file: &str) -> bool {
-    const FOLDERS: [&str; 3] = ["/usr/share", "/usr/lib", "/usr/lib64"];
-    let Ok(real) = Path::new(file).canonicalize() else { return false };
-    let is_of_root = |path: &Path| path.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0);
-    Path::new(file).is_absolute()
-        && FOLDERS.iter().any(|folder| real.starts_with(folder))
-        && real.ancestors().all(is_of_root)
+fn is_system_file(file: &str) -> bool {
+    let path = Path::new(file);
+    path.is_absolute() && path.is_file() && is_of_distribution(path)
 }
 
 #[cfg(test)]

@@ -100,8 +100,19 @@ fn is_of_workspace(path: &Path, directory: &Path) -> bool {
     let (Ok(real), Ok(directory)) = (path.canonicalize(), directory.canonicalize()) else {
         return false;
     };
-    let is_of_root = || real.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0);
-    directory.parent().is_some() && real.starts_with(&directory) && !is_of_root()
+    directory.parent().is_some() && real.starts_with(&directory) && !is_of_distribution(path)
+}
+
+/// Whether a file or folder came with the system: it lies where packages are installed, and only root can write it or one
+/// of the folders above it. To root a clone is a file of root's too, and sources lie in `/usr/src`.
+pub fn is_of_distribution(path: &Path) -> bool {
+    const FOLDERS: [&str; 10] =
+        ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/opt", "/nix/store", "/gnu/store", "/snap"];
+    let Ok(real) = path.canonicalize() else { return false };
+    let is_of_root = |path: &Path| path.metadata().is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0);
+    FOLDERS.iter().any(|folder| real.starts_with(folder))
+        && !["/usr/src", "/usr/local/src"].iter().any(|sources| real.starts_with(sources))
+        && real.ancestors().all(is_of_root)
 }
 
 /// The family of a compiler of this name: `gcc`, `x86_64-linux-gnu-gcc-12`, `clang++-17`, ...
@@ -165,6 +176,15 @@ mod tests {
         if let Ok((found, _)) = find(&argv, Path::new("/tree"), &argv) {
             assert!(!found.path.starts_with(folder.path()));
         }
+    }
+
+    /// For root, who works in folders that only root can write.
+    #[test]
+    fn what_root_has_cloned_did_not_come_with_the_system() {
+        let beside = Path::new(env!("CARGO_MANIFEST_DIR"));
+        assert!(!is_of_distribution(beside) && !is_of_distribution(&beside.join("src")));
+        assert!(!is_of_distribution(Path::new("/usr/src")) && !is_of_distribution(Path::new("/tmp")));
+        assert!(is_of_distribution(Path::new("/usr/bin")));
     }
 
     #[test]

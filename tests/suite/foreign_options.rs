@@ -119,7 +119,8 @@ struct Workspace {
 
 impl Workspace {
     fn new() -> Workspace {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        // Where clones are: for root in a folder that nobody else can write, other than the system's temporary one.
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
         fs::write(at("a.c"), TEXT).expect("a file");
         // Whoever runs it leaves a mark where even a locked-in compiler may write.

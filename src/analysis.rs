@@ -21,7 +21,7 @@ use crate::image::{ElfImage, LoadError, Store};
 use crate::kernel::rules::Rules;
 use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
-use crate::options::Options;
+use crate::options::{LinkCheck, Options};
 use crate::orc::{self, OrcTable};
 use crate::parallel;
 use crate::prefix::Prefix;
@@ -97,6 +97,8 @@ pub struct Analysis {
     pub counted: usize,
     /// What could not be judged.
     pub unjudged: Vec<Unjudged>,
+    /// What the object as a part of a linked one leaves to that.
+    pub open: Vec<LinkCheck>,
     /// Wall time per stage.
     pub timing: Vec<(&'static str, Duration)>,
 }

@@ -7,6 +7,7 @@
 mod bodies;
 mod existing;
 mod ibt;
+mod open;
 mod retpoline;
 mod static_calls;
 mod unreachable;
@@ -15,6 +16,7 @@ mod unret;
 pub use bodies::removed_bodies;
 pub use existing::existing_lists;
 pub use ibt::{absolute_relocations, ibt, module_entries};
+pub use open::open;
 pub use retpoline::{retpoline, sls};
 pub use static_calls::static_calls;
 pub use unreachable::unreachable;

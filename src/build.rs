@@ -22,7 +22,7 @@ mod words;
 
 use std::path::{Path, PathBuf};
 
-pub use flags::{FlagSource, Flags, Unchecked};
+pub use flags::{FlagSource, Flags, Gap, Unchecked};
 pub use kernel_tree::Tree;
 pub use objects::{Foreign, Objects, Skip, discover};
 pub use release::TreeRelease;

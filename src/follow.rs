@@ -23,9 +23,9 @@ use crate::cfi::CfiState;
 use crate::decode::InsnTable;
 use crate::findings::Fault;
 use crate::flatten::FlatCfi;
-use crate::flow::{AltGroup, Flags, FlowGraph};
+use crate::flow::{AltGroup, Flags, FlowGraph, PV_OPS};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
-use crate::image::ElfImage;
+use crate::image::{ElfImage, STB_WEAK};
 use crate::kernel::rules::Rules;
 use crate::ledger::Ledger;
 use crate::options::Options;
@@ -60,6 +60,21 @@ impl Input<'_> {
     /// An instruction with its place.
     pub(crate) fn placed(&self, id: InsnId) -> (InsnId, CodeLoc) {
         (id, self.insns.loc(id))
+    }
+
+    /// Whether another part of the linked object defines the symbol, or may: it would take the place of a weak one.
+    pub(crate) fn is_of_other_part(&self, symbol: SymbolId) -> bool {
+        let symbol = self.image.symbol(symbol);
+        self.options.part && (symbol.is_undefined() || symbol.binding == STB_WEAK)
+    }
+
+    /// Whether an indirect call goes through a table of functions that another part fills.
+    pub(crate) fn calls_through_other_part(&self, id: InsnId) -> bool {
+        let insn = self.insns.get(id);
+        let relocs = &self.image.section(self.insns.section_of(id)).relocs;
+        relocs.first_in(u64::from(insn.offset), u64::from(insn.end())).is_some_and(|reloc| {
+            self.is_of_other_part(reloc.symbol) && self.image.symbol_name(reloc.symbol) == PV_OPS
+        })
     }
 
     /// The function that an instruction belongs to, of a cold part the one it was split from.

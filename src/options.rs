@@ -119,6 +119,20 @@ pub struct Options {
     /// Print how the state changes along a function
     #[arg(long, value_name = "FUNC")]
     pub trace: Option<String>,
+    /// The flags are those of a linked object that this one is a part of: of what other parts define nothing is said
+    #[arg(skip)]
+    pub part: bool,
+}
+
+/// A check of a linked object that one of its parts decides only as far as its own code goes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum LinkCheck {
+    /// `--noinstr`
+    Noinstr,
+    /// `--unret`
+    Unret,
+    /// `--ibt`
+    Ibt,
 }
 
 /// objtool refuses a value of `--hacks` that has no word it knows.

@@ -142,6 +142,7 @@ pub(super) fn run(
         audit::removed_bodies(&input, &mut own);
         findings.extend(own.findings);
     }
+    let open = audit::open(&input);
     // An `endbr` is listed once, and not when something refers to it.
     flow.sites.endbr.retain(|&id| used.insert(id));
     Ok(Analysis {
@@ -157,6 +158,7 @@ pub(super) fn run(
         gave_up,
         counted,
         unjudged,
+        open,
         timing: clock.timing,
         image,
         symbols,

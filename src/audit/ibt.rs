@@ -37,7 +37,7 @@ pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>)
         if section.is_code() || section.rela.is_none() || is_exempt(&section.name, input.rules) {
             continue;
         }
-        for reloc in section.relocs.as_slice() {
+        for reloc in section.relocs.as_slice().iter().filter(|reloc| !input.is_of_other_part(reloc.symbol)) {
             check.data(CodeLoc::new(id, reloc.offset), input.image.destination(reloc));
         }
     }
@@ -107,7 +107,9 @@ impl Check<'_, '_> {
 
     fn reloc(&mut self, id: InsnId, reloc: &Reloc, insn_end: u64) {
         let Input { insns, image, symbols, rules, .. } = *self.input;
-        if rules.checks.ibt_skips_static_calls && symbols.traits(reloc.symbol).static_call_tramp {
+        if self.input.is_of_other_part(reloc.symbol)
+            || (rules.checks.ibt_skips_static_calls && symbols.traits(reloc.symbol).static_call_tramp)
+        {
             return;
         }
         let addend = if rules.branches.adjusted_addend {

@@ -126,6 +126,15 @@ impl Walk<'_, '_> {
         }
     }
 
+    /// Whether a jump leads to what another part of the linked object defines.
+    fn leaves_part(&self, id: InsnId) -> bool {
+        let Input { image, insns, .. } = *self.input;
+        let insn = insns.get(id);
+        let relocs = &image.section(insns.section_of(id)).relocs;
+        let to = relocs.first_in(u64::from(insn.offset), u64::from(insn.end()));
+        to.is_some_and(|reloc| self.input.is_of_other_part(reloc.symbol))
+    }
+
     fn step(&mut self, frame: &mut Frame) -> Next {
         let flow = self.input.flow;
         let id = frame.insn;
@@ -184,6 +193,9 @@ impl Walk<'_, '_> {
                 if !calls::is_sibling_call(flow, symbols, rules.branches.sibling_needs_function, id) =>
             {
                 let Some(target) = flow.jump_target(id) else {
+                    if self.leaves_part(id) {
+                        return if kind == Kind::JumpConditional { Next::Forward } else { Next::End };
+                    }
                     self.report(Weight::Warning, Fault::UnresolvedJumpAfterLink, id);
                     return Next::Broken;
                 };
@@ -193,6 +205,9 @@ impl Walk<'_, '_> {
             }
             Kind::JumpUnconditional | Kind::JumpConditional | Kind::Call => {
                 let Some(callee) = flow.callee(id) else { return Next::End };
+                if self.input.is_of_other_part(callee) {
+                    return Next::End;
+                }
                 let at = CodeLoc::new(image.symbol(callee).section, image.symbol(callee).value);
                 let Some(target) = insns.at(at) else {
                     let fault = Fault::UnresolvedFunctionAfterLink { symbol: callee };

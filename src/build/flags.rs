@@ -2,8 +2,8 @@
 //!
 //! In: the recipe of the object, the kernel tree it belongs to.  Out: [`Flags`].
 //! Holds afterwards: flags are those of a command that the build ran, or those that its makefiles would pass by the
-//! configuration; where the build checks the object only as part of a linked one, the flags that need the whole are taken
-//! out and said; an object without flags has a reason, and it is the true one.
+//! configuration; where the build checks the object only as part of a linked one, the flags say so, and what is left to
+//! that one is named; an object without flags has a reason, and it is the true one.
 //!
 //! | case | the object's own recipe | the build | flags |
 //! |---|---|---|---|
@@ -16,6 +16,7 @@
 //!
 //! Reads like: linux scripts/Makefile.build, scripts/Makefile.vmlinux_o (behaviour only).
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +30,7 @@ use super::words::Recipe;
 use crate::files;
 use crate::kernel::Kernel;
 use crate::kernel::tree::TreeFacts;
-use crate::options::Options;
+use crate::options::{LinkCheck, Options};
 
 /// Where flags come from.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +94,45 @@ impl Unchecked {
     }
 }
 
+/// What the build checks and the object alone does not decide.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Gap {
+    /// A flag that orcls does not know.
+    Flag(String),
+    /// What needs the linked object.
+    Link(LinkCheck, PathBuf),
+}
+
+impl Gap {
+    /// Whether this is left open by an object whose own code leaves `open` to the linked one.
+    pub fn is_open(&self, open: &[LinkCheck]) -> bool {
+        match self {
+            Gap::Flag(_) => true,
+            Gap::Link(check, _) => open.contains(check),
+        }
+    }
+}
+
+impl fmt::Display for Gap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (check, whole) = match self {
+            Gap::Flag(word) => return write!(f, "{word}: a flag that orcls does not know"),
+            Gap::Link(check, whole) => (check, whole.display()),
+        };
+        match check {
+            LinkCheck::Noinstr => {
+                write!(f, "--noinstr: whether callees in other files may be instrumented is known in {whole} only")
+            }
+            LinkCheck::Unret => {
+                write!(f, "--unret: where the way from entry to untraining leads through other files, it is checked on {whole} only")
+            }
+            LinkCheck::Ibt => {
+                write!(f, "--ibt: references to functions of other files, and theirs to this one, are checked on {whole} only")
+            }
+        }
+    }
+}
+
 /// objtool's flags for one object.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Flags {
@@ -103,7 +143,7 @@ pub struct Flags {
     /// Where they come from.
     pub source: FlagSource,
     /// What the build checks and this object alone cannot decide, and flags that orcls does not know.
-    pub undecided: Vec<String>,
+    pub undecided: Vec<Gap>,
     /// The kernel tree that it was built in or for.
     pub tree: Option<Arc<Tree>>,
     /// Its command compiles kernel code, whatever else is known.
@@ -413,14 +453,14 @@ fn of_whole(whole: &Whole, config: Option<PathBuf>) -> Flags {
     };
     let mut flags = flags_of(&whole.recipe, source);
     if let Some(options) = &mut flags.options {
-        alone(options);
+        options.part = true;
     }
     only_the_whole(whole, &mut flags.undecided);
     flags
 }
 
 fn flags_of(recipe: &Recipe, source: FlagSource) -> Flags {
-    let undecided = recipe.unknown.iter().map(|word| format!("{word}: a flag that orcls does not know")).collect();
+    let undecided = recipe.unknown.iter().cloned().map(Gap::Flag).collect();
     Flags {
         options: Some(recipe.options.clone()),
         words: recipe.words.clone(),
@@ -435,27 +475,13 @@ fn checks_stack(options: &Options) -> bool {
     options.stackval || options.orc || options.uaccess
 }
 
-/// Takes out what cannot be judged without the other objects: where a callee lies, and what it does.
-fn alone(options: &mut Options) {
-    options.noinstr = false;
-    options.unret = false;
-}
-
-/// Which of the linked object's checks one of its parts cannot decide.
-fn only_the_whole(whole: &Whole, undecided: &mut Vec<String>) {
+/// Which of the linked object's checks one of its parts does not decide.
+fn only_the_whole(whole: &Whole, undecided: &mut Vec<Gap>) {
     let options = &whole.recipe.options;
-    let whole = whole.object.display();
-    if options.noinstr {
-        undecided
-            .push(format!("--noinstr: whether callees in other files may be instrumented is known in {whole} only"));
-    }
-    if options.unret {
-        undecided
-            .push(format!("--unret: the way from entry to untraining leads through other files; checked on {whole}"));
-    }
-    if options.ibt {
-        undecided.push(format!("--ibt: references to functions of other files are checked on {whole} only"));
-    }
+    let checks =
+        [(options.noinstr, LinkCheck::Noinstr), (options.unret, LinkCheck::Unret), (options.ibt, LinkCheck::Ibt)];
+    let asked = checks.into_iter().filter(|(asked, _)| *asked);
+    undecided.extend(asked.map(|(_, check)| Gap::Link(check, whole.object.clone())));
 }
 
 #[cfg(test)]
@@ -497,7 +523,7 @@ mod tests {
         assert_eq!(flags.words, ["--orc"]);
         assert!(matches!(flags.source, FlagSource::Own(_)));
         assert_eq!(flags.undecided.len(), 1);
-        assert!(flags.undecided[0].starts_with("--noinstr"));
+        assert!(matches!(flags.undecided[0], Gap::Link(LinkCheck::Noinstr, _)));
     }
 
     #[test]
@@ -535,7 +561,7 @@ mod tests {
         let flags = flags(&tree, "lib/a.o");
         let options = flags.options.unwrap();
         assert!(options.ibt && options.orc && options.link);
-        assert!(!options.noinstr && !options.unret);
+        assert!(options.noinstr && options.unret && options.part);
         assert_eq!(flags.undecided.len(), 3);
     }
 
@@ -581,7 +607,7 @@ mod tests {
         for object in ["lib/a.o", "lib/s.o"] {
             let flags = flags(&tree, object);
             let options = flags.options.clone().unwrap();
-            assert!(options.ibt && options.orc && options.link && !options.noinstr, "{object}");
+            assert!(options.ibt && options.orc && options.link && options.part, "{object}");
             assert!(
                 matches!(&flags.source, FlagSource::Configured { whole: Some(whole), .. } if whole.ends_with("vmlinux.o"))
             );

@@ -443,7 +443,7 @@ impl<'a> Judge<'a> {
             // The build's log is about the object as it was before objtool wrote to it.
             image.forget_additions();
         }
-        let undecided = if self.rules.options.any_action() { Vec::new() } else { build.undecided.clone() };
+        let gaps = if self.rules.options.any_action() { Vec::new() } else { build.undecided.clone() };
         let kernel = KernelChoice::Fixed(kernel);
         let config = Config { options, kernel, policy: self.policy, noreturn: Vec::new() };
         let analysis = analysis::analyse_image(image, store.as_ref(), &config, tree.as_deref(), &self.cancel);
@@ -454,6 +454,7 @@ impl<'a> Judge<'a> {
         if let Some(evidence) = evidence {
             analysis.kernel_evidence = evidence;
         }
+        let undecided = gaps.iter().filter(|gap| gap.is_open(&analysis.open)).map(ToString::to_string).collect();
         let skip = guess::skipped(&build, &analysis.image);
         let lines = Lines::new(Arc::clone(&store));
         let lines =

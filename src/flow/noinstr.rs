@@ -33,6 +33,11 @@ impl Builder<'_> {
         if !self.options.noinstr {
             return None;
         }
+        let first = self.rules.walk.pv_ops_tables.first().and_then(|name| self.symbols.by_name(self.image, name));
+        if self.options.part && first.is_none_or(|table| self.image.symbol(table).is_undefined()) {
+            // The part that defines the table fills it as well, and says what is wrong with it.
+            return None;
+        }
         let shared = self.rules.walk.pv_ops_share_slots;
         let mut slots = Slots { count: 0, known: FxHashSet::default() };
         let mut tables = Vec::new();

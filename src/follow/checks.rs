@@ -99,10 +99,13 @@ impl Walk<'_, '_> {
 
     /// Whether noinstr code may call this.
     fn noinstr_callee(&mut self, id: InsnId, callee: Option<SymbolId>) -> bool {
-        let Some(callee) = callee else {
-            return self.input.flow.has_pv_ops && self.noinstr_pv_op(id);
-        };
         let input = self.input;
+        let Some(callee) = callee else {
+            return (input.flow.has_pv_ops && self.noinstr_pv_op(id)) || input.calls_through_other_part(id);
+        };
+        if input.is_of_other_part(callee) {
+            return true;
+        }
         let section = input.image.symbol(callee).section;
         input.flow.section(section).noinstr
             || (input.rules.walk.static_call_tramp_is_noinstr && input.symbols.traits(callee).static_call_tramp)
@@ -115,7 +118,7 @@ impl Walk<'_, '_> {
         let Some((slot, targets)) = input.flow.paravirt(input.image, input.insns, id) else { return false };
         let mut clean = true;
         for &target in targets {
-            if !input.flow.section(input.image.symbol(target).section).noinstr {
+            if !input.is_of_other_part(target) && !input.flow.section(input.image.symbol(target).section).noinstr {
                 self.plain(Fault::ParavirtOp { slot, target }, None, Some(target));
                 clean = false;
             }

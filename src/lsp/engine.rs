@@ -453,7 +453,7 @@ fn analyse(
     cancel: &CancelToken,
 ) -> Result<(analysis::Analysis, Vec<String>), Trouble> {
     let mut image = ElfImage::read(store.as_ref()).map_err(|error| Trouble::Failed(error.to_string()))?;
-    let mut notes = flags.undecided.clone();
+    let mut notes = Vec::new();
     let options = match &flags.options {
         Some(options) => options.clone(),
         None => {
@@ -482,6 +482,8 @@ fn analyse(
             if let Some(evidence) = evidence {
                 analysis.kernel_evidence = evidence;
             }
+            let gaps = flags.undecided.iter().filter(|gap| gap.is_open(&analysis.open));
+            let notes = gaps.map(ToString::to_string).chain(notes).collect();
             Ok((analysis, notes))
         }
         Err(AnalysisError::Cancelled(_)) => Err(Trouble::Cancelled),

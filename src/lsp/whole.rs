@@ -47,7 +47,8 @@ pub fn joined(mut verdict: Verdict, judged: Result<Judged, Unavailable>, names: 
     };
     if let Some(build) = &verdict.build {
         // What the object alone could not decide is decided.
-        verdict.notes.retain(|note| !build.flags.undecided.contains(note));
+        let gaps: Vec<String> = build.flags.undecided.iter().map(ToString::to_string).collect();
+        verdict.notes.retain(|note| !gaps.contains(note));
     }
     let is_clean = judged.own.is_empty() && judged.elsewhere.is_empty();
     verdict.report.findings = merged(std::mem::take(&mut verdict.report.findings), judged.own, is_clean);

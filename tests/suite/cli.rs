@@ -509,12 +509,18 @@ fn a_source_without_a_command_says_how_to_get_one() {
 fn what_one_object_cannot_decide_is_said_once() {
     let folder = Folder::with_both();
     let flags = "--ibt --orc --noinstr --unret --link";
-    for name in ["clean", "broken"] {
+    folder.assemble(
+        "entry.S",
+        "\t.section .noinstr.text, \"ax\"\n\t.globl entry\n\t.type entry, @function\nentry:\n\tendbr64\n\tcall elsewhere\n\
+         \tcall inside\n\tret\n\t.size entry, . - entry\n\t.text\n\t.type inside, @function\ninside:\n\tret\n\
+         \t.size inside, . - inside\n",
+    );
+    for name in ["clean", "broken", "entry"] {
         folder.write(&format!(".{name}.o.cmd"), format!("savedcmd_{name}.o := cc -c -o {name}.o {name}.S\n"));
     }
     folder.write(
         ".built-in.a.cmd",
-        "savedcmd_built-in.a := printf \"./%s \" clean.o broken.o | xargs ar cDPrST built-in.a\n",
+        "savedcmd_built-in.a := printf \"./%s \" clean.o broken.o entry.o | xargs ar cDPrST built-in.a\n",
     );
     folder.write(
         ".vmlinux.o.cmd",
@@ -527,8 +533,14 @@ fn what_one_object_cannot_decide_is_said_once() {
         let said = run.stderr.lines().filter(|line| line.starts_with(&format!("not judged: {flag}: "))).count();
         assert_eq!(said, 1, "{flag}: {}", run.stderr);
     }
-    let json = folder.run(&["check", "--kernel", "6.12", "--format", "json", "clean.o"]);
-    assert_eq!(fits(&json.stdout, "docs/schema/check.schema.json")["unjudged"].as_array().unwrap().len(), 3);
+    // An object without code that may not be instrumented leaves nothing of that open.
+    for (object, n) in [("clean.o", 1), ("entry.o", 3)] {
+        let json = folder.run(&["check", "--kernel", "6.12", "--format", "json", object]);
+        assert_eq!(fits(&json.stdout, "docs/schema/check.schema.json")["unjudged"].as_array().unwrap().len(), n);
+    }
+    // Of two calls the object decides the one whose callee it has.
+    let own = folder.run(&["check", "--format", "objtool", "entry.o"]);
+    assert_eq!(own.stdout, "entry.o: warning: objtool: entry+0x9: call to inside() leaves .noinstr.text section\n");
 }
 
 #[test]

@@ -72,9 +72,9 @@ impl Input<'_> {
     pub(crate) fn calls_through_other_part(&self, id: InsnId) -> bool {
         let insn = self.insns.get(id);
         let relocs = &self.image.section(self.insns.section_of(id)).relocs;
-        relocs.first_in(u64::from(insn.offset), u64::from(insn.end())).is_some_and(|reloc| {
-            self.is_of_other_part(reloc.symbol) && self.image.symbol_name(reloc.symbol) == PV_OPS
-        })
+        relocs
+            .first_in(u64::from(insn.offset), u64::from(insn.end()))
+            .is_some_and(|reloc| self.is_of_other_part(reloc.symbol) && self.image.symbol_name(reloc.symbol) == PV_OPS)
     }
 
     /// The function that an instruction belongs to, of a cold part the one it was split from.

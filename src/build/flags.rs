@@ -124,10 +124,16 @@ impl fmt::Display for Gap {
                 write!(f, "--noinstr: whether callees in other files may be instrumented is known in {whole} only")
             }
             LinkCheck::Unret => {
-                write!(f, "--unret: where the way from entry to untraining leads through other files, it is checked on {whole} only")
+                write!(
+                    f,
+                    "--unret: where the way from entry to untraining leads through other files, it is checked on {whole} only"
+                )
             }
             LinkCheck::Ibt => {
-                write!(f, "--ibt: references to functions of other files, and theirs to this one, are checked on {whole} only")
+                write!(
+                    f,
+                    "--ibt: references to functions of other files, and theirs to this one, are checked on {whole} only"
+                )
             }
         }
     }

@@ -284,7 +284,9 @@ fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &FxHa
     statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
     let sources = causes::Sources { text_of: &text_of, main: None, command: &[] };
     causes::explain(&mut report, &object.analysis, &object.lines, &sources);
-    macros::name_macro_lines(&mut report, &text_of);
+    let build = if report.findings.is_empty() { None } else { judge.finder().object(&object.path).ok() };
+    let main = build.and_then(|build| build.source).map(|source| source.display().to_string());
+    macros::name_macro_lines(&mut report, main.as_deref(), &text_of);
     let known = Surroundings { text_of: &text_of, declared_by: &|symbol| judge.declared_by(object, symbol) };
     rust::tell(&mut report, &object.analysis, &object.lines, &known);
     report.findings.retain(|finding| finding.id.is_none_or(|id| shown.contains(&id)) && concerns(object, finding));

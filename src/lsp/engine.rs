@@ -202,7 +202,7 @@ impl Tree<'_> {
         let main = build.and_then(|build| build.source.as_deref()).map(Path::to_string_lossy);
         let command = build.map_or(&[][..], |build| &build.argv);
         causes::explain(&mut report, analysis, lines, &Sources { text_of, main: main.as_deref(), command });
-        report::macros::name_macro_lines(&mut report, text_of);
+        report::macros::name_macro_lines(&mut report, main.as_deref(), text_of);
         report::rust::tell(&mut report, analysis, lines, &Surroundings { text_of, declared_by: &declared_by });
         report.findings.retain(|finding| !finding.file.as_deref().is_some_and(is_rust_library));
         report

@@ -35,6 +35,8 @@ pub struct Place {
     pub column: Option<u32>,
     /// The inlined function that holds the finding, when this is the place of its call.
     pub call_of: Option<String>,
+    /// This is where the code is written in a macro that a header uses: objtool's line is the header's.
+    pub is_written: bool,
 }
 
 /// Everything needed to say where something of a verdict is in the texts at hand.
@@ -56,15 +58,25 @@ impl Placer<'_> {
     pub fn places(&self, finding: &ReportedFinding) -> Vec<Place> {
         let source = &self.verdict.source;
         let (Some(name), Some(line)) = (&finding.file, finding.line) else {
-            return vec![Place { file: source.clone(), line: 1, column: None, call_of: None }];
+            return vec![Place { file: source.clone(), line: 1, column: None, call_of: None, is_written: false }];
         };
-        let direct = Place { file: self.verdict.file(name), line, column: finding.column, call_of: None };
+        let direct =
+            Place { file: self.verdict.file(name), line, column: finding.column, call_of: None, is_written: false };
         let call = finding.inlined.iter().find_map(|frame| {
             let file = self.verdict.file(frame.file.as_deref()?);
             let line = frame.line.filter(|_| file == *source && direct.file != *source)?;
-            Some(Place { file, line, column: None, call_of: Some(frame.function.to_string()) })
+            Some(Place { file, line, column: None, call_of: Some(frame.function.to_string()), is_written: false })
         });
-        [direct].into_iter().chain(call).collect()
+        let written = || {
+            let step = finding.path.iter().find(|step| {
+                step.kind == PathKind::Cause
+                    && step.file.as_deref().is_some_and(|file| self.verdict.file(file) == *source)
+            });
+            let line = step.and_then(|step| step.line).filter(|_| direct.file != *source)?;
+            Some(Place { file: source.clone(), line, column: None, call_of: None, is_written: true })
+        };
+        let more = call.or_else(written);
+        [direct].into_iter().chain(more).collect()
     }
 
     /// The name of a file for the client: that of its document, if it is open.
@@ -175,6 +187,10 @@ impl Placer<'_> {
             (None, Some(function)) => format!("in {function}(): {}", finding.message),
             (None, None) => finding.message.clone(),
         };
+        if let (true, Some(file), Some(line)) = (place.is_written, &finding.file, finding.line) {
+            let name = Path::new(&**file).file_name().and_then(|name| name.to_str()).unwrap_or(file);
+            message = format!("in the macro that {name}:{line} uses: {message}");
+        }
         if freshness != Freshness::Fresh {
             message.push_str(STALE);
         }
@@ -188,13 +204,16 @@ impl Placer<'_> {
         // A loop or a repetition says the same many times.
         remarks.dedup();
         remarks.truncate(MAX_RELATED);
-        let data = json!({
-            "objtool": finding.objtool,
+        let mut data = json!({
+            "objtool": finding.objtool.as_ref().filter(|_| !place.is_written),
             "function": finding.function,
             "section": finding.section,
             "offset": finding.offset,
             "stale": freshness != Freshness::Fresh,
         });
+        if place.is_written {
+            data["elsewhere"] = json!([{ "objtool": finding.objtool, "function": finding.function }]);
+        }
         Some(Diagnostic {
             range: self.range(&place.file, place.line, place.column),
             severity: Some(severity),

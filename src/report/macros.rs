@@ -7,6 +7,7 @@
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -28,6 +29,8 @@ pub struct BodyLine {
     pub name: String,
     /// The line of its file, from 1.
     pub line: u32,
+    /// The file is not the one that uses the macro, but the one that includes that.
+    pub is_outer: bool,
 }
 
 /// The macros that a file defines.
@@ -73,23 +76,36 @@ impl<'a> Macros<'a> {
     /// The lines that may have brought `instruction` to `line`, where a macro is used. The line counts from 1. Where some
     /// have the very instruction, others that only resemble it are left out.
     pub fn origins(&self, line: u32, instruction: &str) -> Vec<BodyLine> {
+        self.origins_within(None, line, instruction)
+    }
+
+    /// The same for a line of a header that is included where the macros `outer` are defined.
+    fn origins_within(&self, outer: Option<&Macros<'a>>, line: u32, instruction: &str) -> Vec<BodyLine> {
         let Some(line) = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at)) else {
             return Vec::new();
         };
         let mut found: Vec<(Likeness, BodyLine)> = Vec::new();
-        let mut waiting: VecDeque<&str> = self.used_in(line).collect();
+        let mut waiting: VecDeque<&str> = VecDeque::new();
+        let use_in = |line, waiting: &mut VecDeque<&'a str>| {
+            let is_known = |word: &&str| self.defines(word) || outer.is_some_and(|outer| outer.defines(word));
+            waiting.extend(words(line).filter(is_known));
+        };
+        use_in(line, &mut waiting);
         let mut seen: FxHashSet<&str> = FxHashSet::default();
         while let Some(name) = waiting.pop_front() {
             // Macros may use each other, and one another many times.
             if !seen.insert(name) {
                 continue;
             }
-            for &at in self.bodies.get(name).into_iter().flatten() {
-                let line = self.lines[at];
-                if let Some(likeness) = statements(line).filter_map(|text| likeness(text, instruction)).max() {
-                    found.push((likeness, BodyLine { name: name.to_owned(), line: at as u32 + 1 }));
+            let files = [(false, Some(self)), (true, outer)];
+            for (is_outer, macros) in files.into_iter().filter_map(|(is_outer, macros)| Some((is_outer, macros?))) {
+                for &at in macros.bodies.get(name).into_iter().flatten() {
+                    let line = macros.lines[at];
+                    if let Some(likeness) = statements(line).filter_map(|text| likeness(text, instruction)).max() {
+                        found.push((likeness, BodyLine { name: name.to_owned(), line: at as u32 + 1, is_outer }));
+                    }
+                    use_in(line, &mut waiting);
                 }
-                waiting.extend(self.used_in(line));
             }
         }
         let best = found.iter().map(|(likeness, _)| *likeness).max();
@@ -98,15 +114,14 @@ impl<'a> Macros<'a> {
         found.into_iter().map(|(_, line)| line).take(MOST).collect()
     }
 
-    /// Whether a line, counted from 1, names a macro.
-    fn uses_any(&self, line: u32) -> bool {
+    /// Whether a line, counted from 1, names a macro of this file or of `outer`.
+    fn uses_any(&self, outer: Option<&Macros<'a>>, line: u32) -> bool {
         let line = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at));
-        line.is_some_and(|line| self.used_in(line).next().is_some())
+        line.is_some_and(|line| words(line).any(|word| self.defines(word) || outer.is_some_and(|o| o.defines(word))))
     }
 
-    /// The macros that a line names.
-    fn used_in(&self, line: &'a str) -> impl Iterator<Item = &'a str> {
-        words(line).filter(|word| self.bodies.contains_key(word))
+    fn defines(&self, name: &str) -> bool {
+        self.bodies.contains_key(name)
     }
 }
 
@@ -183,9 +198,10 @@ fn shape(operands: &str) -> Vec<(bool, bool)> {
 }
 
 /// Adds to each finding where in a macro its instruction and its causes are written. `text_of` gives the text of a
-/// file as it was compiled.
-pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Arc<str>>) {
+/// file as it was compiled; `main` is the one that includes all others, if it is known.
+pub fn name_macro_lines(report: &mut Report, main: Option<&str>, text_of: &dyn Fn(&str) -> Option<Arc<str>>) {
     let mut texts: FxHashMap<Arc<str>, Arc<str>> = FxHashMap::default();
+    let main_text = main.filter(|_| !report.findings.is_empty()).and_then(text_of);
     for finding in &report.findings {
         for file in finding.path.iter().map(|step| &step.file).chain([&finding.file]).flatten() {
             if !texts.contains_key(file)
@@ -199,6 +215,7 @@ pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Ar
     let mut known: FxHashMap<(Arc<str>, u32, String), Vec<BodyLine>> = FxHashMap::default();
     let mut looks = MOST_LOOKS;
     let macros: FxHashMap<&str, Macros<'_>> = texts.iter().map(|(file, text)| (&**file, Macros::parse(text))).collect();
+    let outer = main_text.as_deref().map(Macros::parse);
     for finding in &mut report.findings {
         let own = PathStep {
             kind: PathKind::Cause,
@@ -214,22 +231,25 @@ pub fn name_macro_lines(report: &mut Report, text_of: &dyn Fn(&str) -> Option<Ar
         for step in std::iter::once(own).chain(causes) {
             let (Some(file), Some(line)) = (&step.file, step.line) else { continue };
             let Some(macros) = macros.get(&**file) else { continue };
+            let outer = outer.as_ref().filter(|_| texts.get(file) != main_text.as_ref());
             let key = (file.clone(), line, step.instruction.clone());
             let origins = known.entry(key).or_insert_with(|| {
-                let cost = macros.lines.len();
+                let cost = macros.lines.len() + outer.map_or(0, |outer| outer.lines.len());
                 match looks.checked_sub(cost) {
-                    Some(left) if macros.uses_any(line) => {
+                    Some(left) if macros.uses_any(outer, line) => {
                         looks = left;
-                        macros.origins(line, &step.instruction)
+                        macros.origins_within(outer, line, &step.instruction)
                     }
                     _ => Vec::new(),
                 }
             });
             for origin in origins.iter().cloned() {
-                let text =
-                    format!("`{}` of line {line} is written here, in the macro {}", step.instruction, origin.name);
+                let user = Path::new(&**file).file_name().and_then(|name| name.to_str()).filter(|_| origin.is_outer);
+                let user = user.map_or_else(|| format!("line {line}"), |name| format!("{name}:{line}"));
+                let text = format!("`{}` of {user} is written here, in the macro {}", step.instruction, origin.name);
+                let file = if origin.is_outer { main.map(Arc::from) } else { step.file.clone() };
                 if !more.iter().any(|other| other.line == Some(origin.line) && other.text == text) {
-                    more.push(PathStep { line: Some(origin.line), text, ..step.clone() });
+                    more.push(PathStep { file, line: Some(origin.line), text, ..step.clone() });
                 }
             }
         }
@@ -284,6 +304,15 @@ mod tests {
         let text = "#define SAVE(r) \\\n\tpushq r; \\\n\tpushfq\n\n\tSAVE(%rax)\n";
         check(text, 5, "pushfq", &[("SAVE", 3)]);
         check(text, 5, "push %rax", &[("SAVE", 2)]);
+    }
+
+    #[test]
+    fn a_header_uses_macros_of_the_file_that_includes_it() {
+        let header = Macros::parse("#define DECLARE(f) entry f\nDECLARE(a)\n");
+        let main = Macros::parse(".macro entry name\n\tcld\n\tRET\n.endm\n");
+        let found = header.origins_within(Some(&main), 2, "ret");
+        assert_eq!(found, [BodyLine { name: "entry".to_owned(), line: 3, is_outer: true }]);
+        assert!(header.uses_any(None, 2) && !main.uses_any(Some(&header), 2));
     }
 
     #[test]

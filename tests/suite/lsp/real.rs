@@ -387,6 +387,25 @@ fn a_finding_in_an_inlined_function_shows_there_and_at_its_calls_once() {
 }
 
 #[test]
+fn a_finding_where_a_header_uses_a_macro_shows_where_the_macro_is_written() {
+    let source = "\t.macro ENTRY_ name\n\t.globl \\name\n\t.type \\name, @function\n\\name:\n\tret\n\tcld\n\tret\n\
+                  \t.size \\name, . - \\name\n\t.endm\n\t.text\n#include \"a.h\"\n";
+    let header = "#define DECLARE(name) ENTRY_ name\nDECLARE(f)\n";
+    let project = Project::new(&[("a.S", source), ("a.h", header)], "gcc -D__KERNEL__ -c -o a.o a.S");
+    let mut client = project.client(json!({}));
+    open(&mut client, &project.uri("a.S"), source);
+    let told = |list: &[Value]| {
+        list.iter().map(|d| (d["range"]["start"]["line"].clone(), d["data"]["objtool"].is_null())).collect::<Vec<_>>()
+    };
+    let written = client.published_at(&project.uri("a.S"), 1);
+    // objtool's line is the header's.
+    assert_eq!(told(&written), [(json!(5), true)], "{written:#?}");
+    assert!(written[0]["message"].as_str().unwrap().contains("a.h:2"), "{written:#?}");
+    let used = client.published(&project.uri("a.h"));
+    assert_eq!(told(&used.diagnostics), [(json!(1), false)], "{used:#?}");
+}
+
+#[test]
 fn copies_of_an_inlined_function_keep_objtool_s_line_each() {
     let leak = "static inline __attribute__((always_inline)) int leak(int a) {\n\tasm volatile(\"push %rax\\n\\tret\");\n\treturn a;\n}\n";
     let source =

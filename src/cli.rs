@@ -5,14 +5,17 @@
 //! that `-o` names.
 
 mod archive;
+mod baseline;
 mod check;
 mod demo;
 mod detail;
+mod disassembly;
 mod doctor;
 mod explain;
 mod inputs;
 mod judge;
 mod listing;
+mod log;
 mod markdown;
 mod messages;
 mod noreturn;
@@ -21,11 +24,14 @@ mod orc;
 mod output;
 mod queue;
 mod sarif;
+mod shape;
 mod sources;
 mod text;
+mod told;
 mod uri;
 mod user;
 mod verify;
+mod whereis;
 
 use std::process::ExitCode;
 
@@ -89,6 +95,14 @@ enum Command {
         #[arg(value_name = "ARGS", trailing_var_arg = true, allow_hyphen_values = true)]
         words: Vec<std::ffi::OsString>,
     },
+    /// Show a build's output, and under each line of objtool's where it is, why, and what to do
+    Log(log::Arguments),
+    /// Keep the list of findings that are known already
+    Baseline(baseline::Arguments),
+    /// Put SARIF documents of shards together into one
+    Merge(sarif::merge::Arguments),
+    /// Show the source line of a place in code, as stack traces and objtool name it
+    Where(whereis::Arguments),
     /// Build an example that breaks the stack, and show what an editor would show
     Demo,
     /// Compare with the tree's own objtool, run on copies of objects
@@ -125,6 +139,10 @@ pub fn run() -> ExitCode {
         Command::Alternatives(arguments) => listing::alternatives(&arguments),
         Command::Noreturn(arguments) => noreturn::run(&arguments),
         Command::Objtool { words } => return objtool::run(&words),
+        Command::Log(arguments) => log::run(&arguments),
+        Command::Baseline(arguments) => baseline::run(&arguments),
+        Command::Merge(arguments) => sarif::merge::run(&arguments),
+        Command::Where(arguments) => whereis::run(&arguments),
         Command::Demo => demo::run(),
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),

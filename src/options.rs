@@ -116,6 +116,13 @@ pub struct Options {
     /// Keep a copy of the object (accepted; orcls changes no object)
     #[arg(long)]
     pub backup: bool,
+    /// Print functions whose names fit the pattern, with their alternatives and the state before each instruction (all
+    /// without a value)
+    #[arg(long, value_name = "PATTERN", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub disas: Option<String>,
+    /// With --disas, show the arms of an alternative side by side
+    #[arg(long)]
+    pub wide: bool,
     /// Print how the state changes along a function
     #[arg(long, value_name = "FUNC")]
     pub trace: Option<String>,
@@ -179,7 +186,9 @@ impl Options {
     /// The flags as the release's own objtool takes them, the sub-command of 5.15 in front.
     pub fn words(&self, rules: &Rules) -> Vec<String> {
         if !rules.flags.sub_commands {
-            let spelled = Options { trace: None, dry_run: false, backup: false, ..self.clone() }.to_string();
+            let spelled =
+                Options { trace: None, disas: None, wide: false, dry_run: false, backup: false, ..self.clone() }
+                    .to_string();
             let word = |word: &str| match word {
                 "--werror" => format!("--{}", rules.flags.werror_word),
                 word => word.to_owned(),
@@ -303,9 +312,11 @@ impl fmt::Display for Options {
             (self.sec_address, "--sec-address"),
             (self.backup, "--backup"),
             (self.dry_run, "--dry-run"),
+            (self.wide, "--wide"),
         ];
         words.extend(flags.iter().filter(|(on, _)| *on).map(|(_, flag)| (*flag).to_owned()));
         words.extend(self.prefix.map(|n| format!("--prefix={n}")));
+        words.extend(self.disas.as_ref().map(|pattern| format!("--disas={pattern}")));
         words.extend(self.trace.as_ref().map(|function| format!("--trace={function}")));
         f.write_str(&words.join(" "))
     }

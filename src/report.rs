@@ -15,6 +15,7 @@ pub mod noreturn;
 pub mod path;
 mod message;
 pub mod cause;
+pub mod standing;
 pub mod findings;
 pub mod macros;
 pub mod labels;

@@ -4,8 +4,10 @@
 //! Holds afterwards: an object that cannot be analysed is said on standard error and hides no other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::str::FromStr;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -17,17 +19,15 @@ use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::BOLD;
 use super::sources::Sources;
+use super::told::told;
 use super::{Verdict, output, queue, sarif, text, user};
 use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
-use crate::causes;
 use crate::files;
 use crate::findings::{Code, Finding, PrintedLine};
 use crate::ids::FindingId;
 use crate::kernel::KernelChoice;
-use crate::report::findings::ReportedGap;
-use crate::report::rust::{self, Surroundings};
-use crate::report::{self, Report, ReportedFinding, labels, macros, statements};
+use crate::report::ReportedFinding;
 
 /// How findings are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -67,8 +67,41 @@ pub(crate) struct Arguments {
     /// Checking nothing at all is no error
     #[arg(long)]
     allow_none: bool,
+    /// Of N parts of the inputs, check the Kth; other machines check the others
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+    #[command(flatten)]
+    style: sarif::Style,
     #[command(flatten)]
     rules: Rules,
+}
+
+/// A part of the inputs: those that follow each other, so that the parts' results in order are the whole's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Shard {
+    /// From 1.
+    number: usize,
+    of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Shard, String> {
+        let numbers = text.split_once('/').and_then(|(number, of)| Some((number.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((number, of)) if (1..=of).contains(&number) => Ok(Shard { number, of }),
+            _ => Err("a shard is K/N, with K from 1 to N".to_owned()),
+        }
+    }
+}
+
+impl Shard {
+    /// The numbers of its inputs, of `n`.
+    fn inputs(self, n: usize) -> Range<usize> {
+        let bound = |at: usize| (n as u128 * at as u128 / self.of as u128) as usize;
+        bound(self.number - 1)..bound(self.number)
+    }
 }
 
 /// By whose rules code is judged.
@@ -147,7 +180,7 @@ struct Tally {
     /// Time per stage, in the order in which stages first came.
     timing: Vec<(&'static str, Duration)>,
     /// By number of the input, for the one document that SARIF is.
-    sarif: BTreeMap<usize, Report>,
+    sarif: BTreeMap<usize, sarif::Entry>,
 }
 
 /// Runs the command.
@@ -163,14 +196,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let judge = if arguments.whole { judge.judging_whole() } else { judge };
     let judge = if arguments.ruleset == Ruleset::Kernel { judge.by_kernel_rules() } else { judge };
     let tally = Mutex::new(Tally { failed: usize::from(found.failed), ..Tally::default() });
-    let inputs = found.list;
+    let mut inputs = found.list;
+    if let Some(shard) = arguments.shard {
+        inputs = inputs.get(shard.inputs(inputs.len())).unwrap_or_default().to_vec();
+    }
     queue::run(inputs.len(), |at| match inputs.get(at) {
         Some(input) => one(arguments, &baseline, &judge, (at, input), &tally),
         None => String::new(),
     })?;
     let tally = tally.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
     if arguments.format == Format::Sarif {
-        output::print(&sarif::document(tally.sarif.values()))?;
+        let part = arguments.shard.map(|Shard { number, of }| format!("shard-{number}-of-{of}"));
+        output::print(&sarif::document(tally.sarif.values(), &arguments.style.naming(part)))?;
     }
     if arguments.format == Format::Text {
         tally.unjudged.iter().for_each(|gap| output::remark(&format!("{BOLD}not judged{BOLD:#}: {gap}")));
@@ -179,7 +216,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     if arguments.paths.iter().any(|path| path.is_dir()) {
         output::remark(&summary(&tally));
     }
-    let is_nothing = tally.analysed == 0 && !arguments.allow_none;
+    // A shard of few inputs may have none.
+    let is_nothing = tally.analysed == 0 && !arguments.allow_none && !(arguments.shard.is_some() && tally.failed == 0);
     if is_nothing && tally.failed + tally.named_skipped == 0 {
         output::complain("nothing was checked (--allow-none: that is no error)");
     }
@@ -271,29 +309,15 @@ fn by_user_rules(arguments: &Arguments, input: &Input, tally: &Mutex<Tally>) -> 
 struct Printed {
     text: String,
     n_findings: usize,
-    for_sarif: Option<Report>,
+    for_sarif: Option<sarif::Entry>,
 }
 
 fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &FxHashSet<FindingId>) -> Printed {
     if arguments.format == Format::Objtool {
         return print_objtool(object, shown);
     }
-    let mut report = report::report(&object.name, &object.analysis, &object.lines);
-    let text_of = |file: &str| Sources::text(&object.path, file).map(Arc::from);
-    labels::name_lines_by_text(&mut report, &object.analysis, &object.lines, &text_of);
-    statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
-    let sources = causes::Sources { text_of: &text_of, main: None, command: &[] };
-    causes::explain(&mut report, &object.analysis, &object.lines, &sources);
-    let build = if report.findings.is_empty() { None } else { judge.finder().object(&object.path).ok() };
-    let main = build.and_then(|build| build.source).map(|source| source.display().to_string());
-    macros::name_macro_lines(&mut report, main.as_deref(), &text_of);
-    let known = Surroundings { text_of: &text_of, declared_by: &|symbol| judge.declared_by(object, symbol) };
-    rust::tell(&mut report, &object.analysis, &object.lines, &known);
-    report.findings.retain(|finding| finding.id.is_none_or(|id| shown.contains(&id)) && concerns(object, finding));
-    report.unjudged.extend(object.undecided.iter().map(|gap| {
-        let (what, why) = gap.split_once(": ").unwrap_or((gap, ""));
-        ReportedGap { what: what.to_owned(), why: why.to_owned() }
-    }));
+    let mut report = told(object, judge, |id| shown.contains(&id));
+    report.findings.retain(|finding| concerns(object, finding));
     let n_findings = report.findings.len();
     match arguments.format {
         Format::Json => {
@@ -301,7 +325,9 @@ fn print(object: &Object, arguments: &Arguments, judge: &Judge<'_>, shown: &FxHa
             text.push('\n');
             Printed { text, n_findings, for_sarif: None }
         }
-        Format::Sarif => Printed { text: String::new(), n_findings, for_sarif: Some(report) },
+        Format::Sarif => {
+            Printed { text: String::new(), n_findings, for_sarif: Some(sarif::Entry::new(report, &object.path)) }
+        }
         Format::Text | Format::Objtool => {
             let mut text = text::render(&report, object);
             text.push_str(&detail(object, &object.analysis.options));

@@ -1,9 +1,10 @@
-//! What `--trace` and `--stats` add to the findings of an object.
+//! What `--trace`, `--disas` and `--stats` add to the findings of an object.
 //!
 //! In: an analysed object.  Out: text: how the state changes along a function; how much of everything there is.
 
 use std::fmt::Write as _;
 
+use super::disassembly::disassembly;
 use super::judge::Object;
 use crate::options::Options;
 use crate::report::{Select, cfi_listing};
@@ -13,6 +14,9 @@ pub(crate) fn detail(object: &Object, options: &Options) -> String {
     let mut text = String::new();
     if let Some(function) = &options.trace {
         trace(object, function, &mut text);
+    }
+    if let Some(pattern) = &options.disas {
+        text.push_str(&disassembly(object, pattern, options.wide));
     }
     if options.stats {
         stats(object, &mut text);

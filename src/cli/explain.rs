@@ -12,8 +12,9 @@ use crate::findings::Severity;
 /// Arguments of `explain`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A finding's code, as `check` prints it; all codes without it
-    code: Option<String>,
+    /// A finding's code, as `check` prints it, or a line of objtool's; all codes without it
+    #[arg(value_name = "CODE or WORDS")]
+    words: Vec<String>,
     /// How a page is printed
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     format: Format,
@@ -30,12 +31,13 @@ enum Format {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
-    let Some(slug) = &arguments.code else {
+    if arguments.words.is_empty() {
         output::print(&list())?;
         return Ok(Verdict::Clean);
-    };
-    let Some(code) = Code::find(slug) else {
-        let similar: Vec<&str> = Code::similar(slug).into_iter().map(Code::slug).collect();
+    }
+    let slug = arguments.words.join(" ");
+    let Some(code) = Code::find(&slug).or_else(|| Code::of_line(&slug)) else {
+        let similar: Vec<&str> = Code::similar(&slug).into_iter().map(Code::slug).collect();
         let hint = match similar.as_slice() {
             [] => "`orcls explain` lists all".to_owned(),
             some => format!("did you mean {}?", some.join(", ")),

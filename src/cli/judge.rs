@@ -517,5 +517,7 @@ fn add(options: &mut Options, given: &Options) {
     options.backtrace |= given.backtrace;
     options.stats |= given.stats;
     options.sec_address |= given.sec_address;
+    options.disas = given.disas.clone().or(options.disas.take());
+    options.wide |= given.wide;
     options.trace = given.trace.clone().or(options.trace.take());
 }

@@ -67,6 +67,22 @@ impl Sources {
         range.unwrap_or(("", 0))
     }
 
+    /// Where a line's code begins, in bytes from 1.
+    pub fn first_column(&self, file: &str, line: u32) -> Option<u32> {
+        let range = self.files.get(file)?.line(line)?;
+        let span = self.span(file, line, None)?;
+        u32::try_from(span.start.checked_sub(range.start)? + 1).ok()
+    }
+
+    /// What to underline in a line, as columns in UTF-16 code units from 1; the second one is behind the last.
+    pub fn utf16_columns(&self, file: &str, line: u32, column: Option<u32>) -> Option<(u32, u32)> {
+        let start = self.files.get(file)?.line(line)?.start;
+        let span = self.span(file, line, column)?;
+        let text = &self.files.get(file)?.text;
+        let units = |to: usize| u32::try_from(text.get(start..to)?.encode_utf16().count() + 1).ok();
+        Some((units(span.start)?, units(span.end)?))
+    }
+
     /// What to underline in a line: the word at the column, or all but blanks and a comment behind.
     pub fn span(&self, file: &str, line: u32, column: Option<u32>) -> Option<Range<usize>> {
         let file = self.files.get(file)?;

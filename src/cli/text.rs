@@ -148,6 +148,12 @@ fn group<'a>(
     if let Some(line) = &finding.objtool {
         group = group.element(Level::NOTE.message(format!("objtool: {line}")));
     }
+    if let Some(module) = &finding.module {
+        group = group.element(Level::NOTE.message(module.meaning));
+        if let Some(author) = module.author {
+            group = group.element(Level::HELP.message(format!("for the module's author: {author}")));
+        }
+    }
     group.element(Level::HELP.message(format!("`orcls explain {}` says what it means and how to fix it", finding.code)))
 }
 

@@ -193,6 +193,23 @@ impl Code {
         Code::ALL.iter().copied().find(|code| code.slug() == slug)
     }
 
+    /// The code of a line of objtool's, by the words that its page quotes: all of them are in the line, in this order, and no
+    /// other page has more of them. Names and numbers do not count.
+    pub fn of_line(line: &str) -> Option<Code> {
+        let said = line.rsplit("objtool: ").next().unwrap_or(line);
+        let said: Vec<&str> = said.split_whitespace().map(bare).collect();
+        let matches = |sample: &[&str]| {
+            let mut left = said.iter();
+            sample.iter().all(|word| left.any(|said| said == word))
+        };
+        let best = |code: &Code| {
+            let samples = code.entry().quoted().map(|sample| words(sample)).filter(|sample| sample.len() > 1);
+            samples.filter(|sample| matches(sample)).map(|sample| sample.len()).max()
+        };
+        let scored = Code::ALL.iter().filter_map(|code| Some((best(code)?, *code)));
+        scored.max_by_key(|(score, code)| (*score, std::cmp::Reverse(*code))).map(|(_, code)| code)
+    }
+
     /// The codes whose names are most like a mistyped `slug`.
     pub fn similar(slug: &str) -> Vec<Code> {
         let wanted: Vec<&str> = slug.split('-').collect();
@@ -203,6 +220,20 @@ impl Code {
         }
         Code::ALL.iter().copied().filter(|code| score(code) == best).collect()
     }
+}
+
+/// A word without what ends a part of a sentence.
+fn bare(word: &str) -> &str {
+    word.trim_matches([',', ';', ':', '!', '?'])
+}
+
+/// The words of a quotation that are the same in every line: no names, numbers, sections.
+fn words(sample: &str) -> Vec<&str> {
+    let is_name = |word: &&str| {
+        matches!(*word, "" | "foo" | "bar" | "N" | ".text")
+            || word.contains(|c: char| c.is_ascii_digit() || matches!(c, '(' | '[' | '{' | '…'))
+    };
+    sample.split_whitespace().map(bare).filter(|word| !is_name(word)).collect()
 }
 
 impl fmt::Display for Code {
@@ -274,6 +305,12 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What objtool says, as the page quotes it.
+    fn quoted(self) -> impl Iterator<Item = &'static str> {
+        let said = self.page.split("\n\n").find(|part| part.starts_with("objtool: ")).unwrap_or_default();
+        said.split('`').skip(1).step_by(2).filter(|quoted| !quoted.starts_with("--"))
+    }
+
     /// What it is, in a few words.
     pub fn title(&self) -> &'static str {
         self.page.lines().next().unwrap_or_default().trim_start_matches("# ")
@@ -315,6 +352,24 @@ mod tests {
             assert!(entry.part("Usual causes").unwrap().starts_with("- "), "{code}: causes are a list");
             assert!(entry.page.ends_with('\n') && !entry.page.contains(" \n"), "{code}: spaces at line ends");
         }
+    }
+
+    #[test]
+    fn a_line_of_objtools_leads_to_its_page() {
+        for (line, code) in [
+            ("a.o: warning: objtool: foo+0x1c3: return with modified stack frame", Code::ReturnWithModifiedFrame),
+            ("foo+0x1: call to bar() with UACCESS enabled", Code::CallWithUaccess),
+            ("foo+0x1: return with UACCESS enabled", Code::ReturnWithUaccess),
+            ("x() falls through to next function y()", Code::FallsThrough),
+            ("vmlinux.o: error: objtool: f+0x6: 'naked' return found in MITIGATION_RETHUNK build", Code::NakedReturn),
+            ("f+0x2: stack state mismatch: cfa1=4+8 cfa2=4+16", Code::StackStateMismatch),
+            ("f(): unexpected end of section .text.unlikely", Code::UnexpectedEndOfSection),
+            ("f+0x3: unreachable instruction", Code::UnreachableInstruction),
+        ] {
+            assert_eq!(Code::of_line(line), Some(code), "{line}");
+        }
+        assert_eq!(Code::of_line("undefined reference to `f'"), None);
+        assert_eq!(Code::of_line("with --uaccess"), None);
     }
 
     #[test]

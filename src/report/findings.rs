@@ -18,6 +18,7 @@ use crate::report::message::message;
 use crate::report::noreturn::Entry;
 use crate::report::path::path;
 pub use crate::report::path::{PathKind, PathStep};
+use crate::report::standing::ForModule;
 use crate::report::view::View;
 use crate::report::words::{self, Cfa};
 use crate::source_map::{InlineFrame, Lines};
@@ -81,6 +82,9 @@ pub struct ReportedFinding {
     /// The function that the finding is due to, because it never returns and objtool does not know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_returns: Option<NeverReturns>,
+    /// What it means for the module that it is in; `None` where it is in none, or where that cannot be told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub module: Option<ForModule>,
 }
 
 /// A function that never returns, which objtool does not know.
@@ -181,6 +185,7 @@ pub fn reported<'a>(view: &'a View<'a>, id: Option<FindingId>, finding: &'a Find
         states: finding.states.iter().map(|state| describe_state(view, state)).collect(),
         function_name: finding.function.map(|function| view.name(function)),
         never_returns: None,
+        module: None,
         cause: Cause::of(finding.fault.code()),
     }
 }

@@ -137,7 +137,7 @@ fn statements(line: &str) -> impl Iterator<Item = String> {
     let strings = line.contains('"').then(|| line.split('"').skip(1).step_by(2).collect::<Vec<_>>().join(""));
     let text = strings.unwrap_or_else(|| line.to_owned());
     let text = text.replace("\\n", ";").replace("\\t", " ").replace("%%", "%");
-    let code = text.split("//").next().unwrap_or_default().split("/*").next().unwrap_or_default().to_owned();
+    let code = without_comments(text.split("//").next().unwrap_or_default());
     let bare = |statement: &str| {
         let statement = statement.split('#').next().unwrap_or_default().trim();
         match statement.split_once(':') {
@@ -147,6 +147,18 @@ fn statements(line: &str) -> impl Iterator<Item = String> {
     };
     let all: Vec<String> = code.split(';').map(bare).filter(|statement| !statement.is_empty()).collect();
     all.into_iter()
+}
+
+/// The line without its comments; one that does not end in it goes on to its end.
+fn without_comments(line: &str) -> String {
+    let mut code = String::new();
+    let mut left = line;
+    while let Some((before, comment)) = left.split_once("/*") {
+        code.push_str(before);
+        code.push(' ');
+        left = comment.split_once("*/").map_or("", |(_, behind)| behind);
+    }
+    code + left
 }
 
 #[cfg(test)]
@@ -168,5 +180,6 @@ mod tests {
         assert_eq!(all("\t\"f:\\n\\tpush %%rbx\\n\\t\""), ["push %rbx"]);
         assert_eq!(all("\t.byte 0x0f, 0x0b // ud2"), [".byte 0x0f, 0x0b"]);
         assert!(all("/* nothing */").is_empty());
+        assert_eq!(all("push %rbx /* a; b */ ; ret /* to be"), ["push %rbx", "ret"]);
     }
 }

@@ -118,6 +118,7 @@ impl Words<'_> {
             states: self.states(finding),
             function_name: finding.function.map(|id| demangled(self.image.symbol_name(id))),
             never_returns: None,
+            module: None,
             cause: Cause::of(code(told.class)),
         }
     }
@@ -237,6 +238,7 @@ impl Words<'_> {
                 states: Vec::new(),
                 function_name: Some(demangled(name)),
                 never_returns: None,
+                module: None,
                 cause: Cause::of(Code::UnwindTableMissing),
             })
         });

@@ -107,7 +107,7 @@ impl Folder {
 
 /// Fails unless `text` fits the schema in the file `schema`, below the project's folder.
 #[track_caller]
-fn fits(text: &str, schema: &str) -> Value {
+pub(crate) fn fits(text: &str, schema: &str) -> Value {
     let value: Value = serde_json::from_str(text).unwrap();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(schema);
     let document: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();

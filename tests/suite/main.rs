@@ -6,6 +6,7 @@
 mod fixture;
 
 mod causes;
+mod ci;
 mod cli;
 mod compile;
 mod conformance;
@@ -15,7 +16,9 @@ mod fixes;
 mod foreign_options;
 mod leftovers;
 mod lines;
+mod log;
 mod lsp;
+mod modules;
 mod objtool;
 mod orc_write;
 mod report;

@@ -4,6 +4,7 @@ import { claimOrphans, followFocus } from './assembly';
 import { copyBugReport, explain, explanations } from './explain';
 import { Server } from './server';
 import { showMenu, StatusBar } from './status';
+import { terminalLinks } from './terminal';
 import { FrameView } from './views/frame';
 import { TablePanel, type Kind } from './views/table';
 
@@ -25,6 +26,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     new StatusBar(server),
     new FrameView(server, context.extensionUri),
     explanations(server),
+    terminalLinks(context),
     command('showOrc', table('orc')),
     command('showAlternatives', table('alternatives')),
     command('showCfi', table('cfi')),

@@ -112,6 +112,7 @@ fn short(letter: char, kernel: Kernel) -> Option<&'static str> {
         });
     }
     Some(match letter {
+        'd' if kernel >= Kernel::V7_0 => "disas",
         'h' => "hacks",
         'i' => "ibt",
         'l' => "sls",
@@ -157,7 +158,7 @@ fn has(name: &str, kernel: Kernel) -> bool {
         "noabs" | "output" => kernel >= Kernel::V6_18,
         "Werror" | "werror" => kernel.rules().flags.werror_word == name && kernel >= Kernel::V6_18,
         "fineibt" => kernel >= Kernel::V7_2,
-        "trace" => kernel >= Kernel::V7_0,
+        "trace" | "disas" | "wide" => kernel >= Kernel::V7_0,
         "backup" => kernel != Kernel::V6_18,
         _ => true,
     }
@@ -189,7 +190,7 @@ impl Line {
                 while let Some(letter) = letters.next() {
                     let name = short(letter, kernel).ok_or_else(|| unknown(&letter.to_string(), kernel))?;
                     let value: String = letters.clone().collect();
-                    let takes = matches!(name, "hacks" | "output") && !value.is_empty();
+                    let takes = matches!(name, "hacks" | "output" | "disas") && !value.is_empty();
                     let given = takes.then(|| value.trim_start_matches('=').to_owned());
                     at += usize::from(self.take(name, given, next(at), kernel)?);
                     if takes {
@@ -203,8 +204,8 @@ impl Line {
 
     /// Whether objtool prints, for what was asked, what orcls has in no form or in another one: numbers, disassembly.
     pub fn is_in_objtools_own_form(&self) -> bool {
-        let Options { stats, trace, verbose, .. } = &self.options;
-        *stats || *verbose || trace.is_some()
+        let Options { stats, trace, disas, verbose, .. } = &self.options;
+        *stats || *verbose || trace.is_some() || disas.is_some()
     }
 
     /// Takes an option; says whether the next word was its value.
@@ -224,6 +225,10 @@ impl Line {
         match name {
             "hacks" => {
                 options.hacks.push(value.unwrap_or_else(|| "jump_label,noinstr,skylake".to_owned()));
+                return Ok(false);
+            }
+            "disas" => {
+                options.disas = Some(value.unwrap_or_else(|| "*".to_owned()));
                 return Ok(false);
             }
             "dump" => {
@@ -285,6 +290,7 @@ impl Line {
             "verbose" => &mut options.verbose,
             "backtrace" => &mut options.backtrace,
             "stats" => &mut options.stats,
+            "wide" => &mut options.wide,
             "sec-address" => &mut options.sec_address,
             "backup" => &mut options.backup,
             _ => return None,

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [small|untrusted|kernel|alone|screen]...: the tests in Neovim. From the environment:
+# run.sh [small|untrusted|kernel|alone|screen|quickfix]...: the tests in Neovim. From the environment:
 #   ORCLS         the server
 #   NVIM_PREFIX   where install-nvim.sh put Neovim
 #   ARTIFACTS     where pictures go
@@ -71,9 +71,19 @@ alone() {
   ORCLS_PLUGIN=$scratch/alone suite alone
 }
 
+# A build's log in the quickfix list: `:compiler orcls`, `:make`.
+quickfix() {
+  mkdir -p "$scratch/quickfix/lib"; cd "$scratch/quickfix"
+  printf '\t.text\n\t.globl f\n\t.type f, @function\nf:\n\tpush %%rbx\n\tret\n\t.size f, . - f\n' >lib/a.S
+  printf 'int x\n' >b.c
+  printf 'all:\n\tgcc -g -c lib/a.S -o lib/a.o\n\t@echo "lib/a.o: warning: objtool: f+0x1: return with modified stack frame"\n\t@echo "gone.o: warning: objtool: g+0x1: unreachable instruction"\n\tgcc -c b.c\n' >Makefile
+  ORCLS_PROGRAM=$ORCLS timeout 120 "$NVIM_PREFIX/bin/nvim" --clean --headless --cmd "set rtp+=$ORCLS_PLUGIN" \
+    -c "luafile $here/quickfix.lua" -c 'qall!'
+}
+
 export ORCLS
 status=0
-[ $# -gt 0 ] || set -- small untrusted kernel alone screen
+[ $# -gt 0 ] || set -- small untrusted kernel alone screen quickfix
 for name; do
   echo "nvim $name"
   case $name in
@@ -82,6 +92,7 @@ for name; do
     kernel) kernel ;;
     alone) alone ;;
     screen) screen ;;
+    quickfix) quickfix ;;
     *) echo "there is no suite $name" >&2; false ;;
   esac || status=1
 done

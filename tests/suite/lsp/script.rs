@@ -111,6 +111,7 @@ pub fn finding(line: u32, message: &str) -> ReportedFinding {
         states: Vec::new(),
         function_name: None,
         never_returns: None,
+        module: None,
         cause: Cause::of(Code::ReturnWithModifiedFrame),
     }
 }

@@ -126,10 +126,11 @@ const FINDERS: &[Finder] = &[
     hints::wrong,
     ends::of_function,
     ends::callee_undeclared,
-    unreached::ended,
     tables::writable,
+    unreached::ended,
     realign::remembered,
     realign::computed,
+    restores::arms,
     restores::unfollowed,
     restores::above_the_frame,
     frames::used_in_asm,
@@ -175,7 +176,12 @@ const MOST: usize = 4096;
 fn follow_ups(report: &mut Report, analysis: &Analysis) {
     let mut spoiled: FxHashMap<String, Cause> = FxHashMap::default();
     let mut calls: FxHashMap<(String, u64), Cause> = FxHashMap::default();
+    // Behind data that is read as code, instructions do not begin where functions do.
+    let mut misread: FxHashMap<String, Cause> = FxHashMap::default();
     for finding in report.findings.iter() {
+        if let Some(section) = finding.section.as_ref().filter(|_| finding.cause.kind == CauseKind::DataInCode) {
+            misread.entry(section.clone()).or_insert_with(|| finding.cause.clone());
+        }
         let Some(function) = &finding.function else { continue };
         if finding.cause.kind.spoils() {
             spoiled.entry(function.clone()).or_insert_with(|| finding.cause.clone());
@@ -198,8 +204,10 @@ fn follow_ups(report: &mut Report, analysis: &Analysis) {
             let section = analysis.image.section(at.section).name.clone();
             calls.get(&(section, at.offset)).filter(|_| is_call)
         });
+        let unread = matches!(finding.code, Code::BadSymbol | Code::UndecodableInstruction);
+        let by_section = finding.section.as_ref().filter(|_| unread).and_then(|section| misread.get(section));
         let by_function = finding.function.as_ref().and_then(|function| spoiled.get(function));
-        if let Some(cause) = by_call.or(by_function) {
+        if let Some(cause) = by_call.or(by_function).or(by_section) {
             finding.cause = cause.clone();
         }
     }

@@ -99,8 +99,6 @@ pub enum StepKind {
     Missing,
     /// A `pop` that takes the slot of another register.
     Misplaced,
-    /// From here to the end of the way something has to give back what is left.
-    Open,
     /// A stack operation on the way; nothing is known against it.
     Move,
 }

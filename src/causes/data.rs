@@ -1,7 +1,8 @@
 //! Data in a section of code, which objtool reads as instructions.
 
-use super::Told;
 use super::scene::{Line, Suspect, Text};
+use super::{Told, source};
+use crate::decode;
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
 use crate::report::CauseKind;
@@ -10,6 +11,10 @@ use crate::report::CauseKind;
 pub fn in_code(suspect: &Suspect<'_>) -> Option<Told> {
     let at = match &suspect.finding.fault {
         Fault::Undecodable { section, offset } => CodeLoc::new(*section, *offset),
+        Fault::NoStartingInsn { symbol } => {
+            let symbol = suspect.image().symbol(*symbol);
+            CodeLoc::new(symbol.section, symbol.value)
+        }
         _ => suspect.insns().loc(suspect.finding.insn?),
     };
     let (file, from) = before(suspect, at)?;
@@ -47,17 +52,33 @@ fn is_beyond(suspect: &Suspect<'_>, at: CodeLoc, file: &str, from: u32, text: &T
         return false;
     }
     let Some(insn) = suspect.insns().at(at) else { return true };
+    if is_written_as_bytes(suspect, insn, from, text) {
+        return false;
+    }
     let shown = suspect.words(insn);
     let Some(line) = (from as usize).checked_sub(1) else { return suspect.flow().owner(insn).is_none() };
-    let bare = |word: &str| word.trim_end_matches(['q', 'l', 'w', 'b']).to_ascii_lowercase();
-    let mnemonic = bare(shown.split_whitespace().next().unwrap_or(""));
     let mut on_line = text.asm.on_line(line).filter(|statement| statement.is_instruction()).peekable();
     // A macro may become anything.
     let is_macro = |word: &str| word.contains('_') || word.chars().any(char::is_uppercase);
-    let same = on_line.any(|statement| bare(statement.word()) == mnemonic || is_macro(statement.word()));
+    let same = on_line.any(|statement| source::same_mnemonic(statement.word(), &shown) || is_macro(statement.word()));
     let first = is_first_of_line(suspect, insn);
     (!same || !first) && text.asm.assembly
 }
+
+/// Whether the instruction is one that the source writes by its bytes, on the line (from 1) or the next one of data: code that
+/// is reached, and nothing but its bytes.
+fn is_written_as_bytes(suspect: &Suspect<'_>, insn: InsnId, line: u32, text: &Text) -> bool {
+    if suspect.view().analysis.states.id(insn).is_none() {
+        return false;
+    }
+    let bytes = decode::bytes(suspect.image(), suspect.insns(), insn);
+    let from = text.asm.statements.partition_point(|statement| statement.line + 1 < line as usize);
+    let mut data = text.asm.statements[from..].iter().filter(|statement| statement.is_data()).take(MOST);
+    data.any(|statement| statement.bytes().is_some_and(|written| written == bytes))
+}
+
+/// So many lines of data behind a line are looked at.
+const MOST: usize = 2;
 
 /// Whether the instruction before belongs to another line.
 fn is_first_of_line(suspect: &Suspect<'_>, insn: InsnId) -> bool {

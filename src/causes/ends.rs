@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::scene::{Line, Suspect};
 use super::{Told, source};
 use crate::decode::Kind;
-use crate::findings::Fault;
+use crate::findings::{Fault, Step, StepKind};
 use crate::ids::{InsnId, SymbolId};
 use crate::report::CauseKind;
 
@@ -21,6 +21,12 @@ pub fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
         Fault::JumpWithoutDest { .. } => suspect.finding.insn?,
         _ => return None,
     };
+    if let Some(told) = into_another_function(suspect) {
+        return Some(told);
+    }
+    if let Some(told) = leaves_the_kernel(suspect, last) {
+        return Some(told);
+    }
     if matches!(suspect.kind(last), Kind::Call | Kind::CallDynamic)
         && (suspect.is_compiled(last) || handler(suspect, last).is_some())
     {
@@ -30,6 +36,60 @@ pub fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
         return None;
     }
     Some(unreachable(suspect, last))
+}
+
+/// A jump to a label in the middle of another function, where the way goes on with whatever that function does.
+fn into_another_function(suspect: &Suspect<'_>) -> Option<Told> {
+    let Fault::FallsThrough { from, .. } = suspect.finding.fault else { return None };
+    let trail = &suspect.finding.states.last()?.trail;
+    let leaves = |step: &&Step| {
+        let owner = step.to.and_then(|to| suspect.owner(to));
+        matches!(step.kind, StepKind::Taken | StepKind::Jump)
+            && suspect.owner(step.insn) == Some(from)
+            && owner.is_some_and(|owner| owner != from)
+    };
+    let step = trail.iter().find(leaves)?;
+    let (jump, to) = (step.insn, step.to?);
+    let other = suspect.view().name(suspect.owner(to)?);
+    let line = suspect.line(jump);
+    let place = line.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
+    let written = suspect.statement(jump).map(|statement| statement.operands().to_owned());
+    let label = written.filter(|name| !name.is_empty() && !name.contains(['\\', '%', '(']));
+    let shown = label.as_ref().map(|label| format!(", to `{label}`")).unwrap_or_default();
+    let says = format!(
+        "{} jumps{place} into {other}(){shown}: the label belongs to {other}(), and what is shared has to be a function of its own, \
+         or to stand in both",
+        suspect.in_function()
+    );
+    let mut steps = vec![suspect.step(jump, format!("this jump leads into {other}()"))];
+    steps.extend(
+        label
+            .and_then(|label| source::label(suspect, &label))
+            .map(|line| suspect.remark(&line, format!("the label is in {other}()"))),
+    );
+    Some(Told::new(CauseKind::JumpIntoFunction, says).about(other).with(steps).on(line.clone()).shown_at(line))
+}
+
+/// `iret` and the like where a function ends: what leaves the kernel is no function.
+fn leaves_the_kernel(suspect: &Suspect<'_>, last: InsnId) -> Option<Told> {
+    let shown = suspect.words(last);
+    // Within a function objtool reads `iret` as a way to the next instruction.
+    let leaves = matches!(suspect.kind(last), Kind::ContextSwitch | Kind::Sysret) || shown.starts_with("iret");
+    if !leaves || suspect.is_compiled(last) {
+        return None;
+    }
+    let line = suspect.line(last);
+    let place = line.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
+    let says = format!(
+        "{} ends in `{shown}`{place}, which does not return to a caller: such code is no function, SYM_CODE_START and SYM_CODE_END \
+         say so",
+        suspect.in_function()
+    );
+    let name = suspect.finding.function.map(|function| suspect.view().name(function));
+    let label = name.as_ref().and_then(|name| source::label(suspect, name));
+    let remark = label.as_ref().map(|line| suspect.remark(line, "declared to be a function here"));
+    let told = Told::new(CauseKind::CodeInFunction, says).about(name.unwrap_or_default());
+    Some(told.with(remark).on(label.or(line)))
 }
 
 /// The name of a sanitizer's handler.
@@ -69,6 +129,25 @@ fn call(suspect: &Suspect<'_>, last: InsnId) -> Told {
              cannot know that of a pointer"
         );
         return Told::new(CauseKind::NoreturnPointer, says)
+            .about(name)
+            .with(remark)
+            .on(declared.or_else(|| at.clone()))
+            .shown_at(at);
+    }
+    if !is_declared_so(suspect, &name, declared.as_ref()) {
+        let claim = at.as_ref().and_then(|line| {
+            let text = suspect.text(line)?;
+            let found = source::unreachable_right_behind(&text, line.1 as usize - 1)?;
+            Some((Arc::clone(&line.0), found as u32 + 1))
+        });
+        if let Some(claim) = claim {
+            return claimed(suspect, &claim, at);
+        }
+        let says = format!(
+            "{function} ends at the call of {name}(){place}: the compiler has no code behind it, so for the compiler {name}() never \
+             returns, or going on is undefined behaviour; objtool does not know of either"
+        );
+        return Told::new(CauseKind::NoreturnUnknown, says)
             .about(name)
             .with(remark)
             .on(declared.or_else(|| at.clone()))
@@ -117,6 +196,23 @@ pub fn declaration(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
     Some((main, at as u32 + 1))
 }
 
+/// Whether a declaration says that the function never returns, by the debug info or by the text.
+fn is_declared_so(suspect: &Suspect<'_>, name: &str, declared: Option<&Line>) -> bool {
+    let by_text = || {
+        let (main, text) = suspect.main_text()?;
+        let lines = source::declarations(&text, name).into_iter();
+        let says = |at: usize| {
+            let line = (Arc::clone(&main), at as u32 + 1);
+            let near = text.lines.get(at.saturating_sub(1)..=(at + 1).min(text.lines.len() - 1)).unwrap_or_default();
+            near.iter().any(|line| line.contains("noreturn")) || !macros_of(suspect, Some(&line)).is_empty()
+        };
+        lines.into_iter().any(says).then_some(())
+    };
+    suspect.declarations(name).iter().any(|one| one.noreturn)
+        || declared.is_some_and(|line| !macros_of(suspect, Some(line)).is_empty())
+        || by_text().is_some()
+}
+
 /// The macros of the file by which a declaration says that its function never returns.
 fn macros_of(suspect: &Suspect<'_>, declared: Option<&Line>) -> Vec<crate::report::findings::PathStep> {
     let Some(line) = declared else { return Vec::new() };
@@ -152,21 +248,10 @@ fn unreachable(suspect: &Suspect<'_>, last: InsnId) -> Told {
         let found = source::unreachable(&text, line.1 as usize - 1)?;
         Some((Arc::clone(&line.0), found as u32 + 1))
     });
-    let what = match suspect.finding.fault {
-        Fault::JumpWithoutDest { .. } => "jumps to where no code is",
-        _ => "runs on into whatever follows",
-    };
     if let Some(claim) = claim {
-        let written = suspect.written(&claim).unwrap_or_default();
-        let written = written.trim_end_matches(';');
-        let says = format!(
-            "{function} {what}: `{written}` at {} says that the point is never reached, so the compiler made no code for it; \
-             reaching it is undefined behaviour",
-            suspect.place(&claim)
-        );
-        let remark = suspect.remark(&claim, "declared to be unreachable here");
-        return Told::new(CauseKind::Unreachable, says).with([remark]).on(Some(claim)).shown_at(at);
+        return claimed(suspect, &claim, at);
     }
+    let what = what_happens(suspect);
     let place = at.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
     let says = format!(
         "{function} {what}: the compiler ends it{place}, since going on would be undefined behaviour there (a division by zero, a \
@@ -174,6 +259,27 @@ fn unreachable(suspect: &Suspect<'_>, last: InsnId) -> Told {
     );
     let step = suspect.step(last, "the code ends here, where the compiler takes it to be unreachable");
     Told::new(CauseKind::UndefinedBehaviour, says).with([step]).on(at.clone()).shown_at(at)
+}
+
+fn what_happens(suspect: &Suspect<'_>) -> &'static str {
+    match suspect.finding.fault {
+        Fault::JumpWithoutDest { .. } => "jumps to where no code is",
+        _ => "runs on into whatever follows",
+    }
+}
+
+/// A statement of the source by which the point is never reached.
+fn claimed(suspect: &Suspect<'_>, claim: &Line, at: Option<Line>) -> Told {
+    let (function, what) = (suspect.in_function(), what_happens(suspect));
+    let written = suspect.written(claim).unwrap_or_default();
+    let written = written.trim_end_matches(';');
+    let says = format!(
+        "{function} {what}: `{written}` at {} says that the point is never reached, so the compiler made no code for it; reaching \
+         it is undefined behaviour",
+        suspect.place(claim)
+    );
+    let remark = suspect.remark(claim, "declared to be unreachable here");
+    Told::new(CauseKind::Unreachable, says).with([remark]).on(Some(claim.clone())).shown_at(at)
 }
 
 /// Lines on the way that a claim is looked for behind.

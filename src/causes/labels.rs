@@ -24,6 +24,7 @@ pub fn called(suspect: &Suspect<'_>) -> Option<Told> {
         written.filter(|name| !name.is_empty() && !name.contains(['\\', '%', '('])).or_else(|| suspect.callee(insn))?;
     let name = name.split(['+', '-', ' ']).next().unwrap_or_default().to_owned();
     let line = source::label(suspect, &name);
+    let untyped = untyped || is_plain_label(suspect, insn, &name);
     let remark = |text: String| line.as_ref().map(|line| suspect.remark(line, text));
     let told = if untyped {
         let says = format!(
@@ -38,9 +39,14 @@ pub fn called(suspect: &Suspect<'_>) -> Option<Told> {
         );
         Told::new(CauseKind::IntraCall, says)
     } else if name.starts_with(".L") || name.starts_with(|c: char| c.is_ascii_digit()) {
+        let owner = target(suspect, insn).and_then(|target| suspect.owner(target));
+        let middle = match owner.filter(|owner| Some(*owner) != suspect.owner(insn)) {
+            Some(owner) => format!("in the middle of {}()", suspect.view().name(owner)),
+            None => "so objtool cannot tell the helper from the middle of a function".to_owned(),
+        };
         let says = format!(
-            "call to {name}: a local label leaves no symbol, so objtool cannot tell the helper from the middle of a function; \
-             give it a name of its own with SYM_FUNC_START_LOCAL and SYM_FUNC_END"
+            "call to {name}: a local label leaves no symbol, {middle}; give it a name of its own with SYM_FUNC_START_LOCAL and \
+             SYM_FUNC_END"
         );
         Told::new(CauseKind::LocalLabel, says).with(remark(format!("`{name}` is defined here")))
     } else {
@@ -52,6 +58,16 @@ pub fn called(suspect: &Suspect<'_>) -> Option<Told> {
     // In a macro, the call itself is the place to change.
     let on = if told.kind == CauseKind::IntraCall { suspect.line(insn) } else { line };
     Some(told.about(name).on(on))
+}
+
+/// Whether a call leads to a label that has a symbol without a type, and belongs to no function.
+fn is_plain_label(suspect: &Suspect<'_>, call: InsnId, name: &str) -> bool {
+    let Some(target) = target(suspect, call) else { return false };
+    let at = suspect.insns().loc(target);
+    let symbols = &suspect.view().analysis.symbols;
+    let symbol = symbols.symbol_at(at.section, at.offset).map(|id| suspect.image().symbol(id));
+    let is_plain = symbol.is_some_and(|symbol| symbol.kind == STT_NOTYPE && !symbol.is_section());
+    is_plain && !name.starts_with(".L") && suspect.owner(target).is_none()
 }
 
 /// Whether what is called takes the return address off the stack before it returns.

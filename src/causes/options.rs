@@ -31,7 +31,16 @@ pub fn missing(suspect: &Suspect<'_>) -> Option<Told> {
         "{}: the compile command lacks `{}`{found}, which this build's other files have; no line of the file is at fault",
         option.what, option.name
     );
-    Some(Told::new(CauseKind::MissingOption, says).about(option.name))
+    let at = match &suspect.finding.fault {
+        Fault::RelocationToNonEndbr { target } | Fault::DataRelocationToNonEndbr { target } => {
+            let function = suspect.view().analysis.symbols.function_at(target.section, target.offset);
+            let name = function.map(|function| suspect.view().name(function));
+            let declared = name.map(|name| suspect.declarations(&name)).unwrap_or_default();
+            declared.into_iter().find(|one| one.function).map(|one| (one.file, one.line))
+        }
+        _ => None,
+    };
+    Some(Told::new(CauseKind::MissingOption, says).about(option.name).shown_at(at))
 }
 
 /// An option, by what it does.

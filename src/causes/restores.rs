@@ -4,7 +4,7 @@ use super::Told;
 use super::scene::Suspect;
 use crate::cfi::{Base, CfiState, Dest, Source};
 use crate::decode::Kind;
-use crate::findings::{Fault, Mismatch, StateAt};
+use crate::findings::{Fault, Mismatch, StateAt, StepKind};
 use crate::flow::Flags;
 use crate::ids::InsnId;
 use crate::report::CauseKind;
@@ -122,6 +122,66 @@ pub fn above_the_frame(suspect: &Suspect<'_>) -> Option<Told> {
         .map(|&(insn, register)| suspect.step(insn, format!("{} is stored into the caller's frame", register.name())))
         .collect();
     Some(Told::new(CauseKind::StoreIntoCaller, says).about(names[0]).with(steps).on(line))
+}
+
+/// A replacement that leaves another depth of stack than the code that it replaces.
+pub fn arms(suspect: &Suspect<'_>) -> Option<Told> {
+    let about = matches!(
+        suspect.finding.fault,
+        Fault::ReturnWithModifiedFrame
+            | Fault::SiblingCallWithModifiedFrame
+            | Fault::StackStateMismatch(Mismatch::Cfa(..))
+    );
+    if !about {
+        return None;
+    }
+    let view = suspect.view();
+    let ops_of = |group| -> Vec<(InsnId, i32)> {
+        let boundaries = view.boundaries(view.analysis.flow.group(group));
+        let grown = boundaries.iter().filter(|boundary| !boundary.padding).map(|boundary| {
+            let ops = suspect.insns().ops(boundary.insn);
+            (boundary.insn, ops.iter().map(|op| op.growth()).sum())
+        });
+        grown.filter(|(_, growth)| *growth != 0).collect()
+    };
+    let growth = |ops: &[(InsnId, i32)]| ops.iter().map(|(_, growth)| i64::from(*growth)).sum::<i64>();
+    // Only ways straight through an arm can be summed up.
+    let straight = |group| {
+        view.boundaries(view.analysis.flow.group(group)).iter().all(|boundary| {
+            let kind = suspect.kind(boundary.insn);
+            !matches!(
+                kind,
+                Kind::JumpConditional | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Return | Kind::Call
+            )
+        })
+    };
+    let trails = suspect.finding.states.iter().flat_map(|state| &state.trail);
+    let mut entered = trails.filter(|step| step.kind == StepKind::Arm).filter_map(|step| step.to);
+    let (insn, arm, other) = entered.find_map(|insn| {
+        let arm = suspect.flow().group_of(insn)?;
+        let differs = |other: &crate::ids::GroupId| {
+            *other != arm && straight(*other) && growth(&ops_of(*other)) != growth(&ops_of(arm))
+        };
+        let other = view.arms(arm).into_iter().find(differs).filter(|_| straight(arm))?;
+        Some((insn, arm, other))
+    })?;
+    let by = growth(&ops_of(arm)) - growth(&ops_of(other));
+    let name = view.arm_name(insn)?;
+    let other_name = ops_of(other).first().and_then(|(first, _)| view.arm_name(*first));
+    let other_name = other_name.unwrap_or_else(|| "the original code".to_owned());
+    let (bytes, way) = (by.unsigned_abs(), if by > 0 { "more" } else { "less" });
+    let line = suspect.line(insn);
+    let place = line.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
+    let says = format!(
+        "the arms of the alternative{place} leave different depths of stack: {name} leaves {bytes} bytes {way} than {other_name}, and \
+         which of them runs is only decided at boot"
+    );
+    let step = |(insn, _): (InsnId, i32)| {
+        let arm = view.arm_name(insn).unwrap_or_else(|| "this arm".to_owned());
+        suspect.step(insn, format!("`{}` is in {arm}", suspect.words(insn)))
+    };
+    let steps: Vec<_> = ops_of(arm).into_iter().chain(ops_of(other)).take(4).map(step).collect();
+    Some(Told::new(CauseKind::AlternativeArms, says).with(steps).on(line))
 }
 
 /// Paths with different depths that meet where nothing returns: no operation is missing.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::scene::{Line, Suspect, Text};
+use crate::report::macros::one_name;
 
 /// Where a label or function is defined in the source file.
 pub fn label(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
@@ -13,7 +14,7 @@ pub fn label(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
 
 /// Whether a mnemonic as it is written may be that of a disassembled instruction.
 pub fn same_mnemonic(written: &str, shown: &str) -> bool {
-    let bare = |word: &str| word.trim_end_matches(['q', 'l', 'w', 'b']).to_ascii_lowercase();
+    let bare = |word: &str| one_name(&word.to_ascii_lowercase()).trim_end_matches(['q', 'l', 'w', 'b']).to_owned();
     let mnemonic = shown.split_whitespace().next().unwrap_or("");
     let is_return = written == "RET" && (shown.starts_with("ret") || shown.contains("__x86_return_thunk"));
     is_return || bare(written) == bare(mnemonic) || (written == "movabs" && mnemonic.starts_with("mov"))
@@ -64,13 +65,27 @@ pub fn function_around(text: &Text, line: usize) -> std::ops::RangeInclusive<usi
     start.unwrap_or(0)..=end.unwrap_or(last)
 }
 
+/// Whether a line says that the point is never reached.
+fn claims(line: &str) -> bool {
+    let code = line.trim_start();
+    let words = ["unreachable(", "__builtin_unreachable(", "__builtin_assume(", "BUG_ON_UNREACHABLE("];
+    !code.starts_with("//") && !code.starts_with('*') && words.iter().any(|word| code.contains(word))
+}
+
+/// The claim that the statement of a line (from 0) is the last one to run: on the line itself, or the next statement.
+pub fn unreachable_right_behind(text: &Text, line: usize) -> Option<usize> {
+    let end = (line..text.lines.len()).take(8).find(|&at| text.lines[at].trim_end().ends_with([';', '}', '{']))?;
+    let is_code = |&at: &usize| {
+        let code = text.lines[at].trim();
+        !code.is_empty() && !code.starts_with("//") && !code.starts_with("/*") && !code.starts_with('*') && code != "}"
+    };
+    let next = (end + 1..text.lines.len()).take(8).find(is_code);
+    (line..=end).chain(next).find(|&at| claims(&text.lines[at]))
+}
+
 /// Where in a function of C its author says that a point is never reached: behind the line first, else before it.
 pub fn unreachable(text: &Text, line: usize) -> Option<usize> {
-    let is_claim = |&at: &usize| {
-        let code = text.lines[at].trim_start();
-        let claims = ["unreachable(", "__builtin_unreachable(", "__builtin_assume(", "BUG_ON_UNREACHABLE("];
-        !code.starts_with("//") && !code.starts_with('*') && claims.iter().any(|claim| code.contains(claim))
-    };
+    let is_claim = |&at: &usize| claims(&text.lines[at]);
     let range = function_around(text, line);
     (line..=*range.end()).find(is_claim).or_else(|| (*range.start()..line).rev().find(is_claim))
 }

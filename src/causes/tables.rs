@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Told;
 use super::scene::{Line, Suspect};
+use super::{Told, unreached};
 use crate::decode::Kind;
 use crate::findings::Fault;
 use crate::ids::InsnId;
@@ -17,16 +17,23 @@ const REACH: usize = 24;
 
 /// An indirect jump through a table in writable data.
 pub fn writable(suspect: &Suspect<'_>) -> Option<Told> {
-    let about = matches!(
-        suspect.finding.fault,
-        Fault::SiblingCallWithModifiedFrame | Fault::NoJumpTable | Fault::JumpTableQuirk
-    );
-    let insn = suspect.finding.insn.filter(|_| about)?;
+    let (insn, ended) = match suspect.finding.fault {
+        Fault::SiblingCallWithModifiedFrame | Fault::NoJumpTable | Fault::JumpTableQuirk => {
+            (suspect.finding.insn?, false)
+        }
+        // Where the jump leads is what no path reaches.
+        Fault::Unreachable => (unreached::ender(suspect)?, true),
+        _ => return None,
+    };
     if !matches!(suspect.kind(insn), Kind::JumpDynamic | Kind::JumpDynamicConditional) {
         return None;
     }
+    let at = suspect.line(insn).filter(|_| ended);
     let jump = suspect.words(insn);
     let Some((load, reloc)) = table_load(suspect, insn) else {
+        if ended {
+            return None;
+        }
         let says = format!(
             "`{jump}` leads where objtool does not know: it found no table for it, and takes it for a jump to another function"
         );
@@ -62,7 +69,8 @@ pub fn writable(suspect: &Suspect<'_>) -> Option<Told> {
         );
         (CauseKind::UnknownTable, says)
     };
-    let told = Told::new(kind, says).with(remark).on(line);
+    let jump_here = at.as_ref().map(|_| suspect.step(insn, "this jump is what would lead to the code"));
+    let told = Told::new(kind, says).with(remark).with(jump_here).on(line).shown_at(at);
     Some(match name {
         Some(name) => told.about(name),
         None => told,

@@ -59,6 +59,21 @@ impl Statement {
         DATA.contains(&self.word())
     }
 
+    /// The bytes that it writes one by one.
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        if self.word() != ".byte" {
+            return None;
+        }
+        let number = |text: &str| {
+            let text = text.trim();
+            match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+                Some(hex) => u8::from_str_radix(hex, 16).ok(),
+                None => text.parse().ok(),
+            }
+        };
+        self.operands().split(',').map(number).collect()
+    }
+
     /// Whether it is an instruction, or a macro that may become some.
     pub fn is_instruction(&self) -> bool {
         let word = self.word();

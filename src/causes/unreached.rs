@@ -12,19 +12,7 @@ use crate::report::CauseKind;
 pub fn ended(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::Unreachable = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
-    let states = &suspect.view().analysis.states;
-    let same_function = |id: InsnId| suspect.flow().owner(id) == suspect.flow().owner(insn);
-    let is_padding = |id: InsnId| matches!(suspect.kind(id), Kind::Nop);
-    let mut before = suspect.insns().prev_in_section(insn);
-    for _ in 0..MOST {
-        match before {
-            Some(id) if same_function(id) && (states.id(id).is_none() || is_padding(id)) => {
-                before = suspect.insns().prev_in_section(id);
-            }
-            _ => break,
-        }
-    }
-    let ender = before.filter(|&id| same_function(id))?;
+    let ender = ender(suspect)?;
     let line = suspect.line_in_source(ender);
     let place = line.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();
     let shown = suspect.words(ender);
@@ -57,6 +45,24 @@ pub fn ended(suspect: &Suspect<'_>) -> Option<Told> {
         told = told.with(line.as_ref().map(|line| suspect.remark(line, "what ends the path was brought in here")));
     }
     Some(told.on(own))
+}
+
+/// The instruction before the stretch of code that no path reaches.
+pub fn ender(suspect: &Suspect<'_>) -> Option<InsnId> {
+    let insn = suspect.finding.insn?;
+    let states = &suspect.view().analysis.states;
+    let same_function = |id: InsnId| suspect.flow().owner(id) == suspect.flow().owner(insn);
+    let is_padding = |id: InsnId| matches!(suspect.kind(id), Kind::Nop);
+    let mut before = suspect.insns().prev_in_section(insn);
+    for _ in 0..MOST {
+        match before {
+            Some(id) if same_function(id) && (states.id(id).is_none() || is_padding(id)) => {
+                before = suspect.insns().prev_in_section(id);
+            }
+            _ => break,
+        }
+    }
+    before.filter(|&id| same_function(id))
 }
 
 const MOST: usize = 1 << 12;

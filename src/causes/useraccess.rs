@@ -1,8 +1,10 @@
 //! Who opened user access, or set the direction flag; helpers that have to be inlined.
 
-use super::scene::Suspect;
+use std::sync::Arc;
+
+use super::scene::{Line, Suspect};
 use super::{Told, source};
-use crate::findings::Fault;
+use crate::findings::{Fault, StepKind};
 use crate::report::CauseKind;
 
 /// The line of the source that opened user access, where a header's function did.
@@ -24,7 +26,40 @@ pub fn opened(suspect: &Suspect<'_>) -> Option<Told> {
     let kind = if bare { CauseKind::StrayFlagChange } else { CauseKind::of(suspect.finding.fault.code()) };
     let remark = (own != line).then(|| suspect.remark(&line, format!("{flag} is {done} here")));
     let told = Told::new(kind, String::new()).with(remark);
-    Some(told.on(Some(line)))
+    let exit = matches!(suspect.finding.fault, Fault::ReturnWithUaccess).then(|| fault_label(suspect)).flatten();
+    let told =
+        told.with(exit.as_ref().map(|exit| suspect.remark(exit, "where the access faults, the path comes here")));
+    Some(told.on(Some(line)).shown_at(exit))
+}
+
+/// The label of C to which the last access on the way jumps where it faults: compilers merge what is behind it with the same code
+/// elsewhere.
+fn fault_label(suspect: &Suspect<'_>) -> Option<Line> {
+    let state = suspect.finding.states.first()?;
+    let step = state.trail.iter().rev().find(|step| !matches!(step.kind, StepKind::Jump | StepKind::Start))?;
+    if step.kind != StepKind::Fixup || !suspect.is_compiled(suspect.finding.insn?) {
+        return None;
+    }
+    let access = suspect.line_in_source(step.insn)?;
+    let text = suspect.text(&access)?;
+    let at = access.1 as usize - 1;
+    let range = source::function_around(&text, at);
+    let end = (at..=*range.end()).take(8).find(|&at| text.lines[at].contains(';')).unwrap_or(at);
+    let statement = text.lines[at..=end].join(" ");
+    let label_line = |name: &str| {
+        let is_label = |line: &usize| {
+            let rest = text.lines[*line].trim_start().strip_prefix(name);
+            rest.is_some_and(|rest| rest.trim_start().starts_with(':') && !rest.trim_start().starts_with("::"))
+        };
+        range.clone().find(is_label)
+    };
+    let words = statement.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+    let label = words.filter(|word| *word != "default").filter_map(label_line).last()?;
+    let shown = suspect.reported.line.map_or(usize::MAX, |line| line as usize - 1);
+    // What stands there may say it already.
+    let exit = (label..=*range.end()).take(4).find(|&at| text.lines[at].trim_start().starts_with("return"));
+    let line = exit.unwrap_or(label);
+    (!(label..=line).contains(&shown)).then(|| (Arc::clone(&access.0), line as u32 + 1))
 }
 
 /// A call to a helper that is `inline`, and was not inlined where calls are not allowed.

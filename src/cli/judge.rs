@@ -216,6 +216,12 @@ impl<'a> Judge<'a> {
         &self.finder
     }
 
+    /// How the object was compiled, if its build says so.
+    pub fn build_of(&self, object: &Object) -> Option<Build> {
+        let by_object = self.finder.object(&object.path).ok().filter(|build| build.source.is_some());
+        by_object.or_else(|| self.finder.source(std::path::Path::new(&object.name)).ok())
+    }
+
     /// The object of the tree in which `object` was built that declares a function never to return.
     pub fn declared_by(&self, object: &Object, symbol: &str) -> Option<String> {
         self.tree_objects.declares(&tree_objects::root_of(&self.finder, &object.path)?, symbol)

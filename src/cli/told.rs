@@ -46,10 +46,11 @@ pub(crate) fn told(object: &Object, judge: &Judge<'_>, wanted: impl Fn(FindingId
     };
     labels::name_lines_by_text(&mut report, &object.analysis, &object.lines, &text_of);
     statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
-    let sources = causes::Sources { text_of: &text_of, main: None, command: &[] };
+    let build = (!report.findings.is_empty()).then(|| judge.build_of(object)).flatten();
+    let main = build.as_ref().and_then(|build| build.source.as_deref()).map(|source| source.to_string_lossy());
+    let command = build.as_ref().map_or(&[][..], |build| &build.argv);
+    let sources = causes::Sources { text_of: &text_of, main: main.as_deref(), command };
     causes::explain(&mut report, &object.analysis, &object.lines, &sources);
-    let build = if report.findings.is_empty() { None } else { judge.finder().object(&object.path).ok() };
-    let main = build.and_then(|build| build.source).map(|source| source.display().to_string());
     macros::name_macro_lines(&mut report, main.as_deref(), &text_of);
     let known = Surroundings { text_of: &text_of, declared_by: &|symbol| judge.declared_by(object, symbol) };
     rust::tell(&mut report, &object.analysis, &object.lines, &known);

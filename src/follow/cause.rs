@@ -86,10 +86,7 @@ pub(super) fn cause(input: &Input<'_>, fault: &Fault, new: &[Passed], recorded: 
 fn shorten(steps: &mut Vec<Step>) {
     let mut known = rustc_hash::FxHashSet::default();
     steps.retain(|step| known.insert((step.insn, step.kind == StepKind::Missing)));
-    // Where something is missing is one step, however many there are that it would undo.
-    let open = steps.iter().position(|step| step.kind == StepKind::Open).map(|at| steps.remove(at));
     steps.truncate(MOST);
-    steps.extend(open);
 }
 
 fn last_of(input: &Input<'_>, way: &[Passed], kinds: &[Kind]) -> Vec<Step> {
@@ -107,11 +104,6 @@ fn at_return(input: &Input<'_>, way: &[Passed]) -> Vec<Step> {
     let left: Vec<Slot> = std::mem::take(&mut stack.slots);
     for slot in &left {
         stack.blame(slot, None, slot.bytes);
-    }
-    if let Some(last) = left.last().filter(|_| stack.odd.iter().all(|odd| odd.kind == StepKind::Cause)) {
-        let behind = way.iter().rposition(|passed| passed.insn == last.by).and_then(|at| way.get(at + 1));
-        let bytes = left.iter().fold(0i32, |bytes, slot| bytes.saturating_add(slot.bytes));
-        stack.odd.extend(behind.map(|passed| step(StepKind::Open, passed.insn, None, bytes)));
     }
     stack.odd.append(&mut stack.unusual);
     if stack.odd.is_empty() {

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustc_hash::FxHashMap;
 
+use crate::ids::FindingId;
+
 use super::handlers::code_actions::patch::Fix;
 
 /// A fix that works.
@@ -18,15 +20,24 @@ pub struct Offer {
     pub preferred: bool,
 }
 
-/// What was found out for the findings of a verdict, by their position.
+/// Which finding of a verdict: one of its analysis, else by its position in the report.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Whose {
+    /// One of the analysis.
+    Finding(FindingId),
+    /// One that was made of something else: a row of an unwind table.
+    Reported(usize),
+}
+
+/// What was found out for the findings of a verdict.
 #[derive(Debug, Default)]
-pub struct Offers(Mutex<FxHashMap<usize, Slot>>);
+pub struct Offers(Mutex<FxHashMap<Whose, Slot>>);
 
 /// The offers for one finding. Who looks for them holds the lock, so that nobody looks for them twice.
 pub type Slot = Arc<Mutex<Option<Arc<Vec<Offer>>>>>;
 
 impl Clone for Offers {
-    /// A copy of a verdict is made to be changed: positions of its findings mean others.
+    /// A copy of a verdict is made to be changed: its findings are those of another text.
     fn clone(&self) -> Offers {
         Offers::default()
     }
@@ -34,12 +45,12 @@ impl Clone for Offers {
 
 impl Offers {
     /// The place for the offers of a finding.
-    pub fn slot(&self, index: usize) -> Slot {
-        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(index).or_default())
+    pub fn slot(&self, whose: Whose) -> Slot {
+        Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_default())
     }
 
     /// Without waiting for who looks for them.
-    pub fn known(&self, index: usize) -> Option<Arc<Vec<Offer>>> {
-        self.slot(index).try_lock().ok().and_then(|known| known.clone())
+    pub fn known(&self, whose: Whose) -> Option<Arc<Vec<Offer>>> {
+        self.slot(whose).try_lock().ok().and_then(|known| known.clone())
     }
 }

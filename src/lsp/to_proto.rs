@@ -191,6 +191,13 @@ impl Placer<'_> {
             let name = Path::new(&**file).file_name().and_then(|name| name.to_str()).unwrap_or(file);
             message = format!("in the macro that {name}:{line} uses: {message}");
         }
+        let (again, other_words): (Vec<&ReportedFinding>, Vec<&ReportedFinding>) =
+            same_cause.iter().partition(|other| other.message == finding.message && other.function == finding.function);
+        let lines = again.iter().filter(|other| other.objtool.is_some()).count();
+        if lines > 0 {
+            let s = if lines == 1 { "" } else { "s" };
+            message.push_str(&format!(" (objtool prints {lines} more line{s} for it)"));
+        }
         if freshness != Freshness::Fresh {
             message.push_str(STALE);
         }
@@ -198,7 +205,8 @@ impl Placer<'_> {
         remarks.extend(finding.inlined.iter().filter_map(|frame| {
             self.remark(frame.file.as_deref()?, frame.line?, format!("{} is inlined here", frame.function))
         }));
-        remarks.extend(same_cause.iter().filter_map(|other| {
+        // The places of what is said again are not at fault, and there may be many.
+        remarks.extend(other_words.iter().filter_map(|other| {
             self.remark(other.file.as_deref()?, other.line?, format!("from the same cause: {}", other.message))
         }));
         // A loop or a repetition says the same many times.

@@ -105,6 +105,8 @@ pub enum CauseKind {
     IntraCall,
     /// A call to the middle of a function, for another purpose.
     CallIntoFunction,
+    /// A jump to the middle of another function.
+    JumpIntoFunction,
     /// A jump or call leads where no code is.
     BadTarget,
     /// A function has no size.
@@ -270,6 +272,7 @@ impl CauseKind {
             | Kind::SyscallRunsOn
             | Kind::LocalLabel
             | Kind::CallIntoFunction
+            | Kind::JumpIntoFunction
             | Kind::BadTarget
             | Kind::UnknownTable
             | Kind::MissingOption
@@ -306,6 +309,8 @@ impl CauseKind {
                 | CauseKind::NamedTable
                 | CauseKind::UnknownTable
                 | CauseKind::LocalLabel
+                | CauseKind::UntypedLabel
+                | CauseKind::CallIntoFunction
                 | CauseKind::IntraCall
                 | CauseKind::NoreturnUndeclared
                 | CauseKind::TrapEndsPath

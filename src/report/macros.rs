@@ -154,6 +154,39 @@ fn statements(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The name that a disassembly has for what the assembler knows by several. SDM, entries `Jcc`, `SETcc`, `CMOVcc`, `SAL`.
+pub fn one_name(mnemonic: &str) -> String {
+    const CONDITIONS: [(&str, &str); 18] = [
+        ("z", "e"),
+        ("nz", "ne"),
+        ("c", "b"),
+        ("nae", "b"),
+        ("nc", "ae"),
+        ("nb", "ae"),
+        ("nbe", "a"),
+        ("na", "be"),
+        ("nge", "l"),
+        ("nl", "ge"),
+        ("nle", "g"),
+        ("ng", "le"),
+        ("pe", "p"),
+        ("po", "np"),
+        ("cxz", "cxz"),
+        ("ecxz", "ecxz"),
+        ("rcxz", "rcxz"),
+        ("mp", "mp"),
+    ];
+    if mnemonic.starts_with("sal") {
+        return mnemonic.replacen("sal", "shl", 1);
+    }
+    let of = |start: &str| {
+        let condition = mnemonic.strip_prefix(start)?;
+        let (_, shown) = CONDITIONS.iter().find(|(other, _)| *other == condition)?;
+        Some(format!("{start}{shown}"))
+    };
+    of("j").or_else(|| of("set")).or_else(|| of("cmov")).unwrap_or_else(|| mnemonic.to_owned())
+}
+
 /// Whether a statement may assemble to the instruction. The assembler knows suffixes that a disassembly leaves out.
 fn likeness(statement: &str, instruction: &str) -> Option<Likeness> {
     let split = |text: &str| -> (String, String) {
@@ -161,7 +194,7 @@ fn likeness(statement: &str, instruction: &str) -> Option<Likeness> {
         (mnemonic.to_lowercase(), operands.split('#').next().unwrap_or("").split_whitespace().collect())
     };
     let ((written, operands), (shown, shown_operands)) = (split(statement), split(instruction));
-    let bare = |name: &str| name.strip_suffix(['q', 'l']).unwrap_or(name).to_owned();
+    let bare = |name: &str| one_name(name.strip_suffix(['q', 'l']).unwrap_or(name));
     // The kernel's macro for a return: include/linux/linkage.h and arch/x86/include/asm/linkage.h
     if statement.split_whitespace().next() == Some("RET") {
         let is_return = shown == "ret" || shown_operands.ends_with("__x86_return_thunk");

@@ -188,7 +188,7 @@ impl Path<'_> {
                 Some(callee) => format!("the path goes on in {}(), which is called here", self.view.name(callee)),
                 None => "the path goes on in a function that is called here".to_owned(),
             },
-            StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Open | StepKind::Move => return,
+            StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Move => return,
         };
         self.push(PathKind::Branch, step.insn, text);
     }
@@ -247,7 +247,6 @@ impl Path<'_> {
             }
             (StepKind::Missing, _, None) => format!("only {} has `{insn}`", self.owner(step.insn, "the first path")),
             (StepKind::Misplaced, ..) => format!("`{insn}` takes the slot of another register"),
-            (StepKind::Open, ..) => format!("from here to the end of the path, {bytes} bytes have to be given back"),
             (StepKind::Move, 0, _) => format!("`{insn}` sets up no frame: rbp was not saved just before"),
             (StepKind::Move, ..) => format!("`{insn}` moves the stack pointer"),
             (_, 0, Some(other)) => format!("`{insn}` and `{other}` do not add up"),

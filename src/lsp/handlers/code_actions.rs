@@ -33,7 +33,7 @@ use crate::report::ReportedFinding;
 
 use super::super::config::{CompileMode, Trust};
 use super::super::documents::Document;
-use super::super::offers::Offer;
+use super::super::offers::{Offer, Whose};
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
@@ -77,7 +77,7 @@ pub fn code_actions(
             continue;
         }
         let offers =
-            if automatic { prover.verdict.offers.known(case.index) } else { Some(prover.offers(&case, cancel)?) };
+            if automatic { prover.verdict.offers.known(case.whose) } else { Some(prover.offers(&case, cancel)?) };
         for offer in offers.iter().flat_map(|offers| offers.iter()) {
             if !titles.iter().any(|title| title.eq_ignore_ascii_case(&offer.fix.title)) {
                 titles.push(offer.fix.title.clone());
@@ -127,14 +127,14 @@ impl<'a> Prover<'a> {
         let findings = &verdict.report.findings;
         let leaders = grouped(findings).into_iter().map(|(leader, _)| leader);
         leaders.filter_map(move |leader| {
-            let index = findings.iter().position(|finding| std::ptr::eq(finding, leader))?;
-            Case::new(snapshot, document, verdict, index, leader)
+            let position = || findings.iter().position(|finding| std::ptr::eq(finding, leader)).map(Whose::Reported);
+            Case::new(snapshot, document, verdict, leader.id.map(Whose::Finding).or_else(position)?, leader)
         })
     }
 
     /// The fixes for a finding that work.
     fn offers(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Arc<Vec<Offer>>, Cancelled> {
-        let slot = self.verdict.offers.slot(case.index);
+        let slot = self.verdict.offers.slot(case.whose);
         let mut known = loop {
             match slot.try_lock() {
                 Ok(known) => break known,
@@ -236,11 +236,26 @@ fn improved(before: &Verdict, after: &Verdict, finding: &ReportedFinding) -> boo
         let places = leaders.filter(|leader| key(leader) == key(finding)).map(|leader| (&leader.file, leader.line));
         places.collect::<BTreeSet<_>>().len()
     };
+    let leading = |verdict: &Verdict| {
+        let mut counts: FxHashMap<(Code, Option<String>), usize> = FxHashMap::default();
+        let leaders = grouped(&verdict.report.findings).into_iter().map(|(leader, _)| key(leader));
+        leaders.for_each(|key| *counts.entry(key).or_default() += 1);
+        counts
+    };
+    let printed =
+        |verdict: &Verdict| verdict.report.findings.iter().filter(|finding| finding.objtool.is_some()).count();
     let count = |verdict: &Verdict| {
         let mut counts: FxHashMap<(Code, Option<String>), usize> = FxHashMap::default();
         verdict.report.findings.iter().for_each(|finding| *counts.entry(key(finding)).or_default() += 1);
         counts
     };
-    let (earlier, later) = (count(before), count(after));
-    shown(after) < shown(before) && later.iter().all(|(key, n)| earlier.get(key).is_some_and(|before| n <= before))
+    type Counts = FxHashMap<(Code, Option<String>), usize>;
+    let within = |later: &Counts, earlier: &Counts| {
+        later.iter().all(|(key, n)| earlier.get(key).is_some_and(|before| n <= before))
+    };
+    // What stood with the finding may not come to stand alone: then the fault has only moved.
+    shown(after) < shown(before)
+        && printed(after) <= printed(before)
+        && within(&count(after), &count(before))
+        && within(&leading(after), &leading(before))
 }

@@ -52,7 +52,7 @@ impl Speaker<'_> {
     pub(super) fn cause(&self) -> Option<String> {
         let (moving, other): (Vec<&Step>, Vec<&Step>) = self.finding.cause.iter().partition(|step| step.bytes != 0);
         let mut said: Vec<(Deed, Vec<String>)> = Vec::new();
-        let told = |step: &&Step| !matches!(step.kind, StepKind::Open | StepKind::Move);
+        let told = |step: &&Step| step.kind != StepKind::Move;
         for step in moving.into_iter().chain(other).filter(told) {
             let (deed, place) = (self.deed(step), self.at(step.insn));
             match said.iter_mut().find(|(other, _)| *other == deed) {

@@ -11,6 +11,7 @@ use crate::report::view::View;
 use crate::report::{Cause, path};
 
 use super::super::super::documents::Document;
+use super::super::super::offers::Whose;
 use super::super::super::snapshot::Snapshot;
 use super::super::super::to_proto::Placer;
 use super::super::super::verdict::Verdict;
@@ -18,8 +19,8 @@ use super::patch::{Fix, Patch};
 
 /// A finding with what a fix is made from.
 pub struct Case<'a> {
-    /// Its position in the report.
-    pub index: usize,
+    /// Which one it is.
+    pub whose: Whose,
     pub finding: &'a ReportedFinding,
     pub cause: &'a Cause,
     /// The text, by lines.
@@ -55,7 +56,7 @@ impl<'a> Case<'a> {
         snapshot: &'a Snapshot,
         document: &'a Document,
         verdict: &'a Verdict,
-        index: usize,
+        whose: Whose,
         finding: &'a ReportedFinding,
     ) -> Option<Case<'a>> {
         let own = document.path.as_deref()?;
@@ -89,7 +90,7 @@ impl<'a> Case<'a> {
         }
         let way = own_finding.map(|(view, found)| way(&view, found, &here)).unwrap_or_default();
         Some(Case {
-            index,
+            whose,
             finding,
             cause: &finding.cause,
             lines: document.text.as_str().lines().collect(),

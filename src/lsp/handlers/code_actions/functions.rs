@@ -203,6 +203,12 @@ pub fn kernel_return(case: &Case<'_>) -> Vec<Fix> {
 
 /// The line with `RET` for its plain return.
 fn with_kernel_return(text: &str) -> Option<String> {
+    let code = text.split('#').next().unwrap_or_default();
+    let statement = code.trim_start();
+    let written: String = statement.to_ascii_lowercase().chars().filter(|c| !c.is_whitespace()).collect();
+    if matches!(written.as_str(), ".byte0xf3,0xc3" | ".byte0xc3" | ".byte243,195") {
+        return Some(format!("{}RET", &code[..code.len() - statement.len()]));
+    }
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.');
     for plain in ["retq", "ret"] {
         for (at, _) in text.match_indices(plain) {
@@ -272,6 +278,7 @@ mod tests {
         assert_eq!(with_kernel_return("\tret").as_deref(), Some("\tRET"));
         assert_eq!(with_kernel_return("\tretq; int3").as_deref(), Some("\tRET"));
         assert_eq!(with_kernel_return("1:\tret\t/* done */").as_deref(), Some("1:\tRET\t/* done */"));
+        assert_eq!(with_kernel_return("\t.byte\t0xf3,0xc3\t\t# rep ret").as_deref(), Some("\tRET"));
         assert_eq!(with_kernel_return("\tcall retry"), None);
         assert_eq!(with_kernel_return("\tret $8"), None);
     }

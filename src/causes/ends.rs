@@ -89,7 +89,8 @@ fn leaves_the_kernel(suspect: &Suspect<'_>, last: InsnId) -> Option<Told> {
     let label = name.as_ref().and_then(|name| source::label(suspect, name));
     let remark = label.as_ref().map(|line| suspect.remark(line, "declared to be a function here"));
     let told = Told::new(CauseKind::CodeInFunction, says).about(name.unwrap_or_default());
-    Some(told.with(remark).on(label.or(line)))
+    let step = suspect.step(last, "what ends here does not return to a caller");
+    Some(told.with(remark).with([step]).on(label.or(line)))
 }
 
 /// The name of a sanitizer's handler.

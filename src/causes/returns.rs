@@ -9,7 +9,8 @@ use crate::report::CauseKind;
 /// `ret` where `RET` is meant, a `RET` of the file's own, an indirect branch without a retpoline.
 pub fn plain(suspect: &Suspect<'_>) -> Option<Told> {
     let insn = suspect.finding.insn?;
-    let line = suspect.line(insn).filter(|_| suspect.reported.line.is_some()).or_else(|| toplevel::line_of(suspect))?;
+    let shown = suspect.reported.file.clone().zip(suspect.reported.line);
+    let line = shown.or_else(|| toplevel::line_of(suspect))?;
     let at = suspect.reported.line.is_none().then(|| line.clone());
     let text = suspect.text(&line)?;
     let statement = text.asm.on_line(line.1 as usize - 1).find(|statement| statement.is_instruction());

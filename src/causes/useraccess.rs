@@ -27,9 +27,21 @@ pub fn opened(suspect: &Suspect<'_>) -> Option<Told> {
     let remark = (own != line).then(|| suspect.remark(&line, format!("{flag} is {done} here")));
     let told = Told::new(kind, String::new()).with(remark);
     let exit = matches!(suspect.finding.fault, Fault::ReturnWithUaccess).then(|| fault_label(suspect)).flatten();
+    let below = matches!(suspect.finding.fault, Fault::ReturnWithUaccess).then(|| body_of_condition(suspect)).flatten();
     let told =
         told.with(exit.as_ref().map(|exit| suspect.remark(exit, "where the access faults, the path comes here")));
-    Some(told.on(Some(line)).shown_at(exit))
+    Some(told.on(Some(line)).shown_at(exit.or(below)))
+}
+
+/// The return that is the body of the condition on the finding's line: compilers give it the line of the condition.
+fn body_of_condition(suspect: &Suspect<'_>) -> Option<Line> {
+    let line = (suspect.reported.file.clone()?, suspect.reported.line?);
+    let text = suspect.text(&line).filter(|text| !text.asm.assembly)?;
+    let at = line.1 as usize - 1;
+    let shown = text.lines.get(at)?.trim();
+    let is_condition = shown.starts_with("if") && shown.ends_with(')');
+    let next = text.lines.get(at + 1)?.trim();
+    (is_condition && next.starts_with("return")).then_some((line.0, line.1 + 1))
 }
 
 /// The label of C to which the last access on the way jumps where it faults: compilers merge what is behind it with the same code

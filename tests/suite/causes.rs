@@ -9,6 +9,7 @@ use orcls::causes::{Sources, explain};
 use orcls::image::{FileStore, Store};
 use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;
+use orcls::report::labels::name_lines_by_text;
 use orcls::report::{CauseKind, ReportedFinding, report};
 use orcls::source_map::Lines;
 
@@ -52,6 +53,7 @@ impl Case<'_> {
         let mut found = report("case.o", &analysis, &lines);
         let command: Vec<String> = ["cc"].iter().chain(self.flags).map(|word| (*word).to_owned()).collect();
         let text_of = |_: &str| Some(Arc::from(self.text));
+        name_lines_by_text(&mut found, &analysis, &lines, &text_of);
         let main = source.to_string_lossy();
         explain(&mut found, &analysis, &lines, &Sources { text_of: &text_of, main: Some(&main), command: &command });
         found.findings
@@ -197,4 +199,46 @@ fn hints_without_which_a_path_is_balanced_are_wrong() {
     assembly(&text, orc(), CauseKind::WrongHint, "\tUNWIND_HINT_FUNC", "does not fit");
     let real = format!("{hint}{}", function("f", "\tpush %rbx\n\tpush %rcx\n\tmov %rdi, %rbx\n\tpop %rbx\n\tret\n"));
     assembly(&real, orc(), CauseKind::Imbalance, "push %rcx", "push");
+}
+
+#[test]
+fn a_jump_into_another_function_is_what_runs_into_it() {
+    let first = function("f", "\tpush %rbx\n\ttest %rdi, %rdi\n\tjz .Lshared\n\tpop %rbx\n\tret\n");
+    let text = first + &function("g", "\tmov %rdi, %rax\n.Lshared:\n\tmov $-5, %rax\n\tret\n");
+    assembly(&text, orc(), CauseKind::JumpIntoFunction, "jz .Lshared", "into g(), to `.Lshared`");
+}
+
+#[test]
+fn an_arm_that_leaves_another_depth_is_the_cause_and_not_what_is_balanced_with_the_other() {
+    let table = ".pushsection .altinstructions, \"a\"\n\t.long 1b - ., 3f - .\n\t.long 0\n\t.byte 2b - 1b, 4f - 3f\n\t.popsection\n";
+    let replacement = "\t.pushsection .altinstr_replacement, \"ax\"\n3:\tnop\n4:\n\t.popsection\n";
+    let body = format!("\tpushfq\n1:\tpop %rax\n2:\n\t{table}{replacement}\tmov %rax, (%rdi)\n\tret\n");
+    assembly(&function("f", &body), orc(), CauseKind::AlternativeArms, "pop %rax", "arms of the alternative");
+}
+
+#[test]
+fn code_that_is_written_as_bytes_is_code() {
+    let text = function("f", "\ttest %rsi, %rsi\n\tjz .Lout\n\tinc %rax\n.Lout:\n\t.byte 0xf3,0xc3\n");
+    let options = Options { rethunk: true, retpoline: true, ..orc() };
+    assembly(&text, options, CauseKind::PlainReturn, ".byte 0xf3,0xc3", "return");
+}
+
+#[test]
+fn a_callee_that_nothing_declares_so_is_not_said_to_be_declared_so() {
+    let text = "void set(int);\nvoid f(int a)\n{\n\tset(a);\n\tif (a > 2) {\n\t\tset(0);\n\t\t__builtin_unreachable();\n\t}\n\tset(1);\n}\nint g(void)\n{\n\treturn 1;\n}\n";
+    let flags = ["-fno-reorder-functions", "-fno-optimize-sibling-calls"];
+    c(text, &flags, orc(), CauseKind::Unreachable, "__builtin_unreachable", "never reached");
+}
+
+#[test]
+fn code_behind_a_jump_by_a_table_that_is_not_found_is_told_with_the_table() {
+    let text = "int f(const unsigned char *at, int n)\n{\n\tstatic void *steps[] = { &&one, &&two, &&done };\n\tint sum = n;\n\tgoto *steps[*at++ % 3];\none:\n\tsum += *at;\n\tgoto *steps[*at++ % 3];\ntwo:\n\tsum ^= *at;\n\tgoto *steps[*at++ % 3];\ndone:\n\treturn sum;\n}\n";
+    let flags = ["-fno-gcse", "-mcmodel=kernel"];
+    c(text, &flags, orc(), CauseKind::NamedTable, "static void *steps[]", "the table `steps`");
+}
+
+#[test]
+fn what_leaves_the_kernel_is_no_function() {
+    let text = function("f", "\tmov %rdi, %rax\n\tiretq\n");
+    assembly(&text, orc(), CauseKind::CodeInFunction, "iretq", "is no function");
 }

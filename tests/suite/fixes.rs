@@ -210,6 +210,13 @@ fn an_area_that_is_used_is_kept() {
 }
 
 #[test]
+fn a_fix_that_only_moves_the_fault_to_the_other_arm_is_not_offered() {
+    let text = "#include \"orcls.h\"\n".to_owned()
+        + &function("\tpushfq\n\tALTERNATIVE \"popq %rax\", \"nop\", 1\n\tmov %rax, (%rdi)\n\tret\n");
+    never(&text, &["Remove `pushfq`", "Insert `popfq`", "Insert `addq"]);
+}
+
+#[test]
 fn what_only_silences_a_real_fault_is_not_offered() {
     const EXEMPT: &str = "STACK_FRAME_NON_STANDARD";
     never(&function("\tpushq %rbx\n\tmovq %rdi, %rbx\n\tret\n"), &[EXEMPT]);

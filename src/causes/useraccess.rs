@@ -66,7 +66,7 @@ fn fault_label(suspect: &Suspect<'_>) -> Option<Line> {
         range.clone().find(is_label)
     };
     let words = statement.split(|c: char| !(c.is_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
-    let label = words.filter(|word| *word != "default").filter_map(label_line).last()?;
+    let label = words.filter(|word| *word != "default").filter_map(label_line).next_back()?;
     let shown = suspect.reported.line.map_or(usize::MAX, |line| line as usize - 1);
     // What stands there may say it already.
     let exit = (label..=*range.end()).take(4).find(|&at| text.lines[at].trim_start().starts_with("return"));

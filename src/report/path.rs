@@ -126,7 +126,7 @@ pub fn path<'a>(view: &'a View<'a>, finding: &Finding) -> Vec<PathStep> {
             | StepKind::Fixup
             | StepKind::StaticBranch
             | StepKind::Call => path.branch(step),
-            StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Open | StepKind::Move => {
+            StepKind::Cause | StepKind::Missing | StepKind::Misplaced | StepKind::Move => {
                 path.cause(step, finding.states.len() > 1)
             }
         }

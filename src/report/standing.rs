@@ -114,6 +114,7 @@ pub fn standing(code: Code, kind: CauseKind) -> Option<Standing> {
         | Kind::UntypedLabel
         | Kind::LocalLabel
         | Kind::IntraCall
+        | Kind::JumpIntoFunction
         | Kind::CallIntoFunction
         | Kind::NoSize
         | Kind::AddressOfPoint

@@ -9,6 +9,9 @@ use crate::kernel::Kernel;
 /// The release of an object that has nothing that tells releases apart.
 pub const ASSUMED: Kernel = Kernel::V6_12;
 
+/// What is said of such an object.
+pub const NOTHING_TOLD: &str = "assumed: the object has nothing that tells releases apart";
+
 /// The release, and the evidence in words.
 pub fn detect(store: &dyn Store, image: &ElfImage) -> (Kernel, String) {
     let has = |name: &str| image.section_by_name(name).is_some();
@@ -58,7 +61,7 @@ pub fn detect(store: &dyn Store, image: &ElfImage) -> (Kernel, String) {
             return told(Kernel::V6_12, &format!("{name} (others are possible too)"));
         }
     }
-    (ASSUMED, "assumed: the object has nothing that tells releases apart".to_owned())
+    (ASSUMED, NOTHING_TOLD.to_owned())
 }
 
 fn has_entsize(image: &ElfImage, name: &str, size: u64) -> bool {

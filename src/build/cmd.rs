@@ -32,15 +32,27 @@ impl CmdFile {
         Self::parse(&text).ok_or_else(|| "no Kbuild command in it".to_owned())
     }
 
-    /// The recipe alone, which is the first line: dependencies are many times longer.
+    /// The recipe alone, which is the first line: dependencies are many times longer. Where the build of a tool has no
+    /// `fixdep` yet, remarks and dependencies come before it.
     pub fn read_command(path: &Path) -> Result<Self, String> {
         let mut line = Vec::new();
         let file = files::open(path).map_err(|error| said(&error))?;
-        BufReader::new(file.take(files::LINE)).read_until(b'\n', &mut line).map_err(|error| said(&error))?;
-        if line.len() as u64 >= files::LINE {
-            return Err(format!("its first line is longer than {} MiB", files::LINE >> 20));
+        let mut reader = BufReader::new(file.take(files::LINE));
+        let mut n_read = 0;
+        loop {
+            line.clear();
+            let n = reader.read_until(b'\n', &mut line).map_err(|error| said(&error))?;
+            n_read += n as u64;
+            if n_read >= files::LINE {
+                return Err(format!("its recipe is not in its first {} MiB", files::LINE >> 20));
+            }
+            if n == 0 {
+                return Err("no Kbuild command in it".to_owned());
+            }
+            if let Some(file) = Self::parse(&String::from_utf8_lossy(&line)) {
+                return Ok(file);
+            }
         }
-        Self::parse(&String::from_utf8_lossy(&line)).ok_or_else(|| "no Kbuild command in it".to_owned())
     }
 
     /// Reads the text of a `.cmd` file.
@@ -322,6 +334,17 @@ mod tests {
         objtool("gcc -c -o d/a.o a.c ; objcopy --prefix-symbols=__pi_ d/a.o", None);
         objtool("gcc -c -o d/a.o a.c ; report --orc list.txt", None);
         objtool("gcc -c -o d/a.o a.c ; --orc d/a.o", None);
+    }
+
+    #[test]
+    fn a_recipe_behind_remarks_and_dependencies_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(".a.o.cmd");
+        std::fs::write(&file, "# cannot find fixdep (/k/fixdep)\n# using basic dep data\n\na.o: a.c \\\n a.h\n\ncmd_a.o := gcc -c -o a.o a.c\n")
+            .unwrap();
+        assert_eq!(CmdFile::read_command(&file).unwrap().compile().unwrap(), ["gcc", "-c", "-o", "a.o", "a.c"]);
+        std::fs::write(&file, "# cannot find fixdep\n").unwrap();
+        assert!(CmdFile::read_command(&file).is_err());
     }
 
     #[test]

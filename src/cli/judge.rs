@@ -131,6 +131,8 @@ pub(crate) struct Judge<'a> {
     whole: bool,
     /// The user has asked for the kernel's rules.
     told: bool,
+    /// The stored table is compared with what objtool made it from.
+    compares: bool,
     /// The objects that were found together, by absolute path; `None` where whatever is named is analysed.
     checked: Option<FxHashSet<PathBuf>>,
     /// The tree that the program is called in, which makes the object.
@@ -153,6 +155,7 @@ impl<'a> Judge<'a> {
             wanted: Options::default(),
             whole: false,
             told: false,
+            compares: false,
             checked: None,
             within: None,
             scratch: OnceLock::new(),
@@ -165,6 +168,11 @@ impl<'a> Judge<'a> {
     /// The same, but an ORC table is made whether or not the build makes one.
     pub fn for_orc(self) -> Self {
         Judge { wanted: Options { orc: true, ..Options::default() }, ..self }
+    }
+
+    /// The same as [`Judge::for_orc`], for the table that objtool has made of the object as it was before.
+    pub fn for_comparison(self) -> Self {
+        Judge { compares: true, ..self.for_orc() }
     }
 
     /// The same, but objects are judged as parts of their trees' `vmlinux.o`.
@@ -445,7 +453,9 @@ impl<'a> Judge<'a> {
             self.complain_once(&tree.problems);
         }
         let caution = if self.rules.kernel == KernelChoice::Auto { build.caution() } else { None };
-        if self.checked.is_some() && !self.rules.options.any_action() {
+        // Of a module that was linked the table is all that is left of hints.
+        let compares = self.compares && !image.is_finished_module();
+        if compares || (self.checked.is_some() && !self.rules.options.any_action()) {
             // The build's log is about the object as it was before objtool wrote to it.
             image.forget_additions();
         }

@@ -16,7 +16,7 @@ use super::judge::{Judge, Judged, Object, Opened, Rules};
 use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
-use crate::build::Foreign;
+use crate::build::{Finder, FlagSource, Foreign};
 use crate::kernel::Kernel;
 use crate::orc::{self, StoredRow, StoredTable};
 use crate::report::{self, OrcListing, OrcRow, Select};
@@ -99,7 +99,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         }
         Action::Write(copied) => write::run(copied),
         Action::Diff(compared) => {
-            let judge = Judge::new(&compared.rules, Policy::Objtool).for_orc();
+            let judge = Judge::new(&compared.rules, Policy::Objtool).for_comparison();
             each(&compared.objects, &compared.rules, |input, _| {
                 let opened = judge.open(input)?;
                 let kernel = judge.kernel(input, &opened);
@@ -108,11 +108,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
                     let said = input.named.then(|| format!("{}: it has no stored table", opened.name));
                     return said.map_or(Ok(None), Err);
                 };
+                if !compared.rules.options.any_action() && is_of_parts(judge.finder(), input) {
+                    let name = &opened.name;
+                    let said =
+                        || format!("{name}: its table is those of its parts: the build makes none for the whole");
+                    return if input.named { Err(said()) } else { Ok(None) };
+                }
                 let Some(object) = judged(&judge, input)? else { return Ok(None) };
                 Ok(Some(compared_with(&object, table)))
             })
         }
     }
+}
+
+/// Whether the build runs objtool on a linked object, and not for its table: the linker has put that together.
+fn is_of_parts(finder: &Finder, input: &Input) -> bool {
+    let flags = finder.flags(&input.path);
+    matches!(flags.source, FlagSource::Own(_)) && flags.options.is_some_and(|options| options.link && !options.orc)
 }
 
 /// What an object came to: its text, nothing where it was skipped, or why it could not be done.

@@ -17,7 +17,7 @@ use crate::decode::Kind;
 use crate::findings::{Code, Fault, Finding, StepKind};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::image::{ElfImage, Store};
-use crate::kernel::{Kernel, KernelChoice};
+use crate::kernel::KernelChoice;
 use crate::report::findings::{self, ReportedFinding};
 use crate::report::view::{SourceLine, View};
 use crate::source_map::{Lines, Places};
@@ -67,8 +67,6 @@ impl Question<'_> {
 /// What objtool would say of `vmlinux.o`.
 #[derive(Debug)]
 pub struct Judged {
-    /// The release whose rules were applied.
-    pub kernel: Kernel,
     /// What lies in the edited object, in objtool's order.
     pub own: Vec<ReportedFinding>,
     /// What the edited object brings about in others.
@@ -216,7 +214,7 @@ impl Verdict {
     fn judged(&self, edited: &str, before: &FxHashSet<Key>) -> Judged {
         let lines = Lines::elsewhere(Arc::clone(&self.places) as Arc<dyn Places>);
         let view = View::new(&self.analysis, &lines);
-        let mut judged = Judged { kernel: self.analysis.kernel, own: Vec::new(), elsewhere: Vec::new() };
+        let mut judged = Judged { own: Vec::new(), elsewhere: Vec::new() };
         for finding in self.printed() {
             let key = self.key(finding);
             // A slot of paravirt operations is no place: what is called through it is the matter.

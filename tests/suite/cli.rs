@@ -554,6 +554,44 @@ fn tables_that_the_build_wrote_are_no_finding() {
 }
 
 #[test]
+fn a_table_whose_format_nothing_tells_is_not_written() {
+    let folder = Folder::with_both();
+    let run = folder.run(&["orc", "write", "clean.o", "-o", "out.o"]);
+    assert_eq!(run.status, Some(2), "{}", run.stderr);
+    assert!(run.stderr.contains("nothing is written") && !folder.path().join("out.o").exists(), "{}", run.stderr);
+}
+
+#[test]
+fn the_table_of_a_linked_object_that_its_parts_brought_is_not_compared() {
+    let folder = Folder::with_both();
+    folder.run(&["orc", "write", "--kernel", "6.12", "clean.o", "-o", "vmlinux.o"]);
+    let objtool = "./tools/objtool/objtool --noinstr --link vmlinux.o";
+    folder.write(".vmlinux.o.cmd", format!("savedcmd_vmlinux.o := ld -r -o vmlinux.o ; {objtool}\n"));
+    let run = folder.run(&["orc", "diff", "--kernel", "6.12", "vmlinux.o"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
+    assert!(run.stderr.contains("those of its parts"), "{}", run.stderr);
+}
+
+#[test]
+fn a_table_is_compared_with_what_objtool_made_it_from() {
+    // What is not to be validated has no rows, and neither has the padding before it; objtool names that for it all the same.
+    let folder = Folder::new();
+    folder.assemble(
+        "padded.S",
+        "\t.text\n\t.skip 16, 0x90\n\t.globl odd\n\t.type odd, @function\nodd:\n\tpush %rax\n\tret\n\t.size odd, . - odd\n\
+         \t.skip 16, 0x90\n\t.globl even\n\t.type even, @function\neven:\n\tret\n\t.size even, . - even\n\
+         \t.section .discard.func_stack_frame_non_standard, \"aw\"\n\t.quad odd\n",
+    );
+    for kernel in ["6.12", "7.2"] {
+        let flags = ["--kernel", kernel, "--orc", "--prefix=16"];
+        let run = folder.run(&[&["orc", "write", "padded.o", "-o", "built.o"], &flags[..]].concat());
+        assert_eq!(run.status, Some(0), "{kernel}: {}", run.stderr);
+        let run = folder.run(&[&["orc", "diff", "built.o"], &flags[..]].concat());
+        assert_eq!((run.status, run.stdout.as_str()), (Some(0), ""), "{kernel}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn flags_are_guessed_from_what_the_object_shows() {
     let folder = Folder::with_both();
     folder.assemble(

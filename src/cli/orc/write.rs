@@ -16,6 +16,7 @@ use super::super::judge::{Judge, Object, Rules};
 use super::super::{Verdict, output};
 use super::judged;
 use crate::analysis::Policy;
+use crate::detect;
 use crate::write::write;
 
 #[derive(Args)]
@@ -41,6 +42,12 @@ pub(super) fn run(copied: &Copied) -> anyhow::Result<Verdict> {
     if let Some(caution) = &object.caution {
         bail!(
             "{}: nothing is written, since the format of the table is not known: {caution}; --kernel names one",
+            object.name
+        );
+    }
+    if object.analysis.kernel_evidence == detect::NOTHING_TOLD {
+        bail!(
+            "{}: nothing is written, since nothing tells which release's table it is to have; --kernel names one",
             object.name
         );
     }

@@ -20,7 +20,7 @@ use rustc_hash::FxHashSet;
 use super::judge::{Judge, Rules};
 use super::{Verdict, output, queue, sarif};
 use crate::analysis::Policy;
-use answers::Answers;
+use answers::{Answers, Collected};
 
 /// Arguments of `log`.
 #[derive(Args)]
@@ -76,7 +76,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     };
     let mut log = Log { input, number: 0, is_begun: false };
     let mut answers = Answers::new(&judge, arguments.rules.build_dir.clone(), arguments.file.is_none(), written);
-    let mut entries = Vec::new();
+    let mut collected = Collected::default();
     let mut verdict = Verdict::Clean;
     while let Some(line) = log.next()? {
         let plain = anstream::adapter::strip_str(&line.text).to_string();
@@ -100,11 +100,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
             Format::Errorfile => output::print(&formats::errorfile(&answer, &line.text))?,
             Format::Github => output::print(&formats::github(&answer))?,
             Format::Json => output::print(&(serde_json::to_string(&answer)? + "\n"))?,
-            Format::Sarif => entries.push(answer.into_entry()),
+            Format::Sarif => collected.take(answer),
         }
     }
     if arguments.format == Format::Sarif {
-        output::print(&sarif::document(entries.iter(), &arguments.style.naming(None)))?;
+        output::print(&sarif::document(collected.entries().iter(), &arguments.style.naming(None)))?;
     }
     Ok(verdict)
 }

@@ -236,7 +236,10 @@ fn each_format_passes_the_rest_through() {
     }
     let out = tree.run(&["--format", "sarif"], &log);
     let document = super::cli::fits(&text(&out.stdout), "tests/schema/sarif-2.1.0.json");
-    assert_eq!(document["runs"][0]["results"].as_array().map(Vec::len), Some(20));
+    let results = document["runs"][0]["results"].as_array().cloned().unwrap_or_default();
+    let prints: std::collections::BTreeSet<String> =
+        results.iter().map(|result| result["partialFingerprints"]["orcls/v2"].to_string()).collect();
+    assert_eq!((results.len(), prints.len()), (20, 20), "each has a fingerprint of its own");
 }
 
 #[test]
@@ -291,4 +294,39 @@ fn words_of_objtools_lead_to_the_page() {
         assert!(page.contains(&code), "{line}: {page}");
     }
     assert_eq!(explain("no such words at all").0, Some(2));
+}
+
+/// Runs orcls in the tree.
+fn orcls(tree: &Tree, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_orcls"));
+    let out = command.args(arguments).current_dir(tree.0.path()).output().expect("orcls runs");
+    (out.status.code(), text(&out.stdout))
+}
+
+#[test]
+fn frames_of_traces_lead_to_their_lines() {
+    let tree = Tree::new();
+    // Where the call returns to, and the call itself.
+    let (status, shown) = orcls(&tree, &["where", "calls_open+0x8/0xc", "a.o"]);
+    assert!(status == Some(0) && shown.contains("a.S:37:"), "{shown}");
+    let (_, shown) = orcls(&tree, &["where", "--call", "calls_open+0x8/0xc", "a.o"]);
+    assert!(shown.contains("a.S:36:"), "{shown}");
+    // Two objects have the function, and a module is one of its name.
+    let (_, shown) = orcls(&tree, &["where", "--format", "json", "joins+0x5"]);
+    assert_eq!(shown.lines().count(), 2, "{shown}");
+    let (_, shown) = orcls(&tree, &["where", "--format", "json", "joins+0x5/0x8 [b]", "."]);
+    assert!(shown.lines().count() == 1 && shown.contains("lib/b.S"), "{shown}");
+    // Another size is another function.
+    assert_eq!(orcls(&tree, &["where", "joins+0x5/0x200", "."]).0, Some(2));
+    assert_eq!(orcls(&tree, &["where", "no place", "."]).0, Some(2));
+}
+
+#[test]
+fn a_disassembly_has_states_and_only_what_was_asked_for() {
+    let tree = Tree::new();
+    let (_, shown) = orcls(&tree, &["check", "--format", "objtool", "--disas=*pushed", "a.o"]);
+    let listing: Vec<&str> = shown.lines().filter(|line| line.contains("leaves_pushed+0x")).collect();
+    assert!(listing.iter().any(|line| line.contains("push %rbx") && line.contains("rsp+8")), "{shown}");
+    assert!(listing.iter().any(|line| line.contains("ret") && line.contains("rsp+16") && line.contains("rbx@-16")));
+    assert!(!shown.contains("is_fine+0x"), "{shown}");
 }

@@ -108,22 +108,44 @@ impl Answer {
             Status::Absent | Status::Gone | Status::Unreadable => Verdict::Incomplete,
         }
     }
+}
 
-    /// What SARIF has of it.
-    pub fn into_entry(self) -> sarif::Entry {
-        let why = self.note.unwrap_or_default();
-        let unjudged = match &self.finding {
-            Some(_) => Vec::new(),
-            None => vec![ReportedGap { what: self.objtool, why }],
-        };
-        let report = Report {
-            object: self.object,
-            kernel: self.kernel.unwrap_or(crate::detect::ASSUMED),
-            findings: self.finding.into_iter().collect(),
-            unjudged,
-            no_source: None,
-        };
-        sarif::Entry::new(report, &self.path)
+/// What SARIF has of answers: those of one object together, since findings that are alike are told apart by their order.
+#[derive(Default)]
+pub(super) struct Collected {
+    objects: Vec<(PathBuf, Report)>,
+}
+
+impl Collected {
+    /// Takes an answer.
+    pub fn take(&mut self, answer: Answer) {
+        let at = self.objects.iter().position(|(_, report)| report.object == answer.object);
+        let at = at.unwrap_or_else(|| {
+            let report = Report {
+                object: answer.object.clone(),
+                kernel: answer.kernel.unwrap_or(crate::detect::ASSUMED),
+                findings: Vec::new(),
+                unjudged: Vec::new(),
+                no_source: None,
+            };
+            self.objects.push((answer.path.clone(), report));
+            self.objects.len() - 1
+        });
+        let Some((path, report)) = self.objects.get_mut(at) else { return };
+        match answer.finding {
+            Some(finding) => {
+                *path = answer.path;
+                report.findings.push(finding);
+            }
+            None => {
+                report.unjudged.push(ReportedGap { what: answer.objtool, why: answer.note.unwrap_or_default() });
+            }
+        }
+    }
+
+    /// The entries of a document.
+    pub fn entries(self) -> Vec<sarif::Entry> {
+        self.objects.into_iter().map(|(path, report)| sarif::Entry::new(report, &path)).collect()
     }
 }
 

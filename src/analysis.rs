@@ -67,6 +67,8 @@ pub enum AnalysisError {
 pub struct Analysis {
     /// The object itself.
     pub image: ElfImage,
+    /// How many bytes the object's file has.
+    pub size: u64,
     /// The release whose rules were applied.
     pub kernel: Kernel,
     /// Its rules, with what the tree says otherwise.

@@ -59,6 +59,13 @@ pub(crate) const SHN_XINDEX: u16 = 0xffff;
 
 /// Fewer bytes of relocations are read one section after the other.
 const WORTH_READING_TOGETHER: u64 = 1 << 22;
+/// A name is said many times; of a longer one the beginning stands for it. The kernel's have 512 bytes at most.
+const LONGEST_NAME: usize = 4096;
+
+fn shortened(name: &str) -> &str {
+    let end = (0..=name.len().min(LONGEST_NAME)).rev().find(|&at| name.is_char_boundary(at));
+    name.get(..end.unwrap_or(0)).unwrap_or(name)
+}
 
 /// Why there is nothing to analyse.
 #[derive(Debug, thiserror::Error)]
@@ -303,7 +310,8 @@ impl ElfImage {
             return &self.section(symbol.section).name;
         }
         let start = symbol.name as usize;
-        self.names.get(start..start + symbol.name_len as usize).unwrap_or("")
+        let name = self.names.get(start..start + symbol.name_len as usize).unwrap_or("");
+        shortened(name)
     }
 
     /// Where a relocation leads: its addend counts from its symbol.
@@ -343,7 +351,7 @@ impl ElfImage {
             let name = string_at(&names, h.sh_name.get(LE));
             names_left.take(name.len() as u64)?;
             self.sections.push(Section {
-                name: name.to_owned(),
+                name: shortened(name).to_owned(),
                 name_offset: h.sh_name.get(LE),
                 kind: h.sh_type.get(LE).0,
                 flags: h.sh_flags.get(LE).0,

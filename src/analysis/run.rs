@@ -161,6 +161,7 @@ pub(super) fn run(
         open,
         timing: clock.timing,
         image,
+        size: store.size(),
         symbols,
         insns,
         flow,

@@ -13,6 +13,12 @@ use crate::ids::InsnId;
 const LONGEST: usize = 100_000;
 /// Steps of trails and ways that are put together in all. Only objects made for it have more to tell.
 const MOST: usize = 1_000_000;
+/// Of few instructions fewer are, besides some for each.
+const FEW: usize = 1 << 17;
+const STEPS_PER_INSN: usize = 4;
+/// Activations that are remembered besides some for each instruction; with more, no trail is told.
+const MOST_SEGMENTS: usize = 1 << 18;
+const SEGMENTS_PER_INSN: usize = 8;
 
 /// An instruction on a way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,11 +54,17 @@ pub struct Segments {
 impl Segments {
     /// Space for `n` instructions; with none, nothing is remembered.
     pub fn new(n: usize) -> Segments {
-        Segments { segments: Vec::new(), first_visit: vec![u32::MAX; n], left: MOST }
+        let left = MOST.min(FEW.saturating_add(STEPS_PER_INSN.saturating_mul(n)));
+        Segments { segments: Vec::new(), first_visit: vec![u32::MAX; n], left }
     }
 
     fn push(&mut self, segment: Segment) -> SegmentId {
         if self.first_visit.is_empty() {
+            return SegmentId(0);
+        }
+        if self.segments.len() >= MOST_SEGMENTS.saturating_add(SEGMENTS_PER_INSN.saturating_mul(self.first_visit.len()))
+        {
+            self.left = 0;
             return SegmentId(0);
         }
         self.segments.push(segment);
@@ -88,6 +100,7 @@ impl Segments {
             at = segment.parent;
         }
         steps.reverse();
+        steps.shrink_to_fit();
         steps
     }
 

@@ -131,15 +131,59 @@ pub struct ReportedGap {
 /// Describes what `analysis` found in `object`.
 pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
     let view = View::outside_library(analysis, lines);
-    let findings: Vec<ReportedFinding> =
-        (0..).map(FindingId).zip(&analysis.findings).map(|(id, finding)| reported(&view, Some(id), finding)).collect();
+    let (findings, n_left) = within(room(analysis.size), &view, &analysis.findings);
     let placed = analysis.findings.iter().any(|finding| finding.at.is_some());
+    let mut unjudged: Vec<ReportedGap> =
+        analysis.unjudged.iter().map(|u| ReportedGap { what: u.what.clone(), why: u.why.clone() }).collect();
+    if n_left > 0 {
+        let why = "with their places they take far more room than the object".to_owned();
+        unjudged.push(ReportedGap { what: format!("{n_left} more findings"), why });
+    }
     Report {
         object: object.to_owned(),
         kernel: analysis.kernel,
         findings,
-        unjudged: analysis.unjudged.iter().map(|u| ReportedGap { what: u.what.clone(), why: u.why.clone() }).collect(),
+        unjudged,
         no_source: if placed { view.no_source() } else { None },
+    }
+}
+
+/// How many bytes a report may take: names may be as long as the object, and ways lead through all of it.
+fn room(size: u64) -> usize {
+    usize::try_from(size.saturating_mul(6)).unwrap_or(usize::MAX).saturating_add(12 << 20)
+}
+
+/// Describes findings until there is no room left, and says how many are left out.
+fn within<'a>(mut room: usize, view: &'a View<'a>, findings: &'a [Finding]) -> (Vec<ReportedFinding>, usize) {
+    let mut told = Vec::new();
+    for (id, finding) in (0..).map(FindingId).zip(findings) {
+        let reported = reported(view, Some(id), finding);
+        let Some(left) = room.checked_sub(reported.room()) else { break };
+        room = left;
+        told.push(reported);
+    }
+    let n_left = findings.len() - told.len();
+    (told, n_left)
+}
+
+impl ReportedFinding {
+    /// About how many bytes it takes.
+    fn room(&self) -> usize {
+        let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let step =
+            |step: &PathStep| size_of::<PathStep>() + step.section.len() + step.instruction.len() + step.text.len();
+        // A map of a few registers takes a node.
+        let state = |state: &ReportedState| 4 * size_of::<ReportedState>() + state.section.len() + state.text.len();
+        size_of::<ReportedFinding>()
+            + self.message.len()
+            + self.instruction.len()
+            + [&self.objtool, &self.function, &self.function_name, &self.section]
+                .into_iter()
+                .map(optional)
+                .sum::<usize>()
+            + self.inlined.len() * size_of::<InlineFrame>()
+            + self.path.iter().map(step).sum::<usize>()
+            + self.states.iter().map(state).sum::<usize>()
     }
 }
 

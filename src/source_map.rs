@@ -219,7 +219,7 @@ impl SourceMap {
 
     /// Where the byte at `at` comes from.
     pub fn place(&self, at: CodeLoc) -> Option<Place> {
-        if let Some(row) = self.by_text.iter().find(|row| row.contains(at)) {
+        if let Some(row) = self.text_row(at) {
             return Some(Place {
                 file: Arc::clone(&row.file),
                 line: Some(row.line),
@@ -246,6 +246,11 @@ impl SourceMap {
         place.or_else(by_symbol)
     }
 
+    fn text_row(&self, at: CodeLoc) -> Option<&TextRow> {
+        let behind = self.by_text.partition_point(|row| row.start <= at);
+        self.by_text.get(behind.checked_sub(1)?).filter(|row| row.contains(at))
+    }
+
     /// The main source file of the unit that the code at `at` belongs to, as the debug info names it.
     pub fn main_file(&self, at: CodeLoc) -> Option<String> {
         let unit = self.units.of(self.sections.address(at)?).next()?;
@@ -261,7 +266,7 @@ impl SourceMap {
 
     /// Where the row starts that holds at `at`: code after that start has no row of its own.
     pub fn row_start(&self, at: CodeLoc) -> Option<CodeLoc> {
-        if self.by_text.iter().any(|row| row.contains(at)) {
+        if self.text_row(at).is_some() {
             return Some(at);
         }
         let address = self.sections.address(at)?;
@@ -470,10 +475,11 @@ impl Lines {
     }
 
     /// The same lines, and others that were found in the texts of `image`'s sources.
-    pub fn with_text_rows(mut self, image: &ElfImage, rows: Vec<TextRow>) -> Lines {
+    pub fn with_text_rows(mut self, image: &ElfImage, mut rows: Vec<TextRow>) -> Lines {
         if rows.is_empty() {
             return self;
         }
+        rows.sort_by_key(|row| row.start);
         let map = match (self.map(image).is_ok(), self.map.take()) {
             (true, Some(Ok(map))) => SourceMap { by_text: rows, ..map },
             _ => SourceMap::of_text(image, rows),

@@ -150,7 +150,7 @@ pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
 
 /// How many bytes a report may take: names may be as long as the object, and ways lead through all of it.
 fn room(size: u64) -> usize {
-    usize::try_from(size.saturating_mul(6)).unwrap_or(usize::MAX).saturating_add(12 << 20)
+    usize::try_from(size.saturating_mul(6)).unwrap_or(usize::MAX).saturating_add(8 << 20)
 }
 
 /// Describes findings until there is no room left, and says how many are left out.

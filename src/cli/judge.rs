@@ -14,7 +14,7 @@ use rustc_hash::FxHashSet;
 use super::inputs::Input;
 use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
-use crate::build::{Build, Finder, Flags, Search, Skip, Unchecked, is_rust, ownership};
+use crate::build::{Build, Finder, FlagSource, Flags, Search, Skip, Unchecked, is_rust, ownership};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine};
 use crate::files;
@@ -453,8 +453,9 @@ impl<'a> Judge<'a> {
             self.complain_once(&tree.problems);
         }
         let caution = if self.rules.kernel == KernelChoice::Auto { build.caution() } else { None };
-        // Of a module that was linked the table is all that is left of hints.
-        let compares = self.compares && !image.is_finished_module();
+        // Where objtool has been at this very object: of one that was linked from such the table is all that there is.
+        let is_its_own = self.rules.options.any_action() || matches!(build.source, FlagSource::Own(_));
+        let compares = self.compares && is_its_own && !image.is_finished_module();
         if compares || (self.checked.is_some() && !self.rules.options.any_action()) {
             // The build's log is about the object as it was before objtool wrote to it.
             image.forget_additions();

@@ -53,11 +53,33 @@ impl Session {
         Session { client, uri, text, version: 1 }
     }
 
+    /// One edit that moves lines: the time until its findings are there.
+    fn move_lines(&mut self) -> Duration {
+        self.version += 1;
+        let begin = Instant::now();
+        let text = format!("{}{}", "\n".repeat(1 + self.version as usize % 7), self.text);
+        let document = json!({"uri": self.uri, "version": self.version});
+        let changes = json!({"textDocument": document, "contentChanges": [{"text": text}]});
+        self.client.notify("textDocument/didChange", changes);
+        self.client.published_at(&self.uri, self.version);
+        begin.elapsed()
+    }
+
+    /// One question about a place: the time until it is answered.
+    fn ask(&mut self, method: &str, line: u32, character: u32) -> Duration {
+        let begin = Instant::now();
+        let params = json!({"textDocument": {"uri": self.uri}, "position": {"line": line, "character": character}});
+        let answer = self.client.request(method, params).expect("an answer");
+        assert!(!answer.is_null(), "{method}");
+        begin.elapsed()
+    }
+
     /// One edit: the time until its findings are there, without the compiler's.
     fn edit(&mut self) -> Duration {
         self.version += 1;
         let begin = Instant::now();
-        let text = format!("{}{}", self.text, "\n".repeat(self.version as usize % 7));
+        // Another statement each time: a text that was judged before, or only has its lines elsewhere, is not compiled.
+        let text = format!("{}\t.set orcls_bench, {}\n", self.text, self.version);
         let document = json!({"uri": self.uri, "version": self.version});
         let changes = json!({"textDocument": document, "contentChanges": [{"text": text}]});
         self.client.notify("textDocument/didChange", changes);
@@ -80,5 +102,49 @@ fn session(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, session);
+/// A text of 2,000 lines, as long as the longest of the kernel's.
+fn long() -> String {
+    let function = |n: usize| {
+        format!(
+            "\t.globl f{n}\n\t.type f{n}, @function\nf{n}:\n\tpush %rbx\n.Lloop{n}:\n\tSAVE %rax\n\tdec %rbx\n\
+             \tjnz .Lloop{n}\n\tpop %rbx\n\tret\n"
+        )
+    };
+    let head = ".macro SAVE reg:req\n\tmov \\reg, \\reg\n.endm\n";
+    (0..200).map(function).fold(head.to_owned(), |text, one| text + &one)
+}
+
+/// Assembly as a language: what an editor asks while somebody reads and types.
+fn assembly(criterion: &mut Criterion) {
+    let (source, _folder) = source();
+    if std::env::var_os("ORCLS_BENCH_SOURCE").is_none() {
+        fs::write(&source, long()).expect("a file");
+    }
+    let mut session = Session::start(&source);
+    // The line of the first jump to a label, and of the last.
+    let lines: Vec<&str> = session.text.lines().collect();
+    let jump = lines.iter().rposition(|line| line.contains("jnz") || line.contains("jmp")).unwrap_or(0);
+    let column = lines.get(jump).and_then(|line| line.rfind([' ', '\t'])).unwrap_or(0) + 2;
+    let (line, column) = (u32::try_from(jump).unwrap_or(0), u32::try_from(column).unwrap_or(0));
+    let mut group = criterion.benchmark_group("assembly");
+    group.sample_size(20);
+    for (method, line, column) in [
+        ("textDocument/definition", line, column),
+        ("textDocument/documentHighlight", line, column),
+        ("textDocument/completion", line, column),
+        ("textDocument/documentSymbol", 0, 0),
+        ("textDocument/foldingRange", 0, 0),
+        ("textDocument/semanticTokens/full", 0, 0),
+    ] {
+        group.bench_function(method, |bencher| {
+            bencher.iter_custom(|n| (0..n).map(|_| session.ask(method, line, column)).sum());
+        });
+    }
+    group.bench_function("an edit that moves lines", |bencher| {
+        bencher.iter_custom(|n| (0..n).map(|_| session.move_lines()).sum());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, session, assembly);
 criterion_main!(benches);

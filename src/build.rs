@@ -11,6 +11,7 @@ mod config;
 mod database;
 mod flags;
 mod kernel_tree;
+pub mod nearest;
 mod objects;
 pub mod ownership;
 mod release;

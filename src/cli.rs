@@ -12,6 +12,7 @@ mod detail;
 mod disassembly;
 mod doctor;
 mod explain;
+mod help;
 mod inputs;
 mod judge;
 mod listing;
@@ -35,7 +36,7 @@ mod whereis;
 
 use std::process::ExitCode;
 
-use clap::{ColorChoice, Parser, Subcommand};
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// What a command found, as the exit status says it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -109,6 +110,10 @@ enum Command {
     Verify(verify::Arguments),
     /// Say which command, object, flags and kernel would be used for a file, and why
     Doctor(doctor::Arguments),
+    /// Print what a shell needs to complete orcls's words
+    Completions(help::Completions),
+    /// Write manual pages
+    Man(help::Man),
 }
 
 /// Arguments of `lsp`.
@@ -117,6 +122,11 @@ struct Lsp {
     /// Speak on standard input and output, as always; clients pass it
     #[arg(long)]
     stdio: bool,
+}
+
+/// The command line, as it is parsed.
+fn definition() -> clap::Command {
+    CommandLine::command()
 }
 
 /// Runs the command that the process was asked for.
@@ -129,7 +139,12 @@ pub fn run() -> ExitCode {
     if objtool::is_named(words.first()) {
         return objtool::run(words.get(1..).unwrap_or_default());
     }
-    let line = CommandLine::parse();
+    let (words, shown) = help::words(words, &definition());
+    let line = help::with_help(definition(), shown).get_matches_from(words);
+    let line = match CommandLine::from_arg_matches(&line) {
+        Ok(line) => line,
+        Err(error) => error.exit(),
+    };
     output::set_colour(line.color);
     let result = match line.command {
         Command::Lsp(Lsp { .. }) => return crate::lsp::run(),
@@ -147,6 +162,8 @@ pub fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Explain(arguments) => explain::run(&arguments),
+        Command::Completions(arguments) => help::completions(&arguments, definition()),
+        Command::Man(arguments) => help::man(&arguments, definition()),
     };
     match result {
         Ok(verdict) => verdict.into(),

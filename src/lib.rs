@@ -59,6 +59,7 @@ pub mod analysis;
 pub mod write;
 pub mod verify;
 pub mod source_map;
+pub mod assembly;
 pub mod unwind;
 pub mod report;
 pub mod tree_objects;

@@ -12,7 +12,9 @@
 //! ```
 
 pub mod position;
+mod moves;
 pub mod documents;
+pub mod assembly;
 pub mod trace;
 pub mod transport;
 pub mod gate;
@@ -23,6 +25,7 @@ pub mod verdict;
 pub mod names;
 pub mod pages;
 pub mod known;
+mod recent;
 pub mod engine;
 pub mod units;
 pub mod snapshot;
@@ -158,6 +161,7 @@ pub async fn serve(
     .custom_method("orcls/alternatives", Backend::alternatives)
     .custom_method("orcls/orc", Backend::orc)
     .custom_method("orcls/status", Backend::status)
+    .custom_method("orcls/expandMacro", Backend::expand_macro)
     .custom_method("window/workDoneProgress/cancel", Backend::cancel_progress)
     .finish();
     let (pipe_in, pipe_out) = tokio::io::duplex(PIPE);

@@ -101,7 +101,7 @@ pub struct Options {
     /// Turn warnings into errors
     #[arg(long, alias = "Werror")]
     pub werror: bool,
-    /// Say more
+    /// Print more detail
     #[arg(long, short = 'v')]
     pub verbose: bool,
     /// Print the way to each finding

@@ -21,11 +21,14 @@ pub mod macros;
 pub mod labels;
 pub mod rust;
 pub mod statements;
+pub mod conditions;
 pub mod frame;
 pub mod cfi_rows;
 pub mod alternatives;
 pub mod orc_rows;
 pub mod summary;
+pub mod partners;
+pub mod calls;
 pub mod unwind;
 
 pub use alternatives::{AlternativeGroup, Alternatives, alternatives};

@@ -6,6 +6,8 @@
 
 use std::rc::Rc;
 
+use crate::assembly::lines::{Source, pieces};
+
 /// A label, a directive or an instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Statement {
@@ -119,19 +121,11 @@ impl AsmText {
 
     /// Reads a file of assembly.
     pub fn of_assembly(text: &str) -> AsmText {
-        let n_lines = text.lines().count();
-        let block = Block { first: 0, last: n_lines, top_level: true, operands: String::new() };
+        let source = Source::read(text);
+        let block = Block { first: 0, last: source.n_lines(), top_level: true, operands: String::new() };
         let mut read = AsmText { assembly: true, blocks: vec![block], ..AsmText::default() };
-        let mut in_comment = false;
-        let mut in_directive = false;
-        for (at, line) in text.lines().enumerate() {
-            let was_directive = in_directive;
-            let code = without_comments(line, &mut in_comment);
-            let is_preprocessor = code.trim_start().starts_with('#');
-            in_directive = (is_preprocessor || was_directive) && line.trim_end().ends_with('\\');
-            if !is_preprocessor && !was_directive {
-                read.line(at, &code, 0);
-            }
+        for line in (0..source.n_lines()).filter(|line| !source.kind(*line).is_directive()) {
+            read.line(line, source.line(line), 0);
         }
         read.settle();
         read
@@ -146,15 +140,8 @@ impl AsmText {
     }
 
     fn line(&mut self, line: usize, code: &str, block: usize) {
-        for part in split_outside_quotes(code) {
-            let mut part = part.trim();
-            while let Some((label, rest)) = leading_label(part) {
-                self.push(line, format!("{label}:"), block);
-                part = rest.trim_start();
-            }
-            if !part.is_empty() {
-                self.push(line, part.to_owned(), block);
-            }
+        for piece in pieces(code) {
+            self.push(line, piece.text.to_owned(), block);
         }
     }
 
@@ -208,68 +195,6 @@ impl AsmText {
     pub fn block_at(&self, line: usize) -> Option<(usize, &Block)> {
         self.blocks.iter().enumerate().find(|(_, block)| (block.first..=block.last).contains(&line))
     }
-}
-
-/// The line without `/* */`, `//` and `#` comments outside of quotes.
-fn without_comments(line: &str, in_comment: &mut bool) -> String {
-    let mut out = String::new();
-    let mut quoted = false;
-    let mut chars = line.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        let rest = &line[at..];
-        if *in_comment {
-            if rest.starts_with("*/") {
-                *in_comment = false;
-                chars.next();
-            }
-            continue;
-        }
-        match c {
-            '\\' if quoted => {
-                out.push(c);
-                out.extend(chars.next().map(|(_, c)| c));
-                continue;
-            }
-            '"' => quoted = !quoted,
-            '/' if !quoted && rest.starts_with("/*") => {
-                *in_comment = true;
-                chars.next();
-                continue;
-            }
-            '/' if !quoted && rest.starts_with("//") => break,
-            // The preprocessor's own lines begin with it.
-            '#' if !quoted && !out.trim().is_empty() => break,
-            _ => {}
-        }
-        out.push(c);
-    }
-    out
-}
-
-fn split_outside_quotes(code: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    let (mut from, mut quoted, mut escaped) = (0, false, false);
-    for (at, c) in code.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' if quoted => escaped = true,
-            '"' => quoted = !quoted,
-            ';' if !quoted => {
-                parts.push(&code[from..at]);
-                from = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&code[from..]);
-    parts
-}
-
-fn leading_label(part: &str) -> Option<(&str, &str)> {
-    let end = part.find(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '.' | '$' | '@' | '\\' | '%')))?;
-    let rest = part[end..].strip_prefix(':')?;
-    // `%%fs:(%rax)` is a segment.
-    (end > 0 && !part.starts_with('%')).then_some((&part[..end], rest))
 }
 
 /// Finds the asm statements of C.

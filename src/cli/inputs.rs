@@ -40,9 +40,18 @@ pub(crate) struct Inputs {
     pub list: Vec<Input>,
     /// Whether a path could not be read, which has been said.
     pub failed: bool,
+    /// Folders without an object.
+    pub empty: Vec<PathBuf>,
 }
 
 impl Inputs {
+    /// Says which folders have no object.
+    pub fn say_empty(&self) {
+        for folder in &self.empty {
+            complain(&format!("{}: there is no object in it or below it", folder.display()));
+        }
+    }
+
     /// The absolute paths of those that were found in folders.
     pub fn found(&self) -> FxHashSet<PathBuf> {
         let found = self.list.iter().filter(|input| !input.named);
@@ -59,6 +68,9 @@ pub(crate) fn collect(paths: &[PathBuf], search: &Search) -> Inputs {
             for (path, error) in found.unreadable {
                 complain(&format!("{}: {error}", path.display()));
                 inputs.failed = true;
+            }
+            if found.files.is_empty() && !inputs.failed {
+                inputs.empty.push(path.clone());
             }
             inputs.list.extend(found.files.into_iter().map(|path| Input { path, named: false }));
         } else {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args};
 use rustc_hash::FxHashSet;
 
@@ -34,12 +35,12 @@ pub(crate) struct Rules {
     #[arg(long, value_name = "RELEASE", default_value = "auto")]
     pub kernel: KernelChoice,
     /// The build directory, where the build of a file is looked for
-    #[arg(long, short = 'p', value_name = "DIR")]
+    #[arg(long, short = 'p', value_name = "DIR", value_parser = PathBufValueParser::new().try_map(folder))]
     pub build_dir: Option<PathBuf>,
     /// How many threads to use
     #[arg(long, short = 'j', value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
-    /// Say on standard error how much time each stage took
+    /// Print the time per stage to stderr
     #[arg(long)]
     pub time: bool,
     /// Compile a source where the kernel does not lock programs in (no Landlock)
@@ -51,6 +52,14 @@ pub(crate) struct Rules {
     pub help: Option<bool>,
     #[command(flatten)]
     pub options: Options,
+}
+
+fn folder(path: PathBuf) -> Result<PathBuf, &'static str> {
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(_) => Err("it is a file, not a folder"),
+        Err(_) => Err("there is no such folder"),
+    }
 }
 
 impl Rules {

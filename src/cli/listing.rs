@@ -11,7 +11,11 @@ use super::judge::{Judge, Judged, Object, Rules};
 use super::output::{BOLD, CODE, DIM, ERROR};
 use super::{Verdict, output, queue};
 use crate::analysis::Policy;
+use crate::build::{Foreign, Skip};
 use crate::report::{self, CfiRow, Select};
+
+/// Names that are like one that is not there.
+const MAX_NEAR: usize = 5;
 
 /// How tables are printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
@@ -69,7 +73,7 @@ pub(crate) fn cfi(arguments: &Cfi) -> anyhow::Result<Verdict> {
     let listing = report::cfi_listing(&object.name, &object.analysis, &object.lines, &select);
     let chosen = select.function.is_some() || select.at.is_some();
     if chosen && listing.instructions.is_empty() {
-        anyhow::bail!("{}: no instruction is there", object.name);
+        anyhow::bail!("{}: {}", object.name, nothing(&object, &select));
     }
     match arguments.part.format {
         Format::Json => output::print(&(serde_json::to_string(&listing)? + "\n"))?,
@@ -83,18 +87,60 @@ pub(crate) fn alternatives(arguments: &Alternatives) -> anyhow::Result<Verdict> 
     let object = load(&arguments.part)?;
     let select = Select { function: arguments.part.function.clone(), at: None };
     let table = report::alternatives(&object.name, &object.analysis, &object.lines, &select);
+    if table.groups.is_empty() {
+        let in_function = select.function.as_deref();
+        match in_function.filter(|name| !functions(&object).iter().any(|function| function == name)) {
+            Some(_) => anyhow::bail!("{}: {}", object.name, nothing(&object, &select)),
+            // Not an error: most objects have none.
+            None => output::complain(&format!("{}: there are no alternatives in it", object.name)),
+        }
+    }
     match arguments.part.format {
         Format::Json => output::print(&(serde_json::to_string(&table)? + "\n"))?,
         Format::Text => {
-            let groups: Vec<String> = table.groups.iter().map(|group| conflicts_marked(&group.to_text())).collect();
+            let groups: Vec<String> =
+                table.groups.iter().map(|group| heading(group) + &conflicts_marked(&group.to_text())).collect();
             output::print(&groups.join("\n"))?;
         }
     }
     Ok(Verdict::Clean)
 }
 
+/// Why nothing is there to be shown.
+fn nothing(object: &Object, select: &Select) -> String {
+    if let Some((file, line)) = &select.at {
+        return format!("no code comes from line {line} of {file}");
+    }
+    let name = select.function.as_deref().unwrap_or_default();
+    let all = functions(object);
+    if all.is_empty() {
+        return "it has no functions".to_owned();
+    }
+    let likeness = |other: &String| strsim::jaro_winkler(name, other);
+    let mut near: Vec<(f64, &String)> = all.iter().map(|other| (likeness(other), other)).collect();
+    near.retain(|(likeness, other)| *likeness > 0.8 || other.contains(name));
+    near.sort_by(|(a, one), (b, other)| b.total_cmp(a).then(one.cmp(other)));
+    near.truncate(MAX_NEAR);
+    match near.is_empty() {
+        true => format!("there is no function `{name}` among its {} functions", all.len()),
+        false => {
+            let names: Vec<String> = near.iter().map(|(_, name)| format!("`{name}`")).collect();
+            format!("there is no function `{name}`; there is {}", names.join(", "))
+        }
+    }
+}
+
+/// The names of the object's functions.
+fn functions(object: &Object) -> Vec<String> {
+    let all = report::function_summaries(&object.analysis, &object.lines);
+    all.into_iter().map(|summary| summary.function).collect()
+}
+
 fn load(part: &Part) -> anyhow::Result<Box<Object>> {
     queue::set_jobs(part.rules.jobs);
+    if let Some(what) = Foreign::of(&part.object) {
+        anyhow::bail!("{}: not analysed, because {}", part.object.display(), Skip::Foreign(what).words());
+    }
     // The state behind a finding is as interesting as the one before it.
     let judge = Judge::new(&part.rules, Policy::Everything);
     match judge.object(&Input { path: part.object.clone(), named: true }) {
@@ -106,14 +152,21 @@ fn load(part: &Part) -> anyhow::Result<Box<Object>> {
 
 /// A line per instruction, below a heading per function.
 fn cfi_text(rows: &[CfiRow]) -> String {
-    let mut text = String::new();
+    let mut text = match rows.is_empty() {
+        true => String::new(),
+        false => format!(
+            "{DIM}{:>6}  {:<22} {:<40} {:<10} {:<34} ORC{DIM:#}\n",
+            "offset", "bytes", "instruction", "CFA", "saved"
+        ),
+    };
+    let start = text.len();
     let mut heading = (None, None);
     let mut line = None;
     for row in rows {
         if heading != (Some(&row.section), Some(&row.function)) {
             heading = (Some(&row.section), Some(&row.function));
             let name = row.function.as_deref().unwrap_or("(no symbol)");
-            let gap = if text.is_empty() { "" } else { "\n" };
+            let gap = if text.len() == start { "" } else { "\n" };
             text.push_str(&format!("{gap}{BOLD}{name}{BOLD:#} {DIM}{}{DIM:#}\n", row.section));
         }
         if let (Some(file), Some(number)) = (&row.file, row.line)
@@ -134,6 +187,13 @@ fn cfi_text(rows: &[CfiRow]) -> String {
         ));
     }
     text
+}
+
+/// Where an alternative is: `f+0x12 .text+0x40 a.S:7`.
+fn heading(group: &report::AlternativeGroup) -> String {
+    let function = group.function.as_deref().unwrap_or("(no symbol)");
+    let place = group.file.as_ref().zip(group.line).map_or(String::new(), |(file, line)| format!(" {file}:{line}"));
+    format!("{BOLD}{function}{BOLD:#} {DIM}{}+{:#x}{place}{DIM:#}\n", group.section, group.offset)
 }
 
 /// The rows that the table marks as conflicts, in the colour of errors.

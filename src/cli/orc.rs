@@ -133,7 +133,9 @@ type Outcome = Result<Option<(String, Verdict)>, String>;
 /// Does `work` for each object, in parallel, and prints in order.
 fn each(paths: &[PathBuf], rules: &Rules, work: impl Fn(&Input, bool) -> Outcome + Sync) -> anyhow::Result<Verdict> {
     let found = inputs::collect(paths, &rules.search());
-    let (inputs, failed) = (found.list, found.failed);
+    found.say_empty();
+    let failed = found.failed || !found.empty.is_empty();
+    let inputs = found.list;
     queue::set_jobs(rules.jobs);
     let verdict = Mutex::new(if failed { Verdict::Incomplete } else { Verdict::Clean });
     let several = inputs.len() > 1;

@@ -16,7 +16,7 @@ use crate::ids::FindingId;
 use crate::report::findings::ReportedGap;
 use crate::report::rust::{self, Surroundings};
 use crate::report::standing::for_module;
-use crate::report::{self, Report, labels, macros, statements};
+use crate::report::{self, Report, conditions, labels, macros, statements};
 
 /// Whether the object is a module, or a part of one, that is no part of its kernel's sources.
 fn is_foreign_module(object: &Object, judge: &Judge<'_>) -> bool {
@@ -46,6 +46,7 @@ pub(crate) fn told(object: &Object, judge: &Judge<'_>, wanted: impl Fn(FindingId
     };
     labels::name_lines_by_text(&mut report, &object.analysis, &object.lines, &text_of);
     statements::name_asm_statements(&mut report, &object.analysis, &object.lines, &text_of);
+    conditions::tell_conditions(&mut report, &object.analysis, &object.lines, &text_of);
     let build = (!report.findings.is_empty()).then(|| judge.build_of(object)).flatten();
     let main = build.as_ref().and_then(|build| build.source.as_deref()).map(|source| source.to_string_lossy());
     let command = build.as_ref().map_or(&[][..], |build| &build.argv);

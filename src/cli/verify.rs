@@ -87,7 +87,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     let scratch = Scratch::new()?;
     let mut summary = Summary { orcls: env!("CARGO_PKG_VERSION"), ..Summary::default() };
     let found = inputs::collect(&arguments.paths, &arguments.rules.search());
-    let (inputs, failed) = (found.list, found.failed);
+    found.say_empty();
+    let failed = found.failed || !found.empty.is_empty();
+    let inputs = found.list;
     for input in inputs {
         if !input.named && Foreign::of(&input.path).is_some() {
             continue;

@@ -14,7 +14,7 @@ use tower_lsp::lsp_types::*;
 use crate::cancel::{CancelToken, Cancelled};
 
 use super::events::{Event, Events};
-use super::handlers;
+use super::handlers::{self, assembly};
 use super::query::{Pace, Question, Reply};
 use super::snapshot::Snapshot;
 
@@ -67,6 +67,11 @@ impl Backend {
     /// `orcls/orc`
     pub async fn orc(&self, params: handlers::PlaceParams) -> Result<Value> {
         self.query(Pace::Slow, move |snapshot, cancel| handlers::tables::orc(snapshot, &params, cancel)).await
+    }
+
+    /// `orcls/expandMacro`
+    pub async fn expand_macro(&self, params: handlers::PlaceParams) -> Result<Value> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::expand::expand_macro(snapshot, &params))).await
     }
 
     /// `window/workDoneProgress/cancel`
@@ -152,5 +157,74 @@ impl LanguageServer for Backend {
 
     async fn workspace_diagnostic(&self, params: WorkspaceDiagnosticParams) -> Result<WorkspaceDiagnosticReportResult> {
         self.query(Pace::Quick, move |snapshot, _| Ok(handlers::diagnostics::workspace(snapshot, &params))).await
+    }
+
+    async fn document_symbol(&self, params: DocumentSymbolParams) -> Result<Option<DocumentSymbolResponse>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::symbols::document(snapshot, &params))).await
+    }
+
+    async fn symbol(&self, params: WorkspaceSymbolParams) -> Result<Option<Vec<SymbolInformation>>> {
+        self.query(Pace::Slow, move |snapshot, cancel| assembly::symbols::workspace(snapshot, &params, cancel)).await
+    }
+
+    async fn goto_definition(&self, params: GotoDefinitionParams) -> Result<Option<GotoDefinitionResponse>> {
+        self.query(Pace::Quick, move |snapshot, cancel| assembly::navigation::definition(snapshot, &params, cancel))
+            .await
+    }
+
+    async fn references(&self, params: ReferenceParams) -> Result<Option<Vec<Location>>> {
+        self.query(Pace::Slow, move |snapshot, cancel| assembly::navigation::references(snapshot, &params, cancel))
+            .await
+    }
+
+    async fn document_highlight(&self, params: DocumentHighlightParams) -> Result<Option<Vec<DocumentHighlight>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::navigation::highlight(snapshot, &params))).await
+    }
+
+    async fn document_link(&self, params: DocumentLinkParams) -> Result<Option<Vec<DocumentLink>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::navigation::links(snapshot, &params))).await
+    }
+
+    async fn folding_range(&self, params: FoldingRangeParams) -> Result<Option<Vec<FoldingRange>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::shape::folding(snapshot, &params))).await
+    }
+
+    async fn selection_range(&self, params: SelectionRangeParams) -> Result<Option<Vec<SelectionRange>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::shape::selection(snapshot, &params))).await
+    }
+
+    async fn semantic_tokens_full(&self, params: SemanticTokensParams) -> Result<Option<SemanticTokensResult>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::inactive::tokens(snapshot, &params))).await
+    }
+
+    async fn completion(&self, params: CompletionParams) -> Result<Option<CompletionResponse>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::completion::completion(snapshot, &params))).await
+    }
+
+    async fn signature_help(&self, params: SignatureHelpParams) -> Result<Option<SignatureHelp>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(assembly::completion::signature_help(snapshot, &params))).await
+    }
+
+    async fn prepare_call_hierarchy(
+        &self,
+        params: CallHierarchyPrepareParams,
+    ) -> Result<Option<Vec<CallHierarchyItem>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(handlers::call_hierarchy::prepare(snapshot, &params))).await
+    }
+
+    async fn incoming_calls(
+        &self,
+        params: CallHierarchyIncomingCallsParams,
+    ) -> Result<Option<Vec<CallHierarchyIncomingCall>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(Some(handlers::call_hierarchy::incoming(snapshot, &params))))
+            .await
+    }
+
+    async fn outgoing_calls(
+        &self,
+        params: CallHierarchyOutgoingCallsParams,
+    ) -> Result<Option<Vec<CallHierarchyOutgoingCall>>> {
+        self.query(Pace::Quick, move |snapshot, _| Ok(Some(handlers::call_hierarchy::outgoing(snapshot, &params))))
+            .await
     }
 }

@@ -37,6 +37,29 @@ impl CompileMode {
     }
 }
 
+/// How much a hover says of the stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HoverForm {
+    /// All of it in assembly, a line in C.
+    #[default]
+    Auto,
+    /// All of it.
+    Full,
+    /// A line.
+    Short,
+}
+
+impl HoverForm {
+    fn named(name: &str) -> Option<HoverForm> {
+        match name {
+            "auto" => Some(HoverForm::Auto),
+            "full" => Some(HoverForm::Full),
+            "short" => Some(HoverForm::Short),
+            _ => None,
+        }
+    }
+}
+
 /// How a kind of finding is shown.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Show {
@@ -86,8 +109,13 @@ pub struct Config {
     pub compilers: Vec<String>,
     /// `orcls.inlayHints`
     pub inlay_hints: bool,
+    /// `orcls.hover`
+    pub hover: HoverForm,
     /// `orcls.trace`: a file to which the traffic is written.
     pub trace: Option<PathBuf>,
+    /// `orcls.pages`: the address of a finding's page, in which `CODE` stands for its code, for clients that show pages
+    /// themselves.
+    pub pages: Option<String>,
     /// `orcls.trusted`
     pub trust: Trust,
     /// `orcls.baseline`: a file of known findings, which are not shown.
@@ -109,7 +137,9 @@ impl Default for Config {
             compile: CompileMode::OnType,
             compilers: Vec::new(),
             inlay_hints: true,
+            hover: HoverForm::Auto,
             trace: None,
+            pages: None,
             trust: Trust::Untrusted,
             baseline: None,
             noreturn: Vec::new(),
@@ -167,8 +197,10 @@ impl Reader {
             "checks" => self.checks(value),
             "compile" => value.as_str().and_then(CompileMode::named).map(|mode| self.config.compile = mode),
             "compilers" => strings(value).map(|list| self.config.compilers = list),
+            "hover" => value.as_str().and_then(HoverForm::named).map(|form| self.config.hover = form),
             "inlayHints" => value.as_bool().map(|on| self.config.inlay_hints = on),
             "trace" => value.as_str().map(|file| self.config.trace = non_empty(file)),
+            "pages" => value.as_str().map(|address| self.config.pages = Some(address.to_owned())),
             "trusted" => value.as_bool().map(|yes| {
                 self.config.trust = if yes { Trust::Trusted } else { Trust::Untrusted };
             }),

@@ -11,6 +11,9 @@ use tower_lsp::lsp_types::{
     DidChangeTextDocumentParams, DidOpenTextDocumentParams, TextDocumentContentChangeEvent, Url,
 };
 
+use crate::assembly::preprocess::Parsed;
+
+use super::moves::Moves;
 use super::position::{Encoding, LineEdit, Text};
 
 /// How many edits are remembered. A text that is older than that has lost its way to the current one.
@@ -27,8 +30,13 @@ pub struct Document {
     pub version: i32,
     /// The text.
     pub text: Arc<Text>,
+    /// The text read as assembly, at the first question for it.
+    parsed: Arc<OnceLock<Arc<Parsed>>>,
     /// Edits that changed the number of lines, each with the version that it led to, oldest first.
     edits: Arc<Vec<(i32, LineEdit)>>,
+    /// Versions that are the text at hand but for where lines are, and where they went. Lines of other versions are
+    /// followed edit by edit.
+    same: Vec<(i32, Arc<Moves>)>,
     /// Versions older than this one have no known way to the current text.
     oldest: i32,
 }
@@ -36,21 +44,42 @@ pub struct Document {
 impl Document {
     /// Where a line (counted from 0) of the text at `version` is in the current one.
     pub fn forward(&self, version: i32, line: u32) -> Option<u32> {
+        if let Some(moves) = self.moves(version) {
+            return Some(moves.forward(line));
+        }
         let known = version >= self.oldest;
         known.then(|| self.edits_since(version).fold(line, |line, edit| edit.forward(line)))
     }
 
     /// The line of the text at `version` that a current line came from; `None` for a line that is newer.
     pub fn backward(&self, version: i32, line: u32) -> Option<u32> {
+        if let Some(moves) = self.moves(version) {
+            return moves.backward(line);
+        }
         if version < self.oldest {
             return None;
         }
         self.edits_since(version).rev().try_fold(line, |line, edit| edit.backward(line))
     }
 
+    /// Where the lines of the text at `version` went, if that is the text at hand but for where its lines are.
+    pub fn moves(&self, version: i32) -> Option<&Moves> {
+        self.same.iter().find(|(of, _)| *of == version).map(|(_, moves)| &**moves)
+    }
+
+    /// Whether a compiler makes the same of the text at `version` as of the one at hand, as far as that is known.
+    pub fn is_as_at(&self, version: i32) -> bool {
+        self.version == version || self.moves(version).is_some()
+    }
+
     /// The same document with another text, to try something out.
     pub fn with_text(&self, text: String) -> Document {
-        Document { text: Arc::new(Text::new(text)), ..self.clone() }
+        Document { text: Arc::new(Text::new(text)), parsed: Arc::default(), ..self.clone() }
+    }
+
+    /// The text read as assembly.
+    pub fn parsed(&self) -> Arc<Parsed> {
+        Arc::clone(self.parsed.get_or_init(|| Arc::new(Parsed::read(self.text.as_str()))))
     }
 
     fn edits_since(&self, version: i32) -> impl DoubleEndedIterator<Item = &LineEdit> {
@@ -64,6 +93,8 @@ impl Document {
             None => replace_all(&self.text, change.text),
         };
         self.text = Arc::new(text);
+        self.parsed = Arc::default();
+        self.same = Vec::new();
         if edit.removed != 0 || edit.inserted != 0 {
             let edits = Arc::make_mut(&mut self.edits);
             edits.push((version, edit));
@@ -112,7 +143,9 @@ impl Documents {
             uri: item.uri.clone(),
             version: item.version,
             text: Arc::new(Text::new(item.text)),
+            parsed: Arc::default(),
             edits: Arc::default(),
+            same: Vec::new(),
             oldest: item.version,
         });
         if let Some(path) = &document.path {
@@ -133,6 +166,14 @@ impl Documents {
         }
         document.version = params.text_document.version;
         Some(Arc::clone(slot))
+    }
+
+    /// Takes down where the lines of the text at `version` of an open document went.
+    pub fn moved(&mut self, uri: &Url, version: i32, moves: Moves) {
+        self.ordered = Arc::default();
+        if let Some(slot) = Arc::make_mut(&mut self.by_uri).get_mut(uri) {
+            Arc::make_mut(slot).same.push((version, Arc::new(moves)));
+        }
     }
 
     /// Forgets a document.

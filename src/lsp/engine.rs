@@ -11,10 +11,12 @@
 //! | 4 | any | any | refused (a plugin, a compiler that is not allowed) | the object |
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::analysis::{self, AnalysisError, Policy};
+use crate::build::nearest::nearest;
 use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust, ownership};
 use crate::cancel::CancelToken;
 use crate::causes::{self, Sources};
@@ -36,6 +38,7 @@ use super::documents::Document;
 use super::known::KnownFindings;
 use super::names::Names;
 use super::pages::Pages;
+use super::recent::Recent;
 use super::verdict::{Anatomy, Basis, Engine, Scope, Stamp, Task, Timing, Trouble, Verdict, written};
 use super::whole;
 
@@ -47,6 +50,8 @@ pub struct Toolchain {
     finder: Mutex<Option<(Search, Arc<Finder>)>>,
     tree_objects: TreeObjects,
     whole: Whole,
+    recent: Recent,
+    compiles: AtomicUsize,
 }
 
 impl Toolchain {
@@ -60,7 +65,14 @@ impl Toolchain {
             finder: Mutex::new(None),
             tree_objects: TreeObjects::default(),
             whole: Whole::default(),
+            recent: Recent::default(),
+            compiles: AtomicUsize::new(0),
         })
+    }
+
+    /// How many compiles were begun.
+    pub fn n_compiles(&self) -> usize {
+        self.compiles.load(Ordering::Relaxed)
     }
 
     /// The finder for this search; it keeps what it has read for as long as the search stays the same.
@@ -81,12 +93,28 @@ impl Engine for Toolchain {
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
         let begin = Instant::now();
         let finder = self.finder(&task.search);
-        let build = finder.source(&task.source).map_err(Trouble::NoCommand)?;
+        let build = match finder.source(&task.source) {
+            Ok(build) => build,
+            Err(not_found) => nearest(&finder, &task.source).ok_or(Trouble::NoCommand(not_found))?,
+        };
         let scope = if may_run(&task.config) { whole::scope(&build, &finder) } else { Scope::Alone };
         let (build, names) = (Arc::new(build), Names::new(task));
         let stamps = [build.object.as_path(), build.origin.path()].map(Stamp::of);
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
-        let mut verdict = Judging { task, build, tree, stamps, names, begin, cancel }.judge(&self.scratch)?;
+        let may_keep = may_run(&task.config) && !is_rust(&task.source);
+        let known = if may_keep { self.recent.find(task, &build) } else { None };
+        let mut verdict = match known {
+            Some(verdict) => Verdict { timing: Timing { compile: Duration::ZERO, own: begin.elapsed() }, ..verdict },
+            None => {
+                let (since, counter) = (SystemTime::now(), &self.compiles);
+                let judging = Judging { task, build: Arc::clone(&build), tree, stamps, names, begin, counter, cancel };
+                let verdict = judging.judge(&self.scratch)?;
+                if may_keep {
+                    self.recent.keep(task, &build, &verdict, since);
+                }
+                verdict
+            }
+        };
         self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         verdict.scope = scope;
@@ -112,6 +140,11 @@ impl Engine for Toolchain {
         self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         Ok(verdict)
+    }
+
+    fn build(&self, source: &Path, search: &Search) -> Option<Arc<Build>> {
+        let finder = self.finder(search);
+        finder.source(source).ok().or_else(|| nearest(&finder, source)).map(Arc::new)
     }
 
     fn inspect(
@@ -199,6 +232,7 @@ impl Tree<'_> {
         let mut report = report::report(&object.display().to_string(), analysis, lines);
         report::labels::name_lines_by_text(&mut report, analysis, lines, text_of);
         report::statements::name_asm_statements(&mut report, analysis, lines, text_of);
+        report::conditions::tell_conditions(&mut report, analysis, lines, text_of);
         let main = build.and_then(|build| build.source.as_deref()).map(Path::to_string_lossy);
         let command = build.map_or(&[][..], |build| &build.argv);
         causes::explain(&mut report, analysis, lines, &Sources { text_of, main: main.as_deref(), command });
@@ -222,6 +256,8 @@ struct Judging<'a> {
     stamps: [Stamp; 2],
     names: Names,
     begin: Instant,
+    /// Counts compiles.
+    counter: &'a AtomicUsize,
     cancel: &'a CancelToken,
 }
 
@@ -294,6 +330,7 @@ impl Judging<'_> {
             compilers: &task.config.compilers,
             time: task.config.compile_timeout,
         };
+        self.counter.fetch_add(1, Ordering::Relaxed);
         let compiled = compile::compile(&request, scratch, self.cancel)?;
         let mut notes = Vec::new();
         if compiled.without_lto {

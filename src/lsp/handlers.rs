@@ -1,5 +1,7 @@
 //! One module per kind of question; each is a function of a [`Snapshot`](super::snapshot::Snapshot).
 
+pub mod assembly;
+pub mod call_hierarchy;
 pub mod check_workspace;
 pub mod code_actions;
 pub mod code_lens;

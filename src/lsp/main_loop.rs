@@ -4,7 +4,7 @@
 //! outbox.
 //! Holds afterwards: no event waits for a compiler, an analysis, a file or the client.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -16,26 +16,34 @@ use tower_lsp::lsp_types::{
     DidChangeTextDocumentParams, DidOpenTextDocumentParams, ExecuteCommandParams, MessageType, ProgressToken, Url,
 };
 
+use crate::assembly::is_assembly_name;
 use crate::cancel::CancelToken;
 
+use super::assembly::files::Files;
+use super::assembly::includes::preprocessed;
+use super::assembly::view::View;
 use super::capabilities;
 use super::config::{CompileMode, Config, Origin, Trust};
-use super::documents::Documents;
+use super::documents::{Document, Documents};
 use super::events::{Event, Events};
-use super::handlers::check_workspace::{COMMAND, Check, Progress};
+use super::handlers::check_workspace::{COMMAND, Check, Pace as ProgressPace, Progress};
 use super::handlers::{code_actions, diagnostics};
+use super::moves::Moves;
 use super::outbox::{Outbox, Refresh};
+use super::position::Text;
 use super::query::{Pace, Reply};
 use super::session::{Delivery, Session};
 use super::snapshot::{Snapshot, search};
 use super::trace::Trace;
 use super::units::{Unit, Units};
-use super::verdict::{Engine, Scope, Stamp, Task, Trouble, Verdict};
+use super::verdict::{Engine, Freshness, Scope, Stamp, Task, Trouble, Verdict};
 use super::workers::{Lost, Workers};
 
 /// A text is judged this long after its last edit: long enough that a paste or a formatter is one edit, short enough
 /// that nobody waits.
 const DEBOUNCE: Duration = Duration::from_millis(4);
+/// A text that only differs from a judged one by where its lines are is compiled this long after its last edit.
+const CONFIRM: Duration = Duration::from_millis(400);
 /// A text that was judged is linked into `vmlinux.o` when nothing was typed for so long.
 const REST: Duration = Duration::from_millis(60);
 /// Fixes are looked for this long after a judgement: not between two words that are typed.
@@ -57,6 +65,8 @@ const BATCH: usize = 64;
 /// What a judgement may take besides its compile. That of a linked kernel takes some seconds.
 const MOST_TIME: Duration = Duration::from_secs(300);
 const TOO_LONG: &str = "could not be judged: it took longer than five minutes and a compile may take";
+/// Longer texts are not compared: that would take as long as it saves.
+const MAX_COMPARED: usize = 4 << 20;
 
 /// The number of the check of the workspace among the slow jobs.
 const CHECK: u64 = 0;
@@ -95,6 +105,8 @@ pub struct World {
     units: Units,
     /// What the last check of the workspace found.
     workspace: Arc<Vec<Verdict>>,
+    /// What is known of files of assembly.
+    assembly: Files,
     /// Numbers queries and judgements.
     count: u64,
     /// When the builds are looked at next.
@@ -117,6 +129,7 @@ impl World {
             documents: Documents::default(),
             units: Units::default(),
             workspace: Arc::default(),
+            assembly: Files::default(),
             count: 0,
             next_poll: Instant::now() + POLL,
             polled: None,
@@ -256,7 +269,7 @@ impl World {
             Event::Judged(path, number, result) => self.judged(&path, number, result),
             Event::Rebuilt(files) => {
                 for unit in self.units.iter_mut().filter(|unit| files.contains(&unit.path) && !unit.is_busy()) {
-                    unit.due = Some(Instant::now());
+                    unit.touch(Instant::now());
                 }
             }
         }
@@ -270,6 +283,7 @@ impl World {
             documents: self.documents.clone(),
             units: self.units.clone(),
             workspace: Arc::clone(&self.workspace),
+            assembly: self.assembly.clone(),
         }
     }
 
@@ -299,9 +313,10 @@ impl World {
             return;
         };
         if is_source(&path) {
-            self.units.open(path.clone(), document.uri.clone()).due = Some(Instant::now());
+            self.units.open(path.clone(), document.uri.clone()).touch(Instant::now());
             self.outbox.status_changed(document.uri.clone());
         }
+        self.warm_assembly(&document.uri);
         // A header's text may differ from the file's from the start: editors restore unsaved texts.
         self.touch_users(&[path].into());
     }
@@ -314,28 +329,93 @@ impl World {
             return;
         };
         let on_type = self.config.compile == CompileMode::OnType && self.config.trust == Trust::Trusted;
-        if let Some(unit) = self.units.get_mut(path) {
+        let held = self.holding(&document, path);
+        for (user, is_same) in &held {
+            self.keep_verdict(user, on_type && !is_same);
+        }
+        if let Some(unit) = self.units.get_mut(path).filter(|_| !held.contains_key(path)) {
             // Looking for a command means looking through folders; an edit does not bring one.
             if on_type && !matches!(unit.trouble, Some(Trouble::NoCommand(_))) {
-                unit.due = Some(Instant::now() + DEBOUNCE);
+                unit.retype(Instant::now() + DEBOUNCE);
                 unit.whole_due = None;
                 self.workers.judges.cancel(path);
             }
             self.outbox.status_changed(document.uri.clone());
         }
         if on_type {
-            self.touch_users(&[path.clone()].into());
+            self.touch_users_but(&[path.clone()].into(), Some(&held));
         }
     }
 
+    /// The files whose last verdict holds for the texts at hand though one of them was edited, and whether the texts are
+    /// the very same.
+    fn holding(&mut self, document: &Document, path: &Path) -> BTreeMap<PathBuf, bool> {
+        let mut held = BTreeMap::new();
+        let mut moves: Vec<(i32, Arc<Text>, bool)> = Vec::new();
+        if document.text.as_str().len() > MAX_COMPARED {
+            return held;
+        }
+        for unit in self.units.iter().filter(|unit| unit.trouble.is_none() && unit.typed) {
+            let Some(verdict) = &unit.last else { continue };
+            let (Some(version), Some(judged)) = (verdict.versions.get(path), verdict.judged.get(path)) else {
+                continue;
+            };
+            if unit.path != path && !verdict.includes.iter().any(|file| file == path) {
+                continue;
+            }
+            // The other texts are what they were, or as good as that.
+            let holds = |file: &PathBuf| {
+                let (document, version) = (self.documents.of_path(file), verdict.versions.get(file));
+                document.zip(version).is_some_and(|(document, version)| document.is_as_at(*version))
+            };
+            if !verdict.judged.keys().filter(|file| *file != path).all(holds) {
+                continue;
+            }
+            let known = moves.iter().find(|(of, text, _)| of == version && Arc::ptr_eq(text, judged));
+            let is_same = match known {
+                Some((.., is_same)) => *is_same,
+                None => {
+                    let Some(found) = Moves::between(path, judged.as_str(), document.text.as_str()) else { continue };
+                    let is_same = judged.as_str() == document.text.as_str();
+                    self.documents.moved(&document.uri, *version, found);
+                    moves.push((*version, Arc::clone(judged), is_same));
+                    is_same
+                }
+            };
+            held.insert(unit.path.clone(), is_same);
+        }
+        held
+    }
+
+    /// Shows the last verdict of a file for the text at hand, and ends what was begun for another one.
+    fn keep_verdict(&mut self, path: &Path, confirm: bool) {
+        let Some(unit) = self.units.get_mut(path) else { return };
+        let Some(verdict) = unit.last.clone() else { return };
+        unit.due = None;
+        unit.confirm_due = confirm.then(|| Instant::now() + CONFIRM);
+        if verdict.scope == Scope::Pending {
+            unit.whole_due = Some(Instant::now() + REST);
+        }
+        // What runs was begun for another text, or for this one before its lines moved.
+        (unit.running, unit.deadline, unit.overdue) = (None, None, false);
+        let uri = unit.uri.clone();
+        self.workers.judges.cancel(&unit.path);
+        let mut files = diagnostics::files(&verdict);
+        files.insert(path.to_owned());
+        self.show(&files);
+        self.outbox.status_changed(uri);
+    }
+
     fn saved(&mut self, uri: &Url) {
-        let Some(path) = self.documents.get(uri).and_then(|document| document.path.clone()) else {
+        let found = self.documents.get(uri).and_then(|document| Some((document.path.clone()?, document.version)));
+        let Some((path, version)) = found else {
             return;
         };
         if let Some(unit) = self.units.get_mut(&path)
-            && (self.config.compile == CompileMode::OnSave || unit.trouble.is_some())
+            && ((self.config.compile == CompileMode::OnSave && unit.freshness(version) != Freshness::Fresh)
+                || unit.trouble.is_some())
         {
-            unit.due = Some(Instant::now());
+            unit.touch(Instant::now());
         }
         if self.config.compile == CompileMode::OnSave {
             self.touch_users(&[path].into());
@@ -358,13 +438,24 @@ impl World {
 
     /// Judges the open files again whose code was made from one of these.
     fn touch_users(&mut self, headers: &BTreeSet<PathBuf>) {
+        self.touch_users_but(headers, None);
+    }
+
+    /// The same because a text was edited, but for files whose verdict holds.
+    fn touch_users_but(&mut self, headers: &BTreeSet<PathBuf>, held: Option<&BTreeMap<PathBuf, bool>>) {
         if headers.is_empty() {
             return;
         }
         let uses = |verdict: &Arc<Verdict>| verdict.includes.iter().any(|file| headers.contains(file));
         for unit in self.units.iter_mut().filter(|unit| !headers.contains(&unit.path)) {
-            if unit.last.as_ref().is_some_and(uses) {
-                unit.due = Some(Instant::now() + DEBOUNCE);
+            if unit.last.as_ref().is_some_and(uses) && !held.is_some_and(|held| held.contains_key(&unit.path)) {
+                let when = Instant::now() + DEBOUNCE;
+                match held {
+                    Some(_) => unit.retype(when),
+                    None => unit.touch(when),
+                }
+                // What runs is for a text that is gone.
+                self.workers.judges.cancel(&unit.path);
             }
         }
     }
@@ -374,7 +465,7 @@ impl World {
 impl World {
     fn judge_all(&mut self) {
         for unit in self.units.iter_mut() {
-            unit.due = Some(Instant::now());
+            unit.touch(Instant::now());
         }
     }
 
@@ -419,7 +510,11 @@ impl World {
         self.workers.judges.submit(
             path.clone(),
             CancelToken::default(),
-            move |cancel| judge(engine.as_ref(), &task, cancel).map(Box::new),
+            move |cancel| {
+                let mut verdict = judge(engine.as_ref(), &task, cancel)?;
+                verdict.keep_texts(&task);
+                Ok(Box::new(verdict))
+            },
             move |result| {
                 let result = result.unwrap_or_else(|lost| match lost {
                     Lost::Dropped => Err(Trouble::Cancelled),
@@ -461,6 +556,7 @@ impl World {
             Err(Trouble::Cancelled) if overdue => Err(Trouble::Failed(TOO_LONG.to_owned())),
             result => result,
         };
+        unit.typed |= !unit.is_busy();
         let uri = unit.uri.clone();
         let superseded = unit.is_busy();
         let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
@@ -485,7 +581,12 @@ impl World {
             Err(trouble) => {
                 if let Trouble::NoCommand(not_found) = &trouble {
                     let advice = not_found.advice();
-                    self.outbox.show_once(advice, MessageType::INFO, format!("orcls: {not_found}. {advice}"));
+                    match self.session.buttons {
+                        true => self.outbox.advise_once(advice, format!("orcls: {not_found}")),
+                        false => {
+                            self.outbox.show_once(advice, MessageType::INFO, format!("orcls: {not_found}. {advice}"));
+                        }
+                    }
                 }
                 if matches!(trouble, Trouble::NoCommand(_) | Trouble::ObjectMissing(_)) {
                     unit.retry = Some(Instant::now() + RETRY * (1 << unit.n_tries.min(MOST_DOUBLINGS)));
@@ -510,6 +611,17 @@ impl World {
         let snapshot = self.snapshot();
         let look = move |cancel: &CancelToken| code_actions::prepare(&snapshot, &uri, cancel);
         self.workers.slow.submit(self.count, token, look, drop);
+    }
+
+    /// Reads what a text of assembly includes, so that the first question about it finds it read.
+    fn warm_assembly(&mut self, uri: &Url) {
+        if !self.documents.get(uri).and_then(|document| document.path.as_deref()).is_some_and(is_assembly_name) {
+            return;
+        }
+        self.count += 1;
+        let (snapshot, uri) = (self.snapshot(), uri.clone());
+        let read = move |_: &CancelToken| drop(View::of(&snapshot, &uri).map(|view| preprocessed(&view)));
+        self.workers.quick.submit(self.count, CancelToken::default(), read, drop);
     }
 
     /// Reads the lines that the first hover will need.
@@ -562,7 +674,7 @@ impl World {
         }
         let (snapshot, outbox, events) = (self.snapshot(), self.outbox.clone(), self.events.clone());
         let check = move |cancel: &CancelToken| {
-            let progress = Progress { outbox: &outbox, token: given.or(own) };
+            let progress = Progress { outbox: &outbox, token: given.or(own), pace: ProgressPace::default() };
             let (engine, search) = (snapshot.engine.as_ref(), &snapshot.search());
             Check { engine, config: &snapshot.config, search, progress }.run(cancel)
         };

@@ -5,7 +5,7 @@
 //! Holds afterwards: of one file only the newest list is sent, never one equal to the last; a client that does not read
 //! or does not answer stops nobody, and what waits for it is bounded.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,12 +15,13 @@ use tokio::sync::{Notify, oneshot};
 use tower_lsp::Client;
 use tower_lsp::lsp_types::notification::{Notification, Progress};
 use tower_lsp::lsp_types::request::{
-    CodeLensRefresh, InlayHintRefreshRequest, RegisterCapability, Request, WorkDoneProgressCreate,
+    CodeLensRefresh, InlayHintRefreshRequest, RegisterCapability, Request, ShowMessageRequest, WorkDoneProgressCreate,
     WorkspaceConfiguration, WorkspaceDiagnosticRefresh,
 };
 use tower_lsp::lsp_types::{
-    ConfigurationItem, ConfigurationParams, Diagnostic, MessageType, ProgressParams, ProgressParamsValue,
-    ProgressToken, Registration, RegistrationParams, Url, WorkDoneProgress, WorkDoneProgressCreateParams,
+    ConfigurationItem, ConfigurationParams, Diagnostic, MessageActionItem, MessageType, ProgressParams,
+    ProgressParamsValue, ProgressToken, Registration, RegistrationParams, ShowMessageRequestParams, Url,
+    WorkDoneProgress, WorkDoneProgressCreateParams,
 };
 
 use crate::clean;
@@ -28,6 +29,8 @@ use crate::clean;
 use super::events::{Event, Events};
 use super::trace::{Direction, Trace};
 
+/// The button beside a message that has advice.
+const WHAT_TO_DO: &str = "What to do";
 /// More messages than this wait for a client that does not read; older ones are dropped.
 const MAX_WAITING: usize = 256;
 
@@ -62,6 +65,7 @@ pub enum Refresh {
 enum Letter {
     Log(MessageType, String),
     Show(MessageType, String),
+    Advise(String, String),
     Status(Url),
     Progress(ProgressToken, WorkDoneProgress),
     CreateProgress(ProgressToken),
@@ -134,6 +138,13 @@ impl Outbox {
     pub fn show_once(&self, key: &'static str, kind: MessageType, text: impl Into<String>) {
         if self.lock().said.insert(key) {
             self.show(kind, text);
+        }
+    }
+
+    /// Shows a message with a button that leads to advice, unless one with the same advice was shown before.
+    pub fn advise_once(&self, advice: &'static str, text: impl Into<String>) {
+        if self.lock().said.insert(advice) {
+            self.post(Letter::Advise(clean::notification(&text.into()), advice.to_owned()));
         }
     }
 
@@ -244,6 +255,17 @@ impl Postman {
         match letter {
             Letter::Log(kind, text) => self.client.log_message(kind, text).await,
             Letter::Show(kind, text) => self.client.show_message(kind, text).await,
+            Letter::Advise(message, advice) => {
+                let button = MessageActionItem { title: WHAT_TO_DO.to_owned(), properties: HashMap::new() };
+                let params = ShowMessageRequestParams { typ: MessageType::INFO, message, actions: Some(vec![button]) };
+                let client = self.client.clone();
+                self.ask::<ShowMessageRequest>(params, move |_, picked| {
+                    if picked.is_some() {
+                        tokio::spawn(async move { client.show_message(MessageType::INFO, advice).await });
+                    }
+                })
+                .await;
+            }
             Letter::Status(uri) => {
                 self.client.send_notification::<StatusChanged>(StatusChangedParams { uri }).await;
             }

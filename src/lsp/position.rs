@@ -120,6 +120,16 @@ impl Text {
         Position::new(line as u32, columns(&self.content[bytes], within, encoding))
     }
 
+    /// The position of a byte of a line, counted from 0; at most its end.
+    pub fn in_line(&self, line: u32, column: usize, encoding: Encoding) -> Position {
+        Position::new(line, columns(self.line(line), column, encoding))
+    }
+
+    /// The byte of its line that a position is at.
+    pub fn column(&self, at: Position, encoding: Encoding) -> usize {
+        self.offset(at, encoding) - self.line_bytes(at.line).start
+    }
+
     /// The visible part of a line that debug information counts from 1: without indentation and trailing space, from
     /// `column` (in bytes, counted from 1) on where one is given. At least the line's start, and clamped to the text.
     pub fn visible(&self, line: u32, column: Option<u32>, encoding: Encoding) -> Range {

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use tower_lsp::lsp_types::{ClientCapabilities, InitializeParams};
+use tower_lsp::lsp_types::{ClientCapabilities, InitializeParams, TextDocumentClientCapabilities};
 
 use super::position::Encoding;
 
@@ -16,6 +16,68 @@ pub enum Delivery {
     Push,
     /// The client asks for them, and is told when to ask again.
     Pull,
+}
+
+/// What the server does for assembly alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    /// `textDocument/documentSymbol`
+    Symbols,
+    /// `textDocument/definition`
+    Definition,
+    /// `textDocument/references`
+    References,
+    /// `textDocument/documentHighlight`
+    Highlight,
+    /// `textDocument/documentLink`
+    Links,
+    /// `textDocument/foldingRange`
+    Folding,
+    /// `textDocument/selectionRange`
+    Selection,
+    /// `textDocument/semanticTokens`
+    Tokens,
+    /// `textDocument/completion`
+    Completion,
+    /// `textDocument/signatureHelp`
+    Signature,
+    /// `textDocument/prepareCallHierarchy`
+    Calls,
+}
+
+impl Feature {
+    /// All of them.
+    pub const ALL: [Feature; 11] = [
+        Feature::Symbols,
+        Feature::Definition,
+        Feature::References,
+        Feature::Highlight,
+        Feature::Links,
+        Feature::Folding,
+        Feature::Selection,
+        Feature::Tokens,
+        Feature::Completion,
+        Feature::Signature,
+        Feature::Calls,
+    ];
+
+    /// Whether a client takes a registration for it, which can say that it is for assembly alone.
+    fn registers(self, can: &TextDocumentClientCapabilities) -> bool {
+        let dynamic = match self {
+            Feature::Symbols => can.document_symbol.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Definition => can.definition.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::References => can.references.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Highlight => can.document_highlight.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Links => can.document_link.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Folding => can.folding_range.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Selection => can.selection_range.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Tokens => can.semantic_tokens.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Completion => can.completion.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Signature => can.signature_help.as_ref().and_then(|c| c.dynamic_registration),
+            Feature::Calls => can.call_hierarchy.as_ref().and_then(|c| c.dynamic_registration),
+        };
+        dynamic == Some(true)
+    }
 }
 
 /// The client.
@@ -47,6 +109,12 @@ pub struct Session {
     pub refresh_inlay_hints: bool,
     /// The client can be told to ask for code lenses again.
     pub refresh_code_lens: bool,
+    /// The client shows a message with a button, and does not stop the user for it.
+    pub buttons: bool,
+    /// The client shows symbols of a document as a tree.
+    pub symbol_tree: bool,
+    /// Requests about assembly that the client takes registrations for.
+    pub registers: Vec<Feature>,
     /// The client's process, which the server does not outlive.
     pub parent: Option<u32>,
 }
@@ -99,6 +167,21 @@ impl Session {
             refresh_code_lens: workspace
                 .and_then(|w| w.code_lens.as_ref())
                 .is_some_and(|l| l.refresh_support == Some(true)),
+            // Clients that keep more of a button than its title show it beside the message; others ask, and wait.
+            buttons: can
+                .window
+                .as_ref()
+                .and_then(|w| w.show_message.as_ref())
+                .and_then(|m| m.message_action_item.as_ref())
+                .is_some_and(|item| item.additional_properties_support == Some(true)),
+            symbol_tree: document
+                .and_then(|d| d.document_symbol.as_ref())
+                .is_some_and(|d| d.hierarchical_document_symbol_support == Some(true)),
+            registers: Feature::ALL
+                .iter()
+                .copied()
+                .filter(|feature| document.is_some_and(|d| feature.registers(d)))
+                .collect(),
             parent: None,
         }
     }

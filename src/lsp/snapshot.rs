@@ -9,6 +9,7 @@ use tower_lsp::lsp_types::Url;
 
 use crate::build::Search;
 
+use super::assembly::files::Files;
 use super::config::Config;
 use super::documents::{Document, Documents};
 use super::known::below_roots;
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub units: Units,
     /// What the last check of the workspace found.
     pub workspace: Arc<Vec<Verdict>>,
+    /// What is known of files of assembly.
+    pub assembly: Files,
 }
 
 impl Snapshot {

@@ -92,7 +92,15 @@ impl Placer<'_> {
         let encoding = self.snapshot.session.encoding;
         if let Some(document) = self.snapshot.documents.of_path(file) {
             let version = self.verdict.versions.get(file).copied();
-            let column = column.filter(|_| version == Some(document.version));
+            let column = column.and_then(|column| match version {
+                Some(version) if version == document.version => Some(column),
+                Some(version) => {
+                    let column =
+                        document.moves(version)?.column(line.saturating_sub(1), (column as usize).checked_sub(1)?)?;
+                    u32::try_from(column + 1).ok()
+                }
+                None => None,
+            });
             let moved = version.and_then(|version| document.forward(version, line.saturating_sub(1)));
             return document.text.visible(moved.map_or(line, |moved| moved + 1), column, encoding);
         }
@@ -105,6 +113,17 @@ impl Placer<'_> {
         }
     }
 
+    /// A sentence about a place in `file`, with the numbers that lines have in the texts at hand.
+    fn reworded(&self, mut text: String, file: &Path) -> String {
+        for (path, version) in &self.verdict.versions {
+            let Some(document) = self.snapshot.documents.of_path(path) else { continue };
+            if let (Some(moves), Some(name)) = (document.moves(*version), path.file_name()) {
+                text = moves.reworded(&text, &name.to_string_lossy(), path == file);
+            }
+        }
+        text
+    }
+
     fn related(&self, step: &PathStep) -> Option<DiagnosticRelatedInformation> {
         self.remark(step.file.as_deref()?, step.line?, step.text.clone())
     }
@@ -112,7 +131,7 @@ impl Placer<'_> {
     fn remark(&self, name: &str, line: u32, message: String) -> Option<DiagnosticRelatedInformation> {
         let file = self.verdict.file(name);
         let location = Location { uri: self.uri(&file)?, range: self.range(&file, line, None) };
-        Some(DiagnosticRelatedInformation { location, message })
+        Some(DiagnosticRelatedInformation { location, message: self.reworded(message, file.as_path()) })
     }
 
     /// As the user wants to see findings of this code; `None` where not at all.
@@ -136,7 +155,7 @@ impl Placer<'_> {
             })
             .collect();
         remarks.truncate(MAX_RELATED);
-        let mut message = cause.message();
+        let mut message = self.reworded(cause.message(), file);
         if freshness != Freshness::Fresh {
             message.push_str(STALE);
         }
@@ -164,6 +183,11 @@ impl Placer<'_> {
     }
 
     fn page(&self, code: Code) -> Option<CodeDescription> {
+        let session = &self.snapshot.session;
+        if let Some(pages) = self.snapshot.config.pages.as_ref().filter(|_| session.code_description) {
+            let href = Url::parse(&pages.replace("CODE", code.slug())).ok()?;
+            return Some(CodeDescription { href });
+        }
         let page = self.verdict.pages.get(&code).filter(|_| self.snapshot.session.code_description).cloned();
         page.map(|href| CodeDescription { href })
     }
@@ -198,6 +222,9 @@ impl Placer<'_> {
             let s = if lines == 1 { "" } else { "s" };
             message.push_str(&format!(" (objtool prints {lines} more line{s} for it)"));
         }
+        let said_of =
+            finding.file.as_deref().map_or_else(|| self.verdict.source.clone(), |name| self.verdict.file(name));
+        message = self.reworded(message, &said_of);
         if freshness != Freshness::Fresh {
             message.push_str(STALE);
         }

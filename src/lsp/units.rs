@@ -12,6 +12,7 @@ use tower_lsp::lsp_types::Url;
 
 use crate::cancel::CancelToken;
 
+use super::documents::Document;
 use super::verdict::{Freshness, Trouble, Verdict};
 
 /// An open source file.
@@ -27,6 +28,12 @@ pub struct Unit {
     pub trouble: Option<Trouble>,
     /// When to judge it next.
     pub due: Option<Instant>,
+    /// When to confirm that the last verdict holds for the text, whose lines have moved.
+    pub confirm_due: Option<Instant>,
+    /// The judgement that is under way confirms the last one.
+    pub confirms: bool,
+    /// What is under way or due is so because texts were edited, and for no other reason.
+    pub typed: bool,
     /// When to judge `vmlinux.o` with it.
     pub whole_due: Option<Instant>,
     /// When to look for fixes of what the last verdict found.
@@ -59,9 +66,34 @@ impl Unit {
         }
     }
 
-    /// Whether a judgement is under way or due.
+    /// Has it judged, for another reason than that a text was edited.
+    pub fn touch(&mut self, when: Instant) {
+        (self.due, self.typed) = (Some(when), false);
+    }
+
+    /// Has it judged because a text was edited.
+    pub fn retype(&mut self, when: Instant) {
+        self.typed |= self.due.is_none() && (self.running.is_none() || self.confirms);
+        (self.due, self.confirm_due) = (Some(when), None);
+    }
+
+    /// Whether what is known of the file is so of the document at hand, which may be the judged text with its lines moved.
+    pub fn freshness_of(&self, document: &Document) -> Freshness {
+        match &self.last {
+            None => Freshness::ObjectMissing,
+            Some(verdict)
+                if self.trouble.is_none()
+                    && verdict.versions.get(&self.path).is_some_and(|version| document.is_as_at(*version)) =>
+            {
+                Freshness::Fresh
+            }
+            Some(_) => Freshness::SourceNewer,
+        }
+    }
+
+    /// Whether a judgement is under way or due, other than one that confirms what is known.
     pub fn is_busy(&self) -> bool {
-        self.running.is_some() || self.due.is_some() || self.whole_due.is_some()
+        (self.running.is_some() && !self.confirms) || self.due.is_some() || self.whole_due.is_some()
     }
 }
 
@@ -80,6 +112,9 @@ impl Units {
             last: None,
             trouble: None,
             due: None,
+            confirm_due: None,
+            confirms: false,
+            typed: true,
             whole_due: None,
             fixes_due: None,
             search: CancelToken::default(),
@@ -123,7 +158,8 @@ impl Units {
 
     /// When the next file is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.iter().flat_map(|unit| [unit.due, unit.retry, unit.whole_due, unit.deadline]).flatten().min()
+        let all = |unit: &Unit| [unit.due, unit.retry, unit.whole_due, unit.deadline, unit.confirm_due];
+        self.iter().flat_map(all).flatten().min()
     }
 
     /// When fixes are looked for next.
@@ -146,11 +182,12 @@ impl Units {
 
     /// The files that are due at `now`; they no longer are.
     pub fn take_due(&mut self, now: Instant) -> Vec<PathBuf> {
-        let is_due = |unit: &Unit| [unit.due, unit.retry].into_iter().flatten().any(|due| due <= now);
+        let is_due = |unit: &Unit| [unit.due, unit.retry, unit.confirm_due].into_iter().flatten().any(|due| due <= now);
         let due: Vec<PathBuf> = self.iter().filter(|unit| is_due(unit)).map(|unit| unit.path.clone()).collect();
         for path in &due {
             if let Some(unit) = self.get_mut(path) {
-                (unit.due, unit.retry, unit.whole_due) = (None, None, None);
+                unit.confirms = unit.due.is_none() && unit.retry.is_none();
+                (unit.due, unit.retry, unit.whole_due, unit.confirm_due) = (None, None, None, None);
             }
         }
         due
@@ -175,6 +212,7 @@ impl Units {
         for path in &due {
             if let Some(unit) = self.get_mut(path) {
                 unit.whole_due = None;
+                unit.confirms = false;
             }
         }
         due

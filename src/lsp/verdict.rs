@@ -173,6 +173,8 @@ pub struct Verdict {
     pub stamps: Vec<Stamp>,
     /// The version of each open document that took part, by file.
     pub versions: FxHashMap<PathBuf, i32>,
+    /// The text of each of these documents, by file.
+    pub judged: FxHashMap<PathBuf, Arc<Text>>,
     /// The file that each name in the report means.
     pub files: FxHashMap<Arc<str>, PathBuf>,
     /// The page of each finding's code.
@@ -237,6 +239,7 @@ impl Verdict {
             basis,
             stamps: Vec::new(),
             versions: FxHashMap::default(),
+            judged: FxHashMap::default(),
             files: FxHashMap::default(),
             pages: FxHashMap::default(),
             texts: FxHashMap::default(),
@@ -254,6 +257,16 @@ impl Verdict {
 }
 
 impl Verdict {
+    /// Keeps the texts that it is about.
+    pub fn keep_texts(&mut self, task: &Task) {
+        let open = task.others().chain([&task.document]);
+        let judged = open.filter_map(|document| {
+            let path = document.path.as_ref()?;
+            (self.versions.get(path) == Some(&document.version)).then(|| (path.clone(), Arc::clone(&document.text)))
+        });
+        self.judged = judged.collect();
+    }
+
     /// The codes of its findings.
     pub fn codes(&self) -> impl Iterator<Item = Code> {
         let elsewhere = self.elsewhere.iter().map(|elsewhere| &elsewhere.finding);
@@ -284,6 +297,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Judges the file of a verdict that is [`Scope::Pending`] as a part of `vmlinux.o`. Called on a worker's thread.
     fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble>;
+
+    /// How a source file is compiled, as far as that is known without running anything. Called on a worker's thread.
+    fn build(&self, source: &Path, search: &Search) -> Option<Arc<Build>> {
+        let _ = (source, search);
+        None
+    }
 
     /// Judges an object that the build has left. Called on a worker's thread.
     fn inspect(

@@ -66,6 +66,41 @@ pub fn draw(state: &CfiState) -> String {
     out
 }
 
+/// The words of a `struct pt_regs` from its start, eight bytes each (arch/x86/include/asm/ptrace.h).
+const PT_REGS: [&str; 21] = [
+    "r15", "r14", "r13", "r12", "bp", "bx", "r11", "r10", "r9", "r8", "ax", "cx", "dx", "si", "di", "orig_ax", "ip",
+    "cs", "flags", "sp", "ss",
+];
+/// Where the part begins that the processor pushes.
+const IRET_FRAME: usize = 16;
+
+/// How much of a `struct pt_regs` is on the stack.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PtRegs {
+    /// All of it.
+    Whole,
+    /// What the processor pushes at an exception: `ip` and what is above it.
+    Partial,
+}
+
+/// A `struct pt_regs` as text, high addresses first; the CFA is its lowest word.
+pub fn draw_pt_regs(state: &CfiState, part: PtRegs) -> String {
+    let words = match part {
+        PtRegs::Whole => &PT_REGS[..],
+        PtRegs::Partial => &PT_REGS[IRET_FRAME..],
+    };
+    let mut out = String::new();
+    let base = if state.cfa.base.index().is_some() { state.cfa.base.name() } else { "cfa" };
+    for (at, word) in words.iter().enumerate().rev() {
+        let place = match (at * 8).checked_add_signed(state.cfa.offset as isize) {
+            Some(offset) => format!("{base}+{offset}"),
+            None => format!("cfa+{}", at * 8),
+        };
+        let _ = writeln!(out, "{place:>8} | {:<16} |", format!("pt_regs->{word}"));
+    }
+    out
+}
+
 fn label(offset: i32) -> String {
     if offset == 0 { "cfa".to_owned() } else { format!("{offset:+}") }
 }
@@ -132,6 +167,16 @@ mod tests {
                    -48 |                  |  <- rsp
             "#]],
         );
+    }
+
+    #[test]
+    fn pt_regs_are_drawn_as_such() {
+        let mut state = CfiState::function_entry(HintNumber(2));
+        state.cfa = Rule::new(Base::SP, 8);
+        let partial = draw_pt_regs(&state, PtRegs::Partial);
+        assert_eq!(partial.lines().next(), Some("  rsp+40 | pt_regs->ss      |"));
+        assert_eq!(partial.lines().last(), Some("   rsp+8 | pt_regs->ip      |"));
+        assert_eq!(draw_pt_regs(&state, PtRegs::Whole).lines().count(), 21);
     }
 
     #[test]

@@ -37,6 +37,21 @@ pub struct FunctionSummary {
     pub orc_rows: u32,
 }
 
+/// Code that is put before functions for others to patch, which nobody writes or calls.
+pub fn is_padding(name: &str) -> bool {
+    name.starts_with("__pfx_") || name.starts_with("__cfi_")
+}
+
+/// `24 bytes of stack, 3 ORC rows`
+pub fn words_of(summary: &FunctionSummary) -> String {
+    let counted = |n: i64, one: &str| if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") };
+    let rows = counted(i64::from(summary.orc_rows), "ORC row");
+    match summary.max_depth {
+        Some(depth) if depth > 0 => format!("{} of stack, {rows}", counted(i64::from(depth), "byte")),
+        _ => rows,
+    }
+}
+
 /// The functions of the object, in address order per section.
 pub fn function_summaries(analysis: &Analysis, lines: &Lines) -> Vec<FunctionSummary> {
     let view = View::new(analysis, lines);

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::cfi::{Base, CfiState, Rule};
 use crate::kernel::Kernel;
 use crate::kernel::rules::HintNumber;
+use crate::report::frame::PtRegs;
 
 /// `base + offset`.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
@@ -57,6 +58,16 @@ pub fn special_frame(state: &CfiState, kernel: Kernel) -> Option<&'static str> {
         return Some("end of the stack");
     }
     frame_kind(state.kind, kernel).filter(|&kind| kind != CALL_FRAME)
+}
+
+/// How much of a `struct pt_regs` the state's frame is.
+pub fn pt_regs(state: &CfiState, kernel: Kernel) -> Option<PtRegs> {
+    let types = kernel.rules().layout.hints;
+    match state.kind {
+        kind if kind == types.regs => Some(PtRegs::Whole),
+        kind if kind == types.regs_partial => Some(PtRegs::Partial),
+        _ => None,
+    }
 }
 
 const CALL_FRAME: &str = "a call frame";

@@ -363,6 +363,61 @@ fn a_reader_that_goes_away_is_no_error() {
 }
 
 #[test]
+fn what_cannot_be_shown_is_said_plainly() {
+    let folder = Folder::with_both();
+    folder.write("empty/none.txt", "");
+    folder.write("a.a", format!("!<arch>\n{:<60}", "a.o/"));
+    let mut arm = fs::read(folder.path().join("clean.o")).unwrap();
+    arm[18] = 183;
+    folder.write("arm.o", arm);
+    for (arguments, status, expected) in [
+        (&["cfi", "clean.o", "--function", "clan"][..], 2, "there is no function `clan`; there is `clean`"),
+        (&["cfi", "clean.o", "--function", "xyzzy"], 2, "there is no function `xyzzy` among its 1 functions"),
+        (&["cfi", "clean.o", "--at", "clean.S:999"], 2, "no code comes from line 999 of clean.S"),
+        (&["alternatives", "clean.o", "--function", "clan"], 2, "there is no function `clan`"),
+        (&["alternatives", "clean.o"], 0, "there are no alternatives in it"),
+        (&["cfi", "a.a"], 2, "a.a: not analysed, because it is"),
+        (&["cfi", "arm.o"], 2, "arm.o: not analysed, because it is"),
+        (&["orc", "show", "empty"], 2, "empty: there is no object in it or below it"),
+        (&["check", "-p", "nowhere", "clean.o"], 2, "there is no such folder"),
+    ] {
+        let run = folder.run(arguments);
+        assert_eq!(run.status, Some(status), "{arguments:?}: {}", run.stderr);
+        assert!(run.stderr.contains(expected), "{arguments:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn tables_have_headings() {
+    let folder = Folder::with_both();
+    let run = folder.run(&["cfi", "--kernel", "6.12", "clean.o"]);
+    let head = run.stdout.lines().next().unwrap_or_default();
+    let words: Vec<&str> = head.split_whitespace().collect();
+    assert_eq!(words, ["offset", "bytes", "instruction", "CFA", "saved", "ORC"]);
+    assert_eq!(run.stdout.lines().nth(1), Some("clean .text"));
+}
+
+#[test]
+fn help_is_asked_for_as_elsewhere() {
+    let folder = Folder::with_both();
+    for arguments in [&["-h"][..], &["check", "-h"], &["check", "-h", "clean.o"], &["orc", "show", "-h"]] {
+        let run = folder.run(arguments);
+        assert_eq!((run.status, run.stderr.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(run.stdout.contains("Usage: orcls"), "{arguments:?}");
+    }
+    let (own, all) = (folder.run(&["check", "--help"]), folder.run(&["check", "--help", "objtool"]));
+    assert!(own.stdout.contains("Examples:") && !own.stdout.contains("--uaccess"), "{}", own.stdout);
+    assert!(all.stdout.contains("--uaccess"), "{}", all.stdout);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(folder.run(&["completions", shell]).stdout.contains("alternatives"), "{shell}");
+    }
+    assert!(folder.run(&["man"]).stdout.contains(".TH orcls 1"));
+    assert_eq!(folder.run(&["man", "pages"]).status, Some(0));
+    assert!(folder.path().join("pages/orcls-check.1").exists());
+}
+
+#[test]
 fn objtools_own_flags_are_accepted() {
     let folder = Folder::with_both();
     let flags = "--stackval --orc --uaccess --noinstr --retpoline --rethunk --sls --ibt --link --module --no-unreachable \
@@ -375,7 +430,7 @@ fn objtools_own_flags_are_accepted() {
     let unknown = folder.run(&["check", "--no-such-flag", "clean.o"]);
     assert_eq!(unknown.status, Some(2));
     assert_eq!(folder.run(&["check", "--hacks=bogus", "clean.o"]).status, Some(2));
-    let help = folder.run(&["check", "--help"]);
+    let help = folder.run(&["check", "--help", "objtool"]);
     assert_eq!(help.status, Some(0));
     assert!(help.stdout.contains("--retpoline") && help.stdout.contains("--build-dir"));
 }

@@ -273,7 +273,7 @@ fn lenses_tell_depth_and_rows() {
     let params = json!({"textDocument": {"uri": workspace.uri}});
     let lenses = workspace.client.request("textDocument/codeLens", params).expect("lenses");
     let title = lenses.pointer("/0/command/title").and_then(Value::as_str);
-    assert_eq!(title, Some("stack 16 bytes, 3 ORC rows"));
-    assert_eq!(lenses.pointer("/0/range/start/line"), Some(&json!(4)));
+    assert_eq!(title, Some("f: 16 bytes of stack, 3 ORC rows"));
+    assert_eq!(lenses.pointer("/0/range/start/line"), Some(&json!(3)));
     workspace.end();
 }

@@ -1,5 +1,6 @@
 //! The server through its own protocol: the rules that keep a session in order, whatever the client does.
 
+mod assembly;
 pub mod client;
 mod edits;
 mod hostile;
@@ -7,6 +8,8 @@ mod kernel;
 mod process;
 mod real;
 mod script;
+mod stack;
+mod typing;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
@@ -150,6 +151,27 @@ pub struct Progress<'a> {
     pub outbox: &'a Outbox,
     /// Its name; `None` where there is none.
     pub token: Option<ProgressToken>,
+    /// When the next step may be told.
+    pub pace: Pace,
+}
+
+/// Lets through what comes at most ten times a second.
+#[derive(Debug, Default)]
+pub struct Pace(Mutex<Option<Instant>>);
+
+/// Ten times a second.
+const STEP: Duration = Duration::from_millis(100);
+
+impl Pace {
+    /// Whether something may be told at `now`; if so, nothing more for a while.
+    fn admits(&self, now: Instant) -> bool {
+        let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = next.is_none_or(|next| next <= now);
+        if admitted {
+            *next = Some(now + STEP);
+        }
+        admitted
+    }
 }
 
 impl Progress<'_> {
@@ -163,6 +185,9 @@ impl Progress<'_> {
     }
 
     fn step(&self, n_done: usize, n_all: usize) {
+        if !self.pace.admits(Instant::now()) {
+            return;
+        }
         self.tell(WorkDoneProgress::Report(WorkDoneProgressReport {
             cancellable: Some(true),
             message: Some(format!("{n_done}/{n_all}")),
@@ -178,5 +203,17 @@ impl Progress<'_> {
         if let Some(token) = &self.token {
             self.outbox.progress(token.clone(), step);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_come_at_most_ten_times_a_second() {
+        let (pace, start) = (Pace::default(), Instant::now());
+        let told = (0..1000).filter(|at| pace.admits(start + Duration::from_millis(*at))).count();
+        assert_eq!(told, 10);
     }
 }

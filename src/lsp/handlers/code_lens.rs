@@ -5,7 +5,9 @@
 use serde_json::json;
 use tower_lsp::lsp_types::*;
 
-use crate::report::{Select, alternatives, function_summaries};
+use crate::assembly::is_assembly_name;
+use crate::report::summary::{is_padding, words_of};
+use crate::report::{Select, alternatives, demangled, function_summaries};
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
@@ -20,17 +22,23 @@ pub fn code_lens(snapshot: &Snapshot, params: &CodeLensParams) -> Option<Vec<Cod
     let (analysis, lines) = (&spot.anatomy.analysis, &spot.anatomy.lines);
     let placer = Placer { snapshot, verdict: spot.verdict };
     let mut lenses = Vec::new();
-    for summary in function_summaries(analysis, lines) {
+    let outline = is_assembly_name(path).then(|| document.parsed());
+    for summary in function_summaries(analysis, lines).iter().filter(|summary| !is_padding(&summary.function)) {
         let (Some(file), Some(line)) = (&summary.file, summary.line) else { continue };
         if placer.file(file) != path {
             continue;
         }
-        let rows = summary.orc_rows;
-        let title = match summary.max_depth {
-            Some(depth) => format!("stack {depth} bytes, {rows} ORC rows"),
-            None => format!("{rows} ORC rows"),
+        // Above the head, where assembly writes the name, and not above its first instruction.
+        let head = outline.as_ref().and_then(|parsed| {
+            let all = parsed.outline.named(&summary.function);
+            all.filter(|found| found.kind.is_symbol()).map(|found| found.line).next()
+        });
+        let range = match head.and_then(|head| u32::try_from(head).ok()) {
+            Some(head) => document.text.visible(head + 1, None, snapshot.session.encoding),
+            None => placer.range(path, line, None),
         };
-        lenses.push(lens(placer.range(path, line, None), title, "orcls.showCfi", uri));
+        let title = format!("{}: {}", demangled(&summary.function), words_of(summary));
+        lenses.push(lens(range, title, "orcls.showCfi", uri));
     }
     let mut shown: Option<u32> = None;
     for group in alternatives("", analysis, lines, &Select::default()).groups {

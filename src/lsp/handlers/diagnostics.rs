@@ -32,9 +32,10 @@ pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
     let mut list = Vec::new();
     let concerned = |unit: &&Unit| snapshot.is_user(unit, path) || brings_about(unit, path);
     for unit in snapshot.units.iter().filter(concerned) {
-        let version = snapshot.documents.of_path(&unit.path).map_or(0, |document| document.version);
+        let document = snapshot.documents.of_path(&unit.path);
         if let Some(verdict) = &unit.last {
-            of_verdict(snapshot, verdict, unit.freshness(version), path, &mut list);
+            let freshness = document.map_or_else(|| unit.freshness(0), |document| unit.freshness_of(document));
+            of_verdict(snapshot, verdict, freshness, path, &mut list);
         }
     }
     for verdict in snapshot.closed(path) {

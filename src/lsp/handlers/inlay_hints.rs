@@ -8,7 +8,9 @@ use tower_lsp::lsp_types::*;
 
 use crate::decode::Kind;
 use crate::ids::InsnId;
+use crate::report::calls::is_tracer;
 use crate::report::view::View;
+use crate::report::words;
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
@@ -67,19 +69,24 @@ pub fn inlay_hints(snapshot: &Snapshot, params: &InlayHintParams) -> Option<Vec<
 
 fn collect(view: &View<'_>, id: InsnId, effect: &mut Effect) {
     let analysis = view.analysis;
-    let words = |id: InsnId| {
+    let cfa_at = |id: InsnId| {
         let cfa = analysis.states.state(id)?.cfa;
         (cfa.base != crate::cfi::Base::UNDEFINED).then(|| format!("{}{:+}", cfa.base.name(), cfa.offset))
     };
     if effect.before.is_none() {
-        effect.before = words(id);
+        effect.before = cfa_at(id);
     }
     let ends = matches!(analysis.flow.kind(id), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic);
     if let Some(next) = analysis.flow.next(&analysis.insns, id).filter(|_| !ends) {
-        effect.after = words(next);
+        effect.after = cfa_at(next);
     }
     if matches!(analysis.flow.kind(id), Kind::Call | Kind::CallDynamic) {
-        effect.depth_at_call = analysis.states.state(id).map(|state| state.stack_size);
+        // Tracing's call is the compiler's; entry code has no frame that could be deep.
+        let is_traced = analysis.flow.callee(id).is_some_and(|callee| is_tracer(analysis.image.symbol_name(callee)));
+        let state = analysis.states.state(id).filter(|state| {
+            !is_traced && state.stack_size > 0 && words::special_frame(state, analysis.kernel).is_none()
+        });
+        effect.depth_at_call = effect.depth_at_call.max(state.map(|state| state.stack_size));
     }
 }
 

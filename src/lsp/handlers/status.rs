@@ -9,6 +9,7 @@ use crate::clean;
 use crate::compile::confine;
 
 use super::super::config::{CompileMode, Trust};
+use super::super::documents::Document;
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Scope, Trouble, Verdict};
@@ -19,7 +20,7 @@ pub fn status(snapshot: &Snapshot, params: &PlaceParams) -> Value {
     let Some((document, unit)) = snapshot.unit(&params.text_document.uri) else {
         return Value::Null;
     };
-    let (state, message) = state(snapshot, unit, document.version);
+    let (state, message) = state(snapshot, unit, document);
     let mut status = json!({
         "uri": unit.uri,
         "state": state,
@@ -36,7 +37,7 @@ pub fn status(snapshot: &Snapshot, params: &PlaceParams) -> Value {
     status
 }
 
-fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, String) {
+fn state(snapshot: &Snapshot, unit: &Unit, document: &Document) -> (&'static str, String) {
     if let Some(Trouble::NoCommand(not_found)) = &unit.trouble {
         return ("no-command", format!("{not_found}. {}", not_found.advice()));
     }
@@ -61,7 +62,7 @@ fn state(snapshot: &Snapshot, unit: &Unit, version: i32) -> (&'static str, Strin
     if let Some(why) = unit.last.as_ref().and_then(|verdict| verdict.unchecked.as_ref()) {
         return ("not-checked", format!("not checked, because {why}"));
     }
-    match (unit.freshness(version), snapshot.config.trust, snapshot.config.compile) {
+    match (unit.freshness_of(document), snapshot.config.trust, snapshot.config.compile) {
         (Freshness::Fresh, ..) => ("fresh", "what is shown belongs to the text".to_owned()),
         _ if is_rust(&unit.path) => {
             let why = "orcls does not compile Rust: the build's object is shown, which is older than the text";

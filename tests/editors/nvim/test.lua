@@ -131,6 +131,27 @@ suites.small = {
     end,
   },
   {
+    'assembly has an outline, and a push leads to its pop',
+    function()
+      open('stack.S')
+      until_findings({ LEAK })
+      local client = vim.lsp.get_clients({ bufnr = 0, name = 'orcls' })[1]
+      local document = { textDocument = vim.lsp.util.make_text_document_params(0) }
+      local symbols = assert(client:request_sync('textDocument/documentSymbol', document, 60000, 0)).result
+      assert(vim.iter(symbols):any(function(symbol)
+        return symbol.name == 'sum_leaks'
+      end), vim.inspect(symbols))
+      local push = vim.fn.search('^\\tpush\\t', 'w', 0, 0, 'line(".") < 12')
+      vim.api.nvim_win_set_cursor(0, { push, 1 })
+      vim.lsp.buf.definition()
+      until_('the pop', function()
+        return vim.api.nvim_get_current_line()
+      end, function(seen)
+        return seen:match('pop')
+      end)
+    end,
+  },
+  {
     'K says where the caller\'s frame is',
     function()
       open('stack.S')

@@ -53,6 +53,20 @@ const tests = {
     assert.match(text, /rsp\+16/);
     assert.match(text, /rbx/);
   },
+  async 'assembly has an outline, definitions and partners of a push'() {
+    const { uri, document } = await open('stack.S');
+    await untilFindings(uri, LEAK);
+    const symbols = await until('an outline', () => vscode.commands.executeCommand('vscode.executeDocumentSymbolProvider', uri), seen => seen?.length);
+    assert(symbols.some(symbol => symbol.name === 'sum_leaks'), `only ${symbols.map(symbol => symbol.name)}`);
+    const push = document.getText().split('\n').findIndex((line, at) => at > 10 && /\tpush\t/.test(line));
+    const at = new vscode.Position(push, 2);
+    const places = await vscode.commands.executeCommand('vscode.executeDefinitionProvider', uri, at);
+    assert(places.length && document.lineAt(places[0].range.start.line).text.includes('pop'), JSON.stringify(places));
+    const marks = await vscode.commands.executeCommand('vscode.executeDocumentHighlights', uri, at);
+    assert(marks.length > 1, JSON.stringify(marks));
+    const offered = await vscode.commands.executeCommand('vscode.executeCompletionItemProvider', uri, new vscode.Position(push, 1));
+    assert(offered.items.some(item => (item.label.label ?? item.label) === 'UNWIND_HINT_FUNC'), 'no hint is offered');
+  },
   async 'inlay hints stand where the CFA changes'() {
     const { uri } = await open('stack.S');
     const range = new vscode.Range(0, 0, 20, 0);

@@ -6,7 +6,7 @@ import type { DocumentFilter } from 'vscode-languageclient/node';
 
 /** Language ids that the common assembly extensions use. */
 const ASSEMBLY = ['asm', 'gas', 'gas-x86', 'gnu-asm', 'assembly', 's', 'x86_64', 'x86asm', 'asm-intel-x86-generic', 'asm-collection', 'llvm-asm', 'orcls-gas'];
-const OWN = 'orcls-gas';
+export const OWN = 'orcls-gas';
 
 export const SELECTOR: DocumentFilter[] = [
   ...['c', 'cpp', ...ASSEMBLY].map(language => ({ scheme: 'file', language })),
@@ -54,6 +54,16 @@ export function claimOrphans(): vscode.Disposable {
   }, 0);
   vscode.workspace.textDocuments.forEach(claim);
   return vscode.Disposable.from(vscode.workspace.onDidOpenTextDocument(claim), vscode.workspace.onDidCloseTextDocument(forget));
+}
+
+/** The kernel's assembly is indented by tabs of eight, whatever the editor has guessed from a few lines. */
+export function eightWide(): vscode.Disposable {
+  const set = (editor: vscode.TextEditor | undefined) => {
+    if (!editor || editor.document.uri.scheme !== 'file' || !/\.[sS]$/.test(editor.document.uri.path)) return;
+    if (isKernelFolder(dirname(editor.document.uri.fsPath))) editor.options = { tabSize: 8, insertSpaces: false };
+  };
+  set(vscode.window.activeTextEditor);
+  return vscode.window.onDidChangeActiveTextEditor(set);
 }
 
 /** Keeps the context key that our menus and the stack view hang on. A panel in front leaves it as it is. */

@@ -1,6 +1,7 @@
 // Connects VS Code with `orcls lsp`. The server decides everything; here it is only shown.
 import * as vscode from 'vscode';
-import { claimOrphans, followFocus } from './assembly';
+import { claimOrphans, eightWide, followFocus } from './assembly';
+import { Expansions } from './expand';
 import { copyBugReport, explain, explanations } from './explain';
 import { Server } from './server';
 import { showMenu, StatusBar } from './status';
@@ -10,6 +11,7 @@ import { TablePanel, type Kind } from './views/table';
 
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const server = new Server(context);
+  const expansions = new Expansions(server);
   const command = (name: string, run: (...args: any[]) => unknown) => vscode.commands.registerCommand(`orcls.${name}`, run);
   // From a code lens with the place, from the palette without.
   const table = (kind: Kind) => (uri?: string, at?: { line: number; character: number }) => {
@@ -27,10 +29,13 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     new FrameView(server, context.extensionUri),
     explanations(server),
     terminalLinks(context),
+    expansions,
+    eightWide(),
     command('showOrc', table('orc')),
     command('showAlternatives', table('alternatives')),
     command('showCfi', table('cfi')),
     command('explain', explain),
+    command('expandMacro', () => expansions.show()),
     command('checkWorkspace', () => checkWorkspace(server)),
     command('copyBugReport', () => copyBugReport(context, server)),
     command('restart', () => server.restart()),

@@ -29,11 +29,15 @@ export interface AlternativeGroup extends Place {
 }
 export interface Alternatives { object: string; groups: AlternativeGroup[] }
 
+export interface ExpandedLine { text: string; depth: number; macro: string; file: string; line: number; cfa: string | null }
+export interface Expansion { name: string; statement: string; text: string; lines: ExpandedLine[]; cut: boolean }
+
 export type State = 'analysing' | 'fresh' | 'stale' | 'not-checked' | 'no-command' | 'untrusted' | 'off';
 export interface Status { state: State; message: string; notes?: string[]; [detail: string]: unknown }
 
 export const CfiRequest = new RequestType<AboutFile, CfiListing | null, void>('orcls/cfi');
 export const OrcRequest = new RequestType<AboutFile, OrcListing | null, void>('orcls/orc');
 export const AlternativesRequest = new RequestType<AboutFile, Alternatives | null, void>('orcls/alternatives');
+export const ExpandRequest = new RequestType<AboutFile, Expansion | null, void>('orcls/expandMacro');
 export const StatusRequest = new RequestType<AboutFile, Status | null, void>('orcls/status');
 export const StatusChanged = new NotificationType<{ uri: string }>('orcls/statusChanged');

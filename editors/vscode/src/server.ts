@@ -135,5 +135,6 @@ export class Server implements vscode.Disposable {
 function settings(): object {
   const { server: _ours, ...rest } = { ...vscode.workspace.getConfiguration('orcls') } as Record<string, unknown>;
   const plain = Object.fromEntries(Object.entries(rest).filter(([, value]) => typeof value !== 'function'));
-  return { ...plain, trusted: vscode.workspace.isTrusted };
+  // Findings' pages are shown by `explanations`, rendered.
+  return { ...plain, pages: 'orcls-explain:/CODE.md?CODE', trusted: vscode.workspace.isTrusted };
 }

@@ -1,5 +1,5 @@
 // Alternatives, arms side by side: a row per byte offset at which an instruction of an arm begins.
-import type { AlternativeGroup } from '../src/protocol';
+import type { AlternativeGroup, AlternativeRow } from '../src/protocol';
 import { h, hex, named } from './dom';
 import type { Go } from './page';
 
@@ -15,7 +15,8 @@ export function alternatives(groups: AlternativeGroup[], leads: Go): HTMLElement
   ];
 }
 
-function draw(group: AlternativeGroup, leads: Go): HTMLElement {
+function draw(whole: AlternativeGroup, leads: Go): HTMLElement {
+  const group = { ...whole, rows: folded(whole.rows) };
   const place = leads(group.file, group.line);
   const name = group.file?.replace(/^.*\//, '');
   return h('section', { class: 'group', 'data-place': named(group) },
@@ -43,7 +44,38 @@ function row(group: AlternativeGroup, at: number, leads: Go): HTMLElement {
   });
   return h('tr', { class: row.conflict ? 'conflict' : '' },
     h('th', { class: 'offset' }, hex(row.offset)), ...cells,
-    h('td', { class: 'state' }, row.conflict ? '✗ conflict' : row.state ?? ''));
+    h('td', { class: 'state', title: row.state ?? undefined }, row.conflict ? '✗ conflict' : change(group.rows[at - 1], row)));
+}
+
+/** Runs of rows in which every arm only has padding, as one row. */
+function folded(rows: AlternativeRow[]): AlternativeRow[] {
+  const idle = (row: AlternativeRow) => !row.conflict && row.cells.every(text => text === null || /^nop/.test(text));
+  const kept: AlternativeRow[] = [];
+  for (let at = 0; at < rows.length;) {
+    let end = at;
+    while (end < rows.length && idle(rows[end]!) && rows[end]!.state === rows[at]!.state) end++;
+    const first = rows[at]!;
+    if (end - at < 2) {
+      kept.push(first);
+      at++;
+      continue;
+    }
+    const counts = first.cells.map((_, arm) => rows.slice(at, end).filter(row => row.cells[arm] !== null).length);
+    const cells = counts.map((count, arm) => count > 1 ? `${count} NOPs` : rows.slice(at, end).find(row => row.cells[arm] !== null)?.cells[arm] ?? null);
+    kept.push({ ...first, cells });
+    at = end;
+  }
+  return kept;
+}
+
+/** A state as what it changes: the first one whole, then only what is new or gone. */
+function change(before: AlternativeRow | undefined, row: AlternativeRow): string {
+  if (!before?.state || !row.state) return row.state ?? '';
+  const [old, now] = [before.state.split(', '), row.state.split(', ')];
+  const fresh = now.filter(part => !old.includes(part));
+  const name = (part: string) => part.split(' ')[0];
+  const gone = old.filter(part => !now.some(other => name(other) === name(part))).map(part => `${name(part)} restored`);
+  return [...fresh, ...gone].join(', ');
 }
 
 /** How many rows the instruction at this row lasts: up to the next one of its arm. */

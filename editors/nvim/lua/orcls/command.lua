@@ -61,6 +61,17 @@ local parts = {
       end
     end)
   end,
+  expand = function()
+    local cursor = vim.api.nvim_win_get_cursor(0)
+    orcls.ask('orcls/expandMacro', vim.api.nvim_get_current_buf(), cursor[1] - 1, function(answer)
+      if not answer then
+        return say('put the cursor on a statement that uses a macro')
+      end
+      local lines = vim.split(vim.trim(answer.text), '\n')
+      local options = { border = 'rounded', focus_id = 'orcls-expand', max_width = 120, wrap = false, title = ' ' .. answer.name .. ' ' }
+      vim.lsp.util.open_floating_preview(lines, 'asm', options)
+    end, cursor[2])
+  end,
   status = function()
     orcls.ask('orcls/status', 0, nil, function(status, why)
       if not status then

@@ -24,18 +24,19 @@ local function without_nulls(value)
 end
 
 --- Asks one of our requests about a buffer. `done` gets the answer, or nil and why there is none.
----@param method 'orcls/cfi'|'orcls/orc'|'orcls/alternatives'|'orcls/status'
+---@param method 'orcls/cfi'|'orcls/orc'|'orcls/alternatives'|'orcls/status'|'orcls/expandMacro'
 ---@param buf integer
 ---@param line? integer from 0; the whole file without it
 ---@param done fun(answer: table?, why: string?)
-function M.ask(method, buf, line, done)
+---@param column? integer in bytes; the start of the line without it
+function M.ask(method, buf, line, done, column)
   local client = M.client(buf)
   if not client then
     return done(nil, 'the orcls server does not run for this buffer (:checkhealth orcls)')
   end
   local params = { textDocument = vim.lsp.util.make_text_document_params(buf) }
   if line then
-    params.position = { line = line, character = 0 }
+    params.position = { line = line, character = column or 0 }
   end
   client:request(method, params, function(err, answer)
     if err or answer == nil or answer == vim.NIL then

@@ -34,6 +34,68 @@ local function item(list, i)
   return value ~= vim.NIL and value or nil
 end
 
+--- Whether every arm only has padding at a row.
+local function is_idle(row, arms)
+  for i = 1, arms do
+    local text = item(row.cells, i)
+    if text and not vim.startswith(text, 'nop') then
+      return false
+    end
+  end
+  return not row.conflict
+end
+
+--- Runs of rows in which every arm only has padding, as one row.
+local function folded(group)
+  local rows, arms, at = {}, #group.arms, 1
+  while at <= #group.rows do
+    local first, last = group.rows[at], at - 1
+    while group.rows[last + 1] and is_idle(group.rows[last + 1], arms) and group.rows[last + 1].state == first.state do
+      last = last + 1
+    end
+    if last <= at then
+      table.insert(rows, first)
+      at = at + 1
+    else
+      local cells = {}
+      for i = 1, arms do
+        local count, text = 0, nil
+        for n = at, last do
+          local here = item(group.rows[n].cells, i)
+          count, text = count + (here and 1 or 0), text or here
+        end
+        cells[i] = count > 1 and ('%d NOPs'):format(count) or text or vim.NIL
+      end
+      table.insert(rows, vim.tbl_extend('force', first, { cells = cells }))
+      at = last + 1
+    end
+  end
+  return rows
+end
+
+--- A state as what it changes: the first one whole, then only what is new or gone.
+local function change(before, row)
+  if not before or not before.state or not row.state then
+    return row.state or ''
+  end
+  local old, now, parts = vim.split(before.state, ', '), vim.split(row.state, ', '), {}
+  local function name(part)
+    return vim.split(part, ' ')[1]
+  end
+  for _, part in ipairs(now) do
+    if not vim.list_contains(old, part) then
+      table.insert(parts, part)
+    end
+  end
+  local names = vim.tbl_map(name, now)
+  for _, part in ipairs(old) do
+    if not vim.list_contains(names, name(part)) then
+      table.insert(parts, name(part) .. ' restored')
+    end
+  end
+  return table.concat(parts, ', ')
+end
+
 ---@param canvas orcls.Canvas
 local function draw_group(canvas, group)
   canvas:line({ group['function'] or group.section, hl = 'OrclsFunction' }, '  ', {
@@ -47,14 +109,16 @@ local function draw_group(canvas, group)
   end
   table.insert(head, { 'state before', hl = 'OrclsHead' })
   local rows = { head }
-  for _, row in ipairs(group.rows) do
+  local before
+  for _, row in ipairs(folded(group)) do
     local cells, states = { { hex(row.offset), hl = row.conflict and 'OrclsConflictState' or 'OrclsOffset' } }, { '' }
     for i = 1, #group.arms do
       local text = item(row.cells, i)
       table.insert(cells, text and { text, hl = row.conflict and 'OrclsConflict' or nil, fill = row.conflict, place = item(row.places, i) } or '')
       table.insert(states, { item(row.states, i) or '', hl = 'OrclsConflictState' })
     end
-    table.insert(cells, row.conflict and { 'the arms disagree', hl = 'OrclsConflictState' } or { row.state or '', hl = 'OrclsState' })
+    table.insert(cells, row.conflict and { 'the arms disagree', hl = 'OrclsConflictState' } or { change(before, row), hl = 'OrclsState' })
+    before = row
     table.insert(rows, cells)
     if row.conflict and not vim.tbl_isempty(row.states or {}) then
       table.insert(rows, states)

@@ -67,15 +67,16 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     queue::set_jobs(arguments.rules.jobs);
     let judge = Judge::new(&arguments.rules, Policy::Everything).for_check(FxHashSet::default()).by_kernel_rules();
     let (input, written): (Box<dyn BufRead>, _) = match &arguments.file {
-        Some(path) => {
+        Some(path) if path.as_os_str() != "-" => {
             let file = File::open(path).with_context(|| path.display().to_string())?;
             let written = file.metadata().and_then(|meta| meta.modified()).ok();
             (Box::new(BufReader::new(file)), written)
         }
-        None => (Box::new(BufReader::new(io::stdin())), None),
+        _ => (Box::new(BufReader::new(io::stdin())), None),
     };
+    let is_live = written.is_none();
     let mut log = Log { input, number: 0, is_begun: false };
-    let mut answers = Answers::new(&judge, arguments.rules.build_dir.clone(), arguments.file.is_none(), written);
+    let mut answers = Answers::new(&judge, arguments.rules.build_dir.clone(), is_live, written);
     let mut collected = Collected::default();
     let mut verdict = Verdict::Clean;
     while let Some(line) = log.next()? {

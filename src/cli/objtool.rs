@@ -79,11 +79,15 @@ fn done(line: &Line, place: Place, words: &[OsString]) -> anyhow::Result<ExitCod
     if let Err(error) = fs::OpenOptions::new().read(true).write(true).open(&line.object) {
         let text = error.to_string();
         let why = text.split_once(" (os error").map_or(text.as_str(), |(why, _)| why);
-        say(&format!("objtool: Can't open '{name}': {why}\n"));
+        match copies(line) {
+            Some(_) => say(&format!("{name}: error: objtool: can't open {name} for reading: {why}\n")),
+            None => say(&format!("objtool: Can't open '{name}': {why}\n")),
+        }
         return Ok(Verdict::Found.into());
     }
     let foreign = matches!(Foreign::of(&line.object), Some(Foreign::Machine(_) | Foreign::Small(_)));
-    if (foreign || line.is_in_objtools_own_form())
+    let assumed = place.release.unwrap_or(crate::detect::ASSUMED);
+    if (foreign || line.is_in_objtools_own_form(assumed))
         && let Some(status) = pass_on(words)
     {
         return Ok(status);
@@ -92,6 +96,9 @@ fn done(line: &Line, place: Place, words: &[OsString]) -> anyhow::Result<ExitCod
         anyhow::bail!("not an object of x86-64, and the tree has no objtool of its own to pass it on to");
     }
     let judge = Judge::new(&rules, Policy::Objtool).within(place.tree);
+    if let Some(output) = copies(line) {
+        return done_in_copy(line, output, &judge);
+    }
     let input = Input { path: line.object.clone(), named: true };
     let opened = match judge.open(&input) {
         Ok(opened) => opened,
@@ -107,9 +114,8 @@ fn done(line: &Line, place: Place, words: &[OsString]) -> anyhow::Result<ExitCod
         }
         return dump(&opened, release);
     }
-    if let Some(words) = line.options.refused(release.rules(), opened.image.is_linked()) {
-        say(&format!("error: objtool: {words}\n"));
-        return Ok(Verdict::Found.into());
+    if let Some(refused) = refused(line, release, &opened) {
+        return Ok(refused);
     }
     if line.options.orc && opened.image.section_by_name(".orc_unwind").is_some() {
         // objtool was at it already. What it would still add is for itself to say.
@@ -119,7 +125,47 @@ fn done(line: &Line, place: Place, words: &[OsString]) -> anyhow::Result<ExitCod
         );
     }
     drop(opened);
-    match judge.object(&input) {
+    judged(line, &judge, &input)
+}
+
+/// The file that `--output` has the object copied to, which then takes the object's place.
+fn copies(line: &Line) -> Option<&Path> {
+    line.output.as_deref().filter(|_| !line.options.dry_run && !line.dump)
+}
+
+/// As objtool does: all that is said and done is about the copy.
+fn done_in_copy(line: &Line, output: &Path, judge: &Judge<'_>) -> anyhow::Result<ExitCode> {
+    let input = Input { path: line.object.clone(), named: true };
+    if let Ok(opened) = judge.open(&input) {
+        let release = judge.kernel(&input, &opened);
+        if let Some(refused) = refused(line, release, &opened) {
+            return Ok(refused);
+        }
+        if line.options.orc && opened.image.section_by_name(".orc_unwind").is_some() {
+            anyhow::bail!("it has an ORC table already: run objtool on the object that the compiler made");
+        }
+    }
+    let is_itself = fs::canonicalize(output).is_ok_and(|output| fs::canonicalize(&line.object).ok() == Some(output));
+    if !is_itself && let Err(error) = fs::copy(&line.object, output) {
+        let text = error.to_string();
+        let why = text.split_once(" (os error").map_or(text.as_str(), |(why, _)| why);
+        let (name, output) = (line.object.display(), output.display());
+        say(&format!("{name}: error: objtool: can't open {output} for writing: {why}\n"));
+        return Ok(Verdict::Found.into());
+    }
+    let copy = Line { object: output.to_owned(), ..line.clone() };
+    judged(&copy, judge, &Input { path: output.to_owned(), named: true })
+}
+
+/// What objtool has against the command line.
+fn refused(line: &Line, release: Kernel, opened: &Opened) -> Option<ExitCode> {
+    let words = line.options.refused(release.rules(), opened.image.is_linked())?;
+    say(&format!("error: objtool: {words}\n"));
+    Some(Verdict::Found.into())
+}
+
+fn judged(line: &Line, judge: &Judge<'_>, input: &Input) -> anyhow::Result<ExitCode> {
+    match judge.object(input) {
         Judged::Analysed(object) => finish(line, &object),
         Judged::Refused(words) => {
             say(&format!("{words}\n"));
@@ -167,15 +213,21 @@ fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
         None if strict && analysis.options.werror && analysis.counted != 0 => 1,
         _ => 0,
     };
-    if analysis.options.backup && (!strict || status != 0) {
+    // Since 7.0 the copy is for repeating a run that has found something.
+    let repeats = analysis.kernel >= Kernel::V7_0;
+    if analysis.options.backup && (!repeats || analysis.counted != 0 || analysis.gave_up.is_some()) {
         let mut backup = line.object.clone().into_os_string();
         backup.push(".orig");
-        fs::copy(&line.object, backup)?;
+        fs::copy(&line.object, &backup)?;
+        if repeats {
+            // With `--output` the object itself is still there.
+            say(&repeated(line, Some(&backup).filter(|_| line.output.is_none())));
+        }
     }
     if analysis.options.dry_run || status != 0 || analysis.gave_up == Some(GaveUp::Reading) {
         return Ok(ExitCode::from(status));
     }
-    let target = line.output.as_deref().unwrap_or(&line.object);
+    let target = &line.object;
     match put(object, target) {
         Ok(()) | Err(PutError::Write(WriteError::GivenUp(_))) => Ok(ExitCode::from(status)),
         Err(error) => {
@@ -183,6 +235,17 @@ fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::from(if strict { 1 } else { NEGATIVE }))
         }
     }
+}
+
+/// The command line by which a run is repeated, on the copy where there is one.
+fn repeated(line: &Line, backup: Option<&OsString>) -> String {
+    let words = std::env::args_os().map(|word| match backup {
+        Some(backup) if Path::new(&word) == line.object => {
+            format!("{} -o {}", backup.display(), line.object.display())
+        }
+        _ => word.display().to_string(),
+    });
+    words.collect::<Vec<_>>().join(" ") + "\n"
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -246,6 +246,21 @@ fn where_the_disk_is_full_the_object_stays_as_it_was() {
 }
 
 #[test]
+fn a_copy_is_kept_to_repeat_what_was_found() {
+    for (kernel, words, is_copied, said_last) in [
+        ("6.12", "--orc --backup a.o", true, "left+0x1: return with modified stack frame"),
+        ("7.3", "--orc --backup a.o", true, "objtool --orc --backup a.o.orig -o a.o"),
+        ("7.3", "--orc --backup --dry-run a.o", true, "objtool --orc --backup --dry-run a.o.orig -o a.o"),
+        ("7.3", "--retpoline --backup a.o", false, ""),
+    ] {
+        let bench = Bench::new();
+        let out = bench.objtool(kernel, words);
+        assert_eq!(bench.path("a.o.orig").exists(), is_copied, "{kernel} {words}: {out:?}");
+        assert!(said(&out).trim_end().ends_with(said_last), "{kernel} {words}: {out:?}");
+    }
+}
+
+#[test]
 fn the_references_do_the_same() {
     for kernel in ["5.15", "6.1", "6.6", "6.12", "6.18", "7.0", "7.2", "7.3"] {
         let Some(reference) = std::env::var_os(format!("OBJTOOL_{}", kernel.replace('.', "_"))) else {
@@ -253,13 +268,28 @@ fn the_references_do_the_same() {
             continue;
         };
         let flags = if kernel == "5.15" { "orc generate --no-fp" } else { "--orc --retpoline" };
-        for words in [format!("{flags} a.o"), flags.to_owned()] {
+        let backup = if kernel == "6.18" { flags.to_owned() } else { format!("{flags} --backup a.o") };
+        let mut all = vec![format!("{flags} a.o"), flags.to_owned(), backup];
+        if ["6.18", "7.0", "7.2", "7.3"].contains(&kernel) {
+            for words in ["-o b.o a.o", "-o b.o --dry-run a.o", "-o b.o gone.o", "-o no/b.o a.o", "--ibt -o b.o a.o"] {
+                all.push(format!("{flags} {words}"));
+            }
+            let strict = if kernel == "6.18" { "--Werror" } else { "--werror --backup" };
+            all.push(format!("{flags} {strict} -o b.o a.o"));
+        }
+        for words in all {
             let (ours, theirs) = (Bench::new(), Bench::new());
             let mine = ours.objtool(kernel, &words);
             let its = theirs.run(Path::new(&reference), kernel, &words);
             assert_eq!(mine.status.code(), its.status.code(), "{kernel} {words}: {mine:?} {its:?}");
-            if words.ends_with("a.o") {
-                assert_eq!(said(&mine), said(&its), "{kernel} {words}");
+            if words.ends_with(".o") {
+                let own = |out: &Output, program: &Path| said(out).replace(&program.display().to_string(), "objtool");
+                let mine = own(&mine, &ours.path("objtool"));
+                assert_eq!(mine, own(&its, Path::new(&reference)), "{kernel} {words}");
+            }
+            for name in ["a.o.orig", "b.o", "b.o.orig"] {
+                let left = |bench: &Bench| std::fs::read(bench.path(name)).ok();
+                assert!(left(&ours) == left(&theirs), "{kernel} {words}: {name}");
             }
             assert_eq!(
                 std::fs::read(ours.path("a.o")).ok(),

@@ -203,9 +203,11 @@ impl Line {
     }
 
     /// Whether objtool prints, for what was asked, what orcls has in no form or in another one: numbers, disassembly.
-    pub fn is_in_objtools_own_form(&self) -> bool {
-        let Options { stats, trace, disas, verbose, .. } = &self.options;
-        *stats || *verbose || trace.is_some() || disas.is_some()
+    pub fn is_in_objtools_own_form(&self, kernel: Kernel) -> bool {
+        let Options { stats, trace, disas, verbose, backtrace, .. } = &self.options;
+        // Since 7.0 a way is told with its disassembly.
+        let way = *backtrace && kernel >= Kernel::V7_0;
+        *stats || *verbose || way || trace.is_some() || disas.is_some()
     }
 
     /// Takes an option; says whether the next word was its value.

@@ -42,8 +42,15 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<Hover> {
     let mut out = Page::new(kind);
     let view = AssemblyView::of(snapshot, uri);
     if let Some(told) = view.as_ref().and_then(|view| meaning(view, at.position)) {
-        told.code.iter().for_each(|code| out.code_block(code));
-        told.lines.iter().for_each(|line| out.line(line));
+        told.code.iter().for_each(|code| out.block(code));
+        told.meaning.iter().for_each(|meaning| out.line(meaning));
+        if !told.comment.is_empty() {
+            out.block(&told.comment.join("\n"));
+        }
+        let place = out.code(&told.place);
+        if !told.place.is_empty() {
+            out.line(&place);
+        }
     }
     let line = at.position.line;
     let near = view.as_ref().map_or_else(|| vec![line], |view| lines_of_code(view, line));
@@ -132,7 +139,8 @@ fn heads(out: &mut Page, snapshot: &Snapshot, spot: &Spot<'_>, line: u32) {
         out.line(&format!("{name}: {}", words_of(summary)));
         let chain = Calls::of(analysis).deepest(summary.symbol).filter(|chain| chain.functions.len() > 1);
         if let Some(chain) = chain {
-            let names: Vec<&str> = chain.functions.iter().map(|one| analysis.image.symbol_name(*one)).collect();
+            let names: Vec<String> =
+                chain.functions.iter().map(|one| out.code(analysis.image.symbol_name(*one))).collect();
             let more = if chain.is_open { " or more (some calls leave the object)" } else { "" };
             out.line(&format!("deepest chain here: {} bytes{more}: {}", chain.depth, names.join(" → ")));
         }
@@ -191,8 +199,9 @@ fn describe(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId], macros: &Macros<'
 /// Where the code is: its function, and the calls that were inlined on the way there.
 fn place(out: &mut Page, spot: &Spot<'_>, row: &CfiRow, insn: InsnId) {
     let at = spot.anatomy.analysis.insns.loc(insn);
-    let function = row.function.as_deref().map_or(String::new(), |name| format!("{}, ", out.plain(name)));
-    out.line(&format!("{function}{}+{:#x}", out.plain(&row.section), row.offset));
+    // As code: editors that do not render Markdown show its escapes.
+    let function = row.function.as_deref().map_or(String::new(), |name| format!("{}, ", out.code(name)));
+    out.line(&format!("{function}{}", out.code(&format!("{}+{:#x}", row.section, row.offset))));
     let inlined = spot.anatomy.map().and_then(|map| map.place(at)).map(|place| place.inlined).unwrap_or_default();
     for frame in inlined {
         let from = frame.file.zip(frame.line).map(|(file, line)| out.plain(&called_from(spot.verdict, &file, line)));
@@ -313,12 +322,6 @@ impl Page {
 
     fn rule(&mut self) {
         self.text.push_str(if self.is_markdown() { "\n---\n" } else { "\n" });
-    }
-
-    /// Something as it is written in the file.
-    fn code_block(&mut self, text: &str) {
-        let (begin, end) = if self.is_markdown() { ("```asm\n", "\n```\n") } else { ("", "\n") };
-        let _ = write!(self.text, "{begin}{text}{end}");
     }
 
     fn block(&mut self, text: &str) {

@@ -20,8 +20,12 @@ const MAX_VALUE: usize = 120;
 pub struct Told {
     /// As it is written.
     pub code: Option<String>,
-    /// Sentences.
-    pub lines: Vec<String>,
+    /// What it means, in orcls's words.
+    pub meaning: Option<String>,
+    /// The comment above it, in the words of its file.
+    pub comment: Vec<String>,
+    /// What it is and where; may be empty.
+    pub place: String,
 }
 
 /// What the word at a position means.
@@ -33,7 +37,6 @@ pub fn meaning(view: &View<'_>, at: Position) -> Option<Told> {
     let known = vocabulary::named(name.text).map(|word| word.meaning.to_owned());
     let done = preprocessed(view);
     if let Some(found) = view.find_macro(&done, name.text) {
-        let mut lines: Vec<String> = known.into_iter().collect();
         let text = view.snapshot.assembly.text(found.path).filter(|_| found.path != view.path);
         let comment = match &text {
             Some(text) => comment_above(found.source, found.definition.line, &|line| text.line(line).to_owned()),
@@ -46,15 +49,16 @@ pub fn meaning(view: &View<'_>, at: Position) -> Option<Told> {
                 }
             }
         };
-        lines.extend(comment);
-        lines.push(place(view, found.path, found.definition));
-        return Some(Told { code: Some(head(found.definition)), lines });
+        let place = place(view, found.path, found.definition);
+        return Some(Told { code: Some(head(found.definition)), meaning: known, comment, place });
     }
     if let Some(known) = known {
         let word = vocabulary::named(name.text)?;
         return Some(Told {
             code: Some(format!("{} {}", word.name, word.takes).trim().to_owned()),
-            lines: vec![known],
+            meaning: Some(known),
+            comment: Vec::new(),
+            place: String::new(),
         });
     }
     let is_told = |found: &&Definition| {
@@ -65,7 +69,7 @@ pub fn meaning(view: &View<'_>, at: Position) -> Option<Told> {
     let within = within.map_or(String::new(), |around| format!(" in {}", around.name));
     let value = found.value.as_ref().map_or(String::new(), |value| format!(" = {value}"));
     let told = format!("{} {}{value}, {}{within}", found.kind.word(), found.name, place(view, view.path, found));
-    Some(Told { code: None, lines: vec![told] })
+    Some(Told { code: None, meaning: None, comment: Vec::new(), place: told })
 }
 
 /// The head of a macro, with the value of one that has no parameters.

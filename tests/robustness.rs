@@ -1,7 +1,7 @@
 //! Broken objects: no panic, no hang, no more memory or reading than the object is worth.
 //!
 //! Every case hangs on its number alone. A case that fails names its object, which is kept; `ORCLS_CASE=N` runs that one
-//! case again.
+//! case again. `ORCLS_MUTANTS=N` makes N mutants of the fixtures and runs the rest in full.
 
 #[path = "support/fixture.rs"]
 mod fixture;
@@ -228,12 +228,21 @@ fn mutants_of_the_fixtures_end_quietly() {
     });
 }
 
+/// Whether somebody has asked for more than a gate has time for.
+fn is_long_run() -> bool {
+    std::env::var_os("ORCLS_MUTANTS").is_some()
+}
+
 #[test]
 fn small_objects_that_ask_for_much_end_soon() {
     let objects = [hostile::objects(), debug_info::objects()].concat();
-    run_cases("hostile", objects.len() * Kernel::ALL.len(), |number| {
-        let (what, object) = &objects[number % objects.len()];
-        let kernel = Kernel::ALL[number / objects.len()];
+    // By two releases each, other ones for the next.
+    let n_kernels = Kernel::ALL.len();
+    let n_turns = if is_long_run() { n_kernels } else { 2 };
+    run_cases("hostile", objects.len() * n_turns, |number| {
+        let (turn, index) = (number / objects.len(), number % objects.len());
+        let (what, object) = &objects[index];
+        let kernel = Kernel::ALL[(index + turn * (n_kernels / n_turns)) % n_kernels];
         println!("case {number}: {kernel}, {what}");
         (object.clone(), all_checks(), KernelChoice::Fixed(kernel))
     });
@@ -251,7 +260,11 @@ fn small_objects_that_ask_for_much_get_little_memory() {
     let mut failed = Vec::new();
     for (what, object) in [hostile::objects(), debug_info::objects()].concat() {
         std::fs::write(&path, &object).expect("the object is written");
-        for arguments in [&["--all", "--format=json"][..], &["--format=objtool", "--kernel=6.1"]] {
+        // The first one asks for most.
+        let n_runs = if is_long_run() { 2 } else { 1 };
+        for arguments in
+            [&["--all", "--format=json"][..], &["--format=objtool", "--kernel=6.1"]].into_iter().take(n_runs)
+        {
             let mut program = Command::new(env!("CARGO_BIN_EXE_orcls"));
             let done = program.arg("check").arg("--time").args(arguments).arg(&path).output().expect("orcls runs");
             let said = String::from_utf8_lossy(&done.stderr);

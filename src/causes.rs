@@ -205,7 +205,12 @@ fn follow_ups(report: &mut Report, analysis: &Analysis) {
             calls.get(&(section, at.offset)).filter(|_| is_call)
         });
         let unread = matches!(finding.code, Code::BadSymbol | Code::UndecodableInstruction);
-        let by_section = finding.section.as_ref().filter(|_| unread).and_then(|section| misread.get(section));
+        let by_section = match &finding.section {
+            Some(section) => misread.get(section),
+            // A symbol's own finding has no place.
+            None => misread.values().next().filter(|_| misread.len() == 1),
+        };
+        let by_section = by_section.filter(|_| unread);
         let by_function = finding.function.as_ref().and_then(|function| spoiled.get(function));
         if let Some(cause) = by_call.or(by_function).or(by_section) {
             finding.cause = cause.clone();

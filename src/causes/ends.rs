@@ -48,7 +48,8 @@ fn into_another_function(suspect: &Suspect<'_>) -> Option<Told> {
             && suspect.owner(step.insn) == Some(from)
             && owner.is_some_and(|owner| owner != from)
     };
-    let step = trail.iter().find(leaves)?;
+    // Compilers jump into the cold part of a function, which has a symbol of its own.
+    let step = trail.iter().find(leaves).filter(|step| !suspect.is_compiled(step.insn))?;
     let (jump, to) = (step.insn, step.to?);
     let other = suspect.view().name(suspect.owner(to)?);
     let line = suspect.line(jump);

@@ -64,10 +64,9 @@ pub fn called(suspect: &Suspect<'_>) -> Option<Told> {
 fn is_plain_label(suspect: &Suspect<'_>, call: InsnId, name: &str) -> bool {
     let Some(target) = target(suspect, call) else { return false };
     let at = suspect.insns().loc(target);
-    let symbols = &suspect.view().analysis.symbols;
-    let symbol = symbols.symbol_at(at.section, at.offset).map(|id| suspect.image().symbol(id));
-    let is_plain = symbol.is_some_and(|symbol| symbol.kind == STT_NOTYPE && !symbol.is_section());
-    is_plain && !name.starts_with(".L") && suspect.owner(target).is_none()
+    let is_it = |symbol: &crate::image::Symbol| (symbol.section, symbol.value) == (at.section, at.offset);
+    let mut there = suspect.image().symbols().filter(|(_, symbol)| symbol.kind == STT_NOTYPE && is_it(symbol));
+    there.any(|(id, _)| suspect.image().symbol_name(id) == name) && suspect.owner(target).is_none()
 }
 
 /// Whether what is called takes the return address off the stack before it returns.

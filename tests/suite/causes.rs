@@ -137,6 +137,8 @@ fn labels_are_told_by_their_names() {
     assembly(&local, orc(), CauseKind::LocalLabel, ".Lhelper:", ".Lhelper");
     let untyped = format!("{}helper:\n\tret\n\t.size helper, . - helper\n", function("f", "\tcall helper\n\tret\n"));
     assembly(&untyped, orc(), CauseKind::UntypedLabel, "helper:", "helper");
+    let open = format!("{}\t.balign 32\nhelper:\n\tadd $1, %eax\n\tret\n", function("f", "\tcall helper\n\tret\n"));
+    assembly(&open, orc(), CauseKind::UntypedLabel, "helper:", "helper");
     let trick = function("f", "\tcall 1f\n1:\tadd $8, %rsp\n\tret\n");
     assembly(&trick, orc(), CauseKind::IntraCall, "call 1f", "ANNOTATE_INTRA_FUNCTION_CALL");
 }

@@ -3,9 +3,15 @@
 
 #[allow(dead_code, reason = "the client is shared, and these tests need a part of it")]
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::lsp::client::Client;
+use orcls::build::Search;
+use orcls::cancel::CancelToken;
+use orcls::lsp::config::Config;
 use orcls::lsp::engine::Toolchain;
+use orcls::lsp::verdict::{Engine, Task, Trouble, Verdict};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -19,6 +25,10 @@ struct Workspace {
 
 impl Workspace {
     fn open(text: &str) -> Workspace {
+        Workspace::judged_by(Toolchain::new().expect("an engine"), text)
+    }
+
+    fn judged_by(engine: impl Engine, text: &str) -> Workspace {
         let dir = tempfile::tempdir().expect("a folder");
         let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/include");
         let file = dir.path().join("case.S");
@@ -31,7 +41,6 @@ impl Workspace {
         std::fs::write(dir.path().join("compile_commands.json"), command.to_string()).expect("the command is written");
         let uri = format!("file://{}", file.display());
         let root = json!([{"uri": format!("file://{}", dir.path().display()), "name": "w"}]);
-        let engine = Toolchain::new().expect("an engine");
         let capabilities = json!({"textDocument": {"publishDiagnostics": {"relatedInformation": true}}});
         let params = json!({
             "workspaceFolders": root,
@@ -230,6 +239,53 @@ fn a_call_for_its_address_is_no_imbalance() {
     never(&function("\tcall 1f\n1:\taddq $8, %rsp\n\tret\n"), &["pop", "push", "subq", "addq $8, %rsp\n\taddq"]);
     let local = format!("\t.text\n.Lhelper:\n\tret\n{}", function("\tcall .Lhelper\n\tret\n"));
     never(&local, &["pop", "push", "addq", "ANNOTATE_INTRA_FUNCTION_CALL"]);
+}
+
+/// The real engine, with a count of what it was asked to compile.
+struct Counting {
+    engine: Toolchain,
+    judged: Arc<AtomicUsize>,
+}
+
+impl Engine for Counting {
+    fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        self.judged.fetch_add(1, Ordering::SeqCst);
+        self.engine.judge(task, cancel)
+    }
+
+    fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        self.engine.judge_whole(verdict, task, cancel)
+    }
+
+    fn inspect(
+        &self,
+        object: &Path,
+        config: &Config,
+        search: &Search,
+        cancel: &CancelToken,
+    ) -> Result<Verdict, Trouble> {
+        self.engine.inspect(object, config, search, cancel)
+    }
+}
+
+#[test]
+fn a_resting_cursor_costs_no_compile_and_fixes_are_looked_for_once() {
+    let judged = Arc::new(AtomicUsize::new(0));
+    let engine = Counting { engine: Toolchain::new().expect("an engine"), judged: Arc::clone(&judged) };
+    let text = function("\tpushq %rbx\n\tnop\n\tret\n");
+    let mut workspace = Workspace::judged_by(engine, &text);
+    let finding = workspace.findings()[0].clone();
+    assert!(!workspace.actions(&finding).is_empty());
+    let compiled = judged.load(Ordering::SeqCst);
+    for line in 0..text.lines().count() {
+        let place = json!({"line": line, "character": 0});
+        let context = json!({"diagnostics": [], "triggerKind": 2});
+        let params = json!({"textDocument": {"uri": workspace.uri}, "range": {"start": place, "end": place}, "context": context});
+        workspace.client.request("textDocument/codeAction", params).expect("actions");
+    }
+    assert!(!workspace.actions(&finding).is_empty());
+    assert_eq!(judged.load(Ordering::SeqCst), compiled, "a request that could be answered has compiled");
+    workspace.end();
 }
 
 #[test]

@@ -35,12 +35,14 @@ impl Known {
 
     /// One of them holds.
     pub fn or(self, other: Known) -> Known {
-        self.not().and(other.not()).not()
+        !(!self).and(!other)
     }
+}
 
-    /// It does not hold.
-    #[must_use]
-    pub fn not(self) -> Known {
+impl std::ops::Not for Known {
+    type Output = Known;
+
+    fn not(self) -> Known {
         match self {
             Known::Yes => Known::No,
             Known::No => Known::Yes,

@@ -323,7 +323,7 @@ mod tests {
                 (Code, ".ascii \"/* # */\""),
             ],
         );
-        assert_eq!(Source::read("/* a\nb */\n").comments(), [0..2]);
+        assert_eq!(Source::read("/* a\nb */\n").comments(), vec![0..2]);
     }
 
     #[test]

@@ -367,12 +367,12 @@ fn parameters(head: &str) -> Vec<Parameter> {
     let mut found: Vec<Parameter> = Vec::new();
     let mut rest = head.trim_start_matches([',', ' ', '\t']);
     while !rest.is_empty() {
-        let end = rest.find(|c: char| matches!(c, ',' | ' ' | '\t' | ':' | '=')).unwrap_or(rest.len());
+        let end = rest.find([',', ' ', '\t', ':', '=']).unwrap_or(rest.len());
         let (name, after) = rest.split_at(end);
         let mut after = after.trim_start();
         let mut parameter = Parameter { name: name.to_owned(), qualifier: None, default: None };
         if let Some(word) = after.strip_prefix(':').map(str::trim_start) {
-            let end = word.find(|c: char| matches!(c, ',' | ' ' | '\t' | '=')).unwrap_or(word.len());
+            let end = word.find([',', ' ', '\t', '=']).unwrap_or(word.len());
             parameter.qualifier = Some(word[..end].to_owned());
             after = word[end..].trim_start();
         }

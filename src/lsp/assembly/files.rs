@@ -188,11 +188,7 @@ fn walk(root: &Path, endings: &[&str], cancel: &CancelToken) -> Result<Vec<PathB
             }
             // A link to a folder may lead anywhere, also in a circle.
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => {
-                    if !is_arch || name == "x86" {
-                        waiting.push(entry.path());
-                    }
-                }
+                Ok(kind) if kind.is_dir() && (!is_arch || name == "x86") => waiting.push(entry.path()),
                 Ok(kind) if kind.is_file() => {
                     let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
                     if endings.contains(&ending) {

@@ -171,7 +171,6 @@ fn references_keep_to_their_scope_and_reach_other_files() {
     check("SYM_FUNC_START(f)", 15, true, &["entry.S:4", "entry.S:18", "other.S:3"]);
     check("SAVE %rax", 1, true, &["entry.S:5", "calling.h:4", "calling.h:7"]);
     check("\\a, \\b", 1, true, &["entry.S:20", "entry.S:21"]);
-    drop(check);
     let answer = client.request("textDocument/documentHighlight", at(&uri, ENTRY, ".Lend:", 2)).expect("an answer");
     let found: Vec<_> =
         answer.as_array().expect("a list").iter().map(|one| (&one["range"]["start"]["line"], &one["kind"])).collect();

@@ -155,7 +155,7 @@ impl<'a> List<'a> {
             }
         }
         // The features of an alternative; other constants once the word has begun.
-        let of_alternative = word.starts_with("ALTERNATIVE") && ahead.matches('"').count() % 2 == 0;
+        let of_alternative = word.starts_with("ALTERNATIVE") && ahead.matches('"').count().is_multiple_of(2);
         let start = match (of_alternative, self.prefix.len()) {
             (true, 0) => "X86_FEATURE_",
             (_, 0) => return,

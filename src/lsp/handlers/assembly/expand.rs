@@ -60,7 +60,7 @@ fn answer(snapshot: &Snapshot, params: &PlaceParams) -> Option<Answer> {
     // The statement under the cursor, else the first of the line that is a macro's.
     let all = pieces(&joined);
     let statements: Vec<_> = all.iter().filter(|piece| !piece.is_label).collect();
-    let under = statements.iter().filter(|piece| line > first || piece.column <= column).next_back();
+    let under = statements.iter().rfind(|piece| line > first || piece.column <= column);
     let tried = under.into_iter().chain(statements.iter());
     let (statement, expansion) =
         tried.into_iter().find_map(|piece| Some((piece.text, expand_statement(piece.text, &find)?)))?;

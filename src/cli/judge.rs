@@ -370,6 +370,11 @@ impl<'a> Judge<'a> {
         {
             return Ok(Judged::Skipped(Skip::Unchecked(why.clone())));
         }
+        self.compiled(input, &build)
+    }
+
+    /// Analyses what the source of `build` compiles to.
+    pub fn compiled(&self, input: &Input, build: &Build) -> Result<Judged, String> {
         let source = build.source.as_deref().ok_or("its build names no source")?;
         let text = files::read(source, files::SOURCE).map_err(|error| format!("{}: {error}", source.display()))?;
         let text = String::from_utf8_lossy(&text);
@@ -397,7 +402,7 @@ impl<'a> Judge<'a> {
             other => other.to_string(),
         })?;
         if self.whole {
-            let linked = self.linked(input.name(), &build, Arc::new(compiled.object))?;
+            let linked = self.linked(input.name(), build, Arc::new(compiled.object))?;
             return Ok(Judged::Analysed(Box::new(linked)));
         }
         let opened = Opened::read(input.name(), Arc::new(compiled.object)).map_err(|error| error.to_string())?;
@@ -405,7 +410,7 @@ impl<'a> Judge<'a> {
             return Ok(Judged::Skipped(skip));
         }
         let object = Input { path: build.object.clone(), named: true };
-        self.analyse(opened, &object, build.flags).map(|object| Judged::Analysed(Box::new(object)))
+        self.analyse(opened, &object, build.flags.clone()).map(|object| Judged::Analysed(Box::new(object)))
     }
 
     /// The `vmlinux.o` that an object becomes a part of.

@@ -120,8 +120,8 @@ fn fresh(judge: &Judge<'_>, input: &Input) -> Judged {
     };
     match &judged {
         Judged::Analysed(object) if is_processed(object) && !input.is_source() => {
-            let source = judge.finder().object(&input.path).ok().and_then(|build| build.source);
-            match source.map(|path| judge.object(&Input { path, named: true })) {
+            let build = judge.finder().object(&input.path).ok();
+            match build.and_then(|build| judge.compiled(input, &build).ok()) {
                 Some(Judged::Analysed(mut compiled)) => {
                     compiled.name.clone_from(&object.name);
                     compiled.path.clone_from(&object.path);
@@ -169,7 +169,8 @@ fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result
     std::fs::write(&copy, bytes).map_err(said)?;
     let words = analysis.options.words(&analysis.rules);
     let confinement = Confinement {
-        read: tool.parent().map(Path::to_owned).into_iter().collect(),
+        // From 7.2 on objtool looks up where its own stack is.
+        read: tool.parent().map(Path::to_owned).into_iter().chain([PathBuf::from("/proc/self")]).collect(),
         write: job.path().to_owned(),
         execute: Toolchain::alone(&tool).programs,
         is_open: false,
@@ -179,7 +180,7 @@ fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result
     // A distribution's objtool asks for the architecture. Where its libraries are is the user's to say.
     command.args(&words).arg(&copy).env("SRCARCH", "x86");
     command.envs(std::env::var_os("LD_LIBRARY_PATH").map(|path| ("LD_LIBRARY_PATH", path)));
-    let printed = match scratch.run(command, LIMITS, &CancelToken::default()) {
+    let (status, printed) = match scratch.run(command, LIMITS, &CancelToken::default()) {
         Ok(Outcome::Ended(status, _)) if status.code().is_none() => {
             return Err(format!("objtool was killed: {status}"));
         }
@@ -190,11 +191,16 @@ fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result
         Ok(Outcome::Ended(_, words)) if words.len() >= MAX_WORDS => {
             return Err(format!("objtool said more than the {} KiB that are kept", MAX_WORDS >> 10));
         }
-        Ok(Outcome::Ended(_, words)) => words,
+        Ok(Outcome::Ended(status, words)) => (status, words),
         Ok(Outcome::Cancelled | Outcome::TimedOut) => return Err("objtool took too long".to_owned()),
         Err(error) => return Err(format!("{}: {error}", tool.display())),
     };
     let lines = verify::lines(&printed, &copy.display().to_string());
+    // What keeps it from its work it says without the object's name.
+    let own_trouble = printed.lines().find(|line| line.starts_with("error: objtool"));
+    if let Some(why) = own_trouble.filter(|_| !status.success() && lines.is_empty()) {
+        return Err(format!("objtool could not do its work: {why}"));
+    }
     let after = FileStore::open(&copy).map_err(|error| error.to_string())?;
     let comparison = verify::compare(analysis, object.store.as_ref(), &lines, &after);
     Ok(Verified {

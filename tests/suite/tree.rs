@@ -125,6 +125,10 @@ fn verify_without_an_objtool_or_with_a_killed_one_is_no_agreement() {
     let (status, stdout, _) = tree.run(&["verify", "--trust", "lib/ends.o"]);
     assert_eq!(status, Some(2), "{stdout}");
     assert!(stdout.contains("objtool was killed"), "{stdout}");
+    tree.objtool("echo 'error: objtool [signal.c:75]: read_stack_limit: fopen failed' >&2; exit 255");
+    let (status, stdout, _) = tree.run(&["verify", "--trust", "lib/ends.o"]);
+    assert_eq!(status, Some(2), "{stdout}");
+    assert!(stdout.contains("could not do its work: error: objtool [signal.c:75]"), "{stdout}");
 }
 
 /// It is a program of whoever made the tree.

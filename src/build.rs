@@ -50,13 +50,15 @@ pub enum Origin {
     Kbuild(PathBuf),
     /// A `compile_commands.json`.
     Database(PathBuf),
+    /// Nowhere: what compiles any file of its kind. The file itself.
+    Assumed(PathBuf),
 }
 
 impl Origin {
     /// The file.
     pub fn path(&self) -> &Path {
         match self {
-            Origin::Kbuild(path) | Origin::Database(path) => path,
+            Origin::Kbuild(path) | Origin::Database(path) | Origin::Assumed(path) => path,
         }
     }
 }
@@ -170,7 +172,51 @@ impl Finder {
                 tried.push((folder, format!("none of its {n_files} .cmd files uses it")));
             }
         }
-        of_others.ok_or(NotFound { path, tried })
+        match of_others.or_else(|| self.assumed(&path, &tried)) {
+            Some(build) => Ok(build),
+            None => Err(NotFound { path, tried }),
+        }
+    }
+
+    /// Assembly of which no command speaks, in a project that is no kernel: the C compiler takes it, with the folders that
+    /// the nearest file of the project is compiled with.
+    fn assumed(&self, path: &Path, tried: &[(PathBuf, String)]) -> Option<Build> {
+        let is_assembly = path.extension().is_some_and(|ending| ["s", "S", "sx"].iter().any(|known| ending == *known));
+        let in_kernel = || path.ancestors().skip(1).any(|folder| self.trees.at(folder).is_some());
+        if !is_assembly || !path.is_file() || in_kernel() {
+            return None;
+        }
+        let object = path.with_extension("o");
+        let mut argv: Vec<String> = ["cc", "-c", "-g", "-o"].map(str::to_owned).to_vec();
+        argv.extend([object.display().to_string(), path.display().to_string()]);
+        let mut directory = path.parent()?.to_owned();
+        let mut notes = Vec::new();
+        let databases = tried.iter().filter(|(file, _)| file.ends_with("compile_commands.json"));
+        let nearest = databases.filter_map(|(file, _)| self.databases.get(file).ok()?.nearest(path)).next();
+        match nearest {
+            Some(entry) if CmdFile::of_command(&entry.argv, &entry.object, &entry.directory, path).is_kernel_code() => {
+                return None;
+            }
+            Some(entry) => {
+                argv.extend(database::of_preprocessor(&entry.argv));
+                directory = entry.directory;
+                let neighbour = entry.object.display();
+                notes.push(format!(
+                    "no compile command is about this file; taken: `cc -c`, with the folders and macros of {neighbour}"
+                ));
+            }
+            None => notes.push("no compile command is about this file; taken: `cc -c`".to_owned()),
+        }
+        Some(Build {
+            object,
+            source: Some(path.to_owned()),
+            directory,
+            argv,
+            origin: Origin::Assumed(path.to_owned()),
+            flags: Flags::unknown(),
+            others: Vec::new(),
+            notes,
+        })
     }
 
     /// How the object at `path` was built.

@@ -4,9 +4,11 @@
 //! Holds afterwards: no input file was changed but by `objtool`, in objtool's place; `orc write` writes only to the file
 //! that `-o` names.
 
+mod annotate;
 mod archive;
 mod baseline;
 mod check;
+mod compiling;
 mod demo;
 mod detail;
 mod disassembly;
@@ -81,7 +83,7 @@ enum Command {
     Check(check::Arguments),
     /// Show, dump or compare ORC tables
     Orc(orc::Arguments),
-    /// Print the CFI state at each instruction
+    /// Print the CFI state at each instruction; write unwind directives, or compare them with the code
     Cfi(listing::Cfi),
     /// Print each alternative as a table: a row per byte offset, a column per arm
     Alternatives(listing::Alternatives),

@@ -52,6 +52,7 @@ pub const EM_X86_64: u16 = 62;
 pub(crate) const SHT_SYMTAB: u32 = 2;
 pub(crate) const SHT_RELA: u32 = 4;
 pub(crate) const SHT_NOBITS: u32 = 8;
+pub(crate) const SHT_DYNSYM: u32 = 11;
 pub(crate) const SHT_GROUP: u32 = 17;
 pub(crate) const SHT_SYMTAB_SHNDX: u32 = 18;
 pub(crate) const SHN_LORESERVE: u16 = 0xff00;
@@ -397,7 +398,10 @@ impl ElfImage {
     }
 
     fn read_symbols(&self, store: &dyn Store) -> Result<SymbolTable, LoadError> {
-        let Some((id, symtab)) = self.sections().find(|(_, s)| s.kind == SHT_SYMTAB) else {
+        let table = |kind: u32| self.sections().find(move |(_, s)| s.kind == kind);
+        // A linked file that was stripped has only the names that others may use.
+        let run_time = || table(SHT_DYNSYM).filter(|_| self.kind != ET_REL);
+        let Some((id, symtab)) = table(SHT_SYMTAB).or_else(run_time) else {
             return Ok(SymbolTable::default());
         };
         let bytes = read_range(store, symtab.file_offset, symtab.size, || "the symbol table".to_owned())?;
@@ -463,7 +467,9 @@ impl ElfImage {
         let mut missing = None;
         for i in 1..self.sections.len() {
             let (kind, base) = (self.sections[i].kind, self.sections[i].info as usize);
-            if kind != SHT_RELA || base == 0 {
+            let of_run_time = self.sections.get(self.sections[i].link as usize).is_some_and(|s| s.kind == SHT_DYNSYM);
+            // What a linked file tells the run-time linker is about addresses, not about a section.
+            if kind != SHT_RELA || base == 0 || of_run_time {
                 continue;
             }
             let Some(is_debug) = self.sections.get(base).map(|s| s.name.starts_with(".debug_")) else {

@@ -61,6 +61,7 @@ pub mod verify;
 pub mod source_map;
 pub mod assembly;
 pub mod unwind;
+pub mod annotate;
 pub mod report;
 pub mod tree_objects;
 pub mod whole;

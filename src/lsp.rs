@@ -21,6 +21,7 @@ pub mod gate;
 pub mod config;
 pub mod session;
 pub mod offers;
+pub mod tables;
 pub mod verdict;
 pub mod names;
 pub mod pages;

@@ -7,54 +7,49 @@
 //!
 //! ```text
 //!  relocated  tables as a linker would have placed them
-//!  table      rows, by gimli's reading of the instructions (machine), and landing pads (pads)
+//!  table      rows (row), by gimli's reading of the instructions (machine), and landing pads (pads)
 //!  code       instructions, what they do (op) and where they lead; pointers: what data points to
 //!  walk       the state (state, value) at every place where paths meet
 //!  verdict    each row against the state before each instruction (compare), and how functions are left
 //!  fault      one finding for each cause
+//!  sides      both beside each other, for people
+//!  derive     all that rows of a function could say; rows: what they should say, for `annotate`
 //! ```
 
 mod bare;
 mod code;
 mod compare;
+mod derive;
 mod expression;
 mod fault;
 mod machine;
+mod names;
 mod never;
 mod op;
 mod pads;
 mod pointers;
 mod relocated;
+mod row;
+mod rows;
+mod settle;
+mod sides;
 mod state;
 mod table;
 mod value;
 mod verdict;
 mod walk;
 
-use std::collections::BTreeMap;
-
 use crate::cancel::{CancelToken, Cancelled};
 use crate::image::{ElfImage, Store};
 
 pub use bare::Bare;
+pub use derive::{Derived, Facts, Range, Whereabouts, Word, derive, told_of_entry_only, untrue};
 pub use fault::{Class, Frame, Remark, Told, text};
+pub use names::Names;
+pub use rows::{Cfa as RowCfa, REGISTERS, Saved, Told as RowTold, rows};
+pub use sides::{RowWords, Side, sides};
 pub use value::name as register_name;
-pub use verdict::{Finding, Subject, Unjudged};
-
-/// What came of an object.
-#[derive(Debug, Default)]
-pub struct Judgement {
-    /// What is wrong, by place.
-    pub findings: Vec<Finding>,
-    /// Instructions whose row was judged, the CFA at least.
-    pub compared: usize,
-    /// Instructions that have a row and were not judged.
-    pub unjudged: BTreeMap<Unjudged, usize>,
-    /// Instructions that have a row.
-    pub with_row: usize,
-    /// Functions without a row that move the stack, in sections of which other code is described.
-    pub without_table: Vec<Bare>,
-}
+pub use verdict::{Finding, Judgement, Subject, Unjudged};
 
 /// Whether an object is for user space: it has unwind tables in sections that a kernel discards, and nothing that only a
 /// kernel has.
@@ -77,10 +72,31 @@ pub fn is_user_space<'a>(mut sections: impl Iterator<Item = &'a str>) -> bool {
 /// Judges an object.
 pub fn judge(store: &dyn Store, image: &ElfImage, cancel: &CancelToken) -> Result<Judgement, Cancelled> {
     let addresses = relocated::Addresses::of(image);
-    let tables = table::Tables::read(store, image, &addresses);
-    let code = code::Code::read(image, &addresses, &tables);
-    let pointers = pointers::Pointers::read(image, &code);
-    let mut judgement = verdict::judge(image, &tables, &code, &pointers, cancel)?;
+    let tables = table::Tables::read(store, image, &addresses, table::Order::EhFrameFirst);
+    let mut judgement = judge_by(store, image, &addresses, &tables, cancel)?;
     judgement.without_table = bare::find(image, &tables);
+    if tables.differ {
+        let tables = table::Tables::read(store, image, &addresses, table::Order::DebugFrameFirst);
+        let other = judge_by(store, image, &addresses, &tables, cancel)?;
+        let key = |finding: &Finding| (finding.at, finding.subject, finding.told.words.clone());
+        let known: Vec<_> = judgement.findings.iter().map(key).collect();
+        for mut finding in other.findings.into_iter().filter(|finding| !known.contains(&key(finding))) {
+            finding.told.words = finding.told.words.replacen("the unwind table", "`.debug_frame`", 1);
+            judgement.findings.push(finding);
+        }
+        judgement.findings.sort_by_key(|finding| (finding.at, finding.subject));
+    }
     Ok(judgement)
+}
+
+fn judge_by(
+    store: &dyn Store,
+    image: &ElfImage,
+    addresses: &relocated::Addresses,
+    tables: &table::Tables,
+    cancel: &CancelToken,
+) -> Result<Judgement, Cancelled> {
+    let code = code::Code::read(image, addresses, tables);
+    let pointers = pointers::Pointers::read(store, image, addresses, &code);
+    verdict::judge(image, tables, &code, &pointers, cancel)
 }

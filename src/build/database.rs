@@ -96,12 +96,38 @@ impl Database {
         self.entries.len()
     }
 
+    /// The entry about the file that is nearest to `source` by its folders; of several the first.
+    pub fn nearest(&self, source: &Path) -> Option<Entry> {
+        let shared = |raw: &&Raw| {
+            let file = normal(&raw.directory.join(&raw.file));
+            let common = file.components().zip(source.components()).take_while(|(a, b)| a == b).count();
+            (common, std::cmp::Reverse(file.components().count()))
+        };
+        // `max_by_key` takes the last of equals.
+        self.entries.iter().rev().max_by_key(shared)?.entry()
+    }
+
     /// The entries about `source`, in file order.
     pub fn entries_of(&self, source: &Path) -> Vec<Entry> {
         let at = source.file_name().and_then(|name| self.by_name.get(name)).map_or(&[][..], Vec::as_slice);
         let raws = at.iter().filter_map(|&at| self.entries.get(at as usize));
         raws.filter(|raw| same_file(&normal(&raw.directory.join(&raw.file)), source)).filter_map(Raw::entry).collect()
     }
+}
+
+/// What a command says to the preprocessor: folders of headers, and macros.
+pub(super) fn of_preprocessor(argv: &[String]) -> Vec<String> {
+    const WITH_VALUE: [&str; 6] = ["-I", "-D", "-U", "-isystem", "-iquote", "-include"];
+    let mut found = Vec::new();
+    let mut words = argv.iter().skip(1);
+    while let Some(word) = words.next() {
+        match WITH_VALUE.iter().find(|flag| word.starts_with(**flag)) {
+            Some(flag) if word == flag => found.extend([Some(word), words.next()].into_iter().flatten().cloned()),
+            Some(_) => found.push(word.clone()),
+            None => {}
+        }
+    }
+    found
 }
 
 /// What `-o` names.

@@ -14,6 +14,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rustc_hash::FxHashSet;
 
+use super::compiling::{Compiler, is_assembly};
 use super::detail::detail;
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Rules};
@@ -26,6 +27,7 @@ use crate::baseline::Baseline;
 use crate::files;
 use crate::findings::{Code, Finding, PrintedLine};
 use crate::ids::FindingId;
+use crate::image::ElfImage;
 use crate::kernel::KernelChoice;
 use crate::report::ReportedFinding;
 
@@ -140,11 +142,7 @@ impl Arguments {
             Ruleset::User => true,
             Ruleset::Kernel => false,
             Ruleset::Auto => {
-                let asks_for_objtool = self.whole
-                    || self.format == Format::Objtool
-                    || self.rules.options.any_action()
-                    || !matches!(self.rules.kernel, KernelChoice::Auto);
-                if asks_for_objtool || !user::is_user_space(input) {
+                if self.asks_for_objtool() || !user::is_user_space(input) {
                     return false;
                 }
                 let flags = judge.finder().flags(&input.path);
@@ -153,6 +151,14 @@ impl Arguments {
                 flags.options.is_none() && !flags.for_kernel && is_asked_for
             }
         }
+    }
+
+    /// Whether something is asked for that only objtool has.
+    fn asks_for_objtool(&self) -> bool {
+        self.whole
+            || self.format == Format::Objtool
+            || self.rules.options.any_action()
+            || !matches!(self.rules.kernel, KernelChoice::Auto)
     }
 
     fn read_baseline(&self) -> anyhow::Result<Baseline> {
@@ -180,7 +186,9 @@ struct Tally {
     /// Time per stage, in the order in which stages first came.
     timing: Vec<(&'static str, Duration)>,
     /// By number of the input, for the one document that SARIF is.
-    sarif: BTreeMap<usize, sarif::Entry>,
+    sarif: BTreeMap<(usize, usize), sarif::Entry>,
+    /// How many objects were judged by the rules for user space.
+    by_user_rules: usize,
 }
 
 /// Runs the command.
@@ -208,6 +216,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     if arguments.format == Format::Sarif {
         let part = arguments.shard.map(|Shard { number, of }| format!("shard-{number}-of-{of}"));
         output::print(&sarif::document(tally.sarif.values(), &arguments.style.naming(part)))?;
+    }
+    if arguments.format == Format::Text && arguments.ruleset == Ruleset::Auto && tally.by_user_rules > 0 {
+        let which = if tally.by_user_rules == tally.analysed {
+            String::new()
+        } else {
+            count(tally.by_user_rules, "object") + ": "
+        };
+        output::remark(&format!(
+            "{BOLD}note{BOLD:#}: {which}judged as code for user space, unwind tables against what the code does (`--rules \
+             kernel`: by objtool's rules)"
+        ));
     }
     if arguments.format == Format::Text {
         tally.unjudged.iter().for_each(|gap| output::remark(&format!("{BOLD}not judged{BOLD:#}: {gap}")));
@@ -240,8 +259,8 @@ fn one(
     (at, input): (usize, &Input),
     tally: &Mutex<Tally>,
 ) -> String {
-    if arguments.is_for_user_space(judge, input) {
-        return by_user_rules(arguments, input, tally);
+    if let Some(text) = by_user_rules(arguments, baseline, judge, (at, input), tally) {
+        return text;
     }
     let judged = judge.object(input);
     let mut printed = Printed::default();
@@ -283,7 +302,7 @@ fn one(
         }
     }
     if let Some(report) = printed.for_sarif {
-        tally.sarif.insert(at, report);
+        tally.sarif.insert((at, 0), report);
     }
     // Others wait for the tally, and need not wait for this.
     drop(tally);
@@ -291,17 +310,77 @@ fn one(
     printed.text
 }
 
-/// Judges one input by the rules for user space.
-fn by_user_rules(arguments: &Arguments, input: &Input, tally: &Mutex<Tally>) -> String {
-    let style = if arguments.format == Format::Json { user::Style::Json } else { user::Style::Text };
-    let printed = user::print(input, style);
+/// Judges one input by the rules for user space, if it is for user space.
+fn by_user_rules(
+    arguments: &Arguments,
+    baseline: &Baseline,
+    judge: &Judge<'_>,
+    (at, input): (usize, &Input),
+    tally: &Mutex<Tally>,
+) -> Option<String> {
+    let style = match arguments.format {
+        Format::Json => user::Style::Json,
+        Format::Sarif => user::Style::Sarif,
+        Format::Text | Format::Objtool if arguments.all => user::Style::TextWithGaps,
+        Format::Text | Format::Objtool => user::Style::Text,
+    };
+    let manner = user::Manner { style, baseline };
+    let printed = if input.is_source() {
+        match source_of_user_space(arguments, judge, input)? {
+            Ok((path, object)) => user::print_compiled(input, (&path, object), manner),
+            Err(why) => user::print_refusal(input, &why, manner),
+        }
+    } else if arguments.is_for_user_space(judge, input) {
+        user::print(input, manner)
+    } else {
+        return None;
+    };
     let mut tally = tally.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     tally.analysed += printed.n_objects;
+    tally.by_user_rules += printed.n_objects;
     tally.findings += printed.n_findings;
     tally.with_findings += usize::from(printed.n_findings > 0);
     tally.failed += printed.failed.len();
     printed.failed.iter().for_each(|why| output::complain(why));
-    printed.text
+    tally.sarif.extend(printed.reports.into_iter().enumerate().map(|(number, report)| ((at, number), report)));
+    Some(printed.text)
+}
+
+/// The object of a source that is for user space; `None` where it is the kernel's, or Rust, which is not compiled.
+fn source_of_user_space(
+    arguments: &Arguments,
+    judge: &Judge<'_>,
+    input: &Input,
+) -> Option<Result<(PathBuf, Vec<u8>), String>> {
+    let trust = arguments.rules.trust;
+    if arguments.ruleset == Ruleset::Kernel || crate::build::is_rust(&input.path) {
+        return None;
+    }
+    let build = judge.finder().source(&input.path);
+    if arguments.ruleset == Ruleset::Auto {
+        let asks_for_objtool = arguments.asks_for_objtool();
+        let is_kernel = build.as_ref().map_or(!is_assembly(&input.path), |build| {
+            build.flags.options.is_some() || build.flags.for_kernel || build.flags.tree.is_some()
+        });
+        if asks_for_objtool || is_kernel {
+            return None;
+        }
+    }
+    let compiler = match Compiler::of(judge.finder(), &input.path, trust) {
+        Ok(compiler) => compiler,
+        Err(why) => return Some(Err(why)),
+    };
+    let object = match compiler.text().and_then(|text| compiler.compile(&text)) {
+        Ok(object) => object,
+        Err(why) => return Some(Err(why)),
+    };
+    if arguments.ruleset == Ruleset::Auto {
+        let names = ElfImage::section_names(&object).ok()?;
+        if !crate::unwind::is_user_space(names.iter().map(String::as_str)) {
+            return None;
+        }
+    }
+    Some(Ok((compiler.object, object)))
 }
 
 /// An object's findings as text.

@@ -4,12 +4,12 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::inputs::Input;
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::{BOLD, CODE, DIM, ERROR};
-use super::{Verdict, output, queue};
+use super::{Verdict, annotate, output, queue};
 use crate::analysis::Policy;
 use crate::build::{Foreign, Skip};
 use crate::report::{self, CfiRow, Select};
@@ -28,13 +28,24 @@ pub(crate) enum Format {
 
 /// Arguments of `cfi`.
 #[derive(Args)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(crate) struct Cfi {
+    #[command(subcommand)]
+    unwind: Option<Unwind>,
     #[command(flatten)]
     part: Part,
     /// Only the code of this line; the end of the file's path is enough
     #[arg(long, value_name = "FILE:LINE", value_parser = file_and_line)]
     at: Option<(String, u32)>,
+}
+
+/// What is done with unwind tables, of any project.
+#[derive(Subcommand)]
+enum Unwind {
+    /// Write the unwind directives (`.cfi_*`) of assembly, from the states that its code makes
+    Annotate(annotate::Annotate),
+    /// Show an object's unwind table beside the states that its code makes
+    Diff(annotate::Diff),
 }
 
 /// Arguments of `alternatives`.
@@ -48,8 +59,8 @@ pub(crate) struct Alternatives {
 #[derive(Args)]
 struct Part {
     /// The object
-    #[arg(value_name = "OBJ")]
-    object: PathBuf,
+    #[arg(value_name = "OBJ", required = true)]
+    object: Option<PathBuf>,
     /// Only this function
     #[arg(long, value_name = "NAME")]
     function: Option<String>,
@@ -68,6 +79,11 @@ fn file_and_line(text: &str) -> Result<(String, u32), String> {
 
 /// Runs `cfi`.
 pub(crate) fn cfi(arguments: &Cfi) -> anyhow::Result<Verdict> {
+    match &arguments.unwind {
+        Some(Unwind::Annotate(arguments)) => return annotate::run(arguments),
+        Some(Unwind::Diff(arguments)) => return annotate::diff(arguments),
+        None => {}
+    }
     let object = load(&arguments.part)?;
     let select = Select { function: arguments.part.function.clone(), at: arguments.at.clone() };
     let listing = report::cfi_listing(&object.name, &object.analysis, &object.lines, &select);
@@ -143,7 +159,8 @@ fn load(part: &Part) -> anyhow::Result<Box<Object>> {
     }
     // The state behind a finding is as interesting as the one before it.
     let judge = Judge::new(&part.rules, Policy::Everything);
-    match judge.object(&Input { path: part.object.clone(), named: true }) {
+    let path = part.object.clone().ok_or_else(|| anyhow::anyhow!("no object was named"))?;
+    match judge.object(&Input { path, named: true }) {
         Judged::Analysed(object) => Ok(object),
         Judged::Failed(why) | Judged::Refused(why) => Err(anyhow::anyhow!(why)),
         Judged::Skipped(skip) => Err(anyhow::anyhow!("not analysed, because {}", skip.words())),

@@ -3,7 +3,7 @@
 //! In: text.  Out: the process's streams.
 //! Holds afterwards: nothing of orcls prints in any other way, and nothing but colours acts on a terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use anstream::AutoStream;
 use anstyle::{AnsiColor, Style};
@@ -39,6 +39,16 @@ pub(crate) fn stdout_is_coloured() -> bool {
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = AutoStream::auto(io::stdout().lock());
     out.write_all(clean::printed(text).as_bytes())?;
+    out.flush()
+}
+
+/// Writes a file's bytes as they are; on a terminal without what would be taken for commands.
+pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
+    if io::stdout().is_terminal() {
+        return print(&String::from_utf8_lossy(bytes));
+    }
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
     out.flush()
 }
 

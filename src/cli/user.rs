@@ -14,13 +14,16 @@ use serde::Serialize;
 use super::archive;
 use super::inputs::Input;
 use super::output::{BOLD, ERROR};
+use super::sarif;
 use super::sources::Sources;
+use crate::baseline::Baseline;
 use crate::cancel::CancelToken;
 use crate::files;
 use crate::findings::Severity;
-use crate::image::{ElfImage, FileStore, Store};
-use crate::report::ReportedFinding;
-use crate::report::unwind::findings;
+use crate::image::{ET_REL, ElfImage, FileStore, Section, Store};
+use crate::report::findings::ReportedGap;
+use crate::report::unwind::findings_by;
+use crate::report::{Report, ReportedFinding};
 use crate::source_map::Lines;
 use crate::unwind::{self, Unjudged};
 
@@ -42,13 +45,27 @@ pub(crate) struct Printed {
     pub n_objects: usize,
     pub n_findings: usize,
     pub failed: Vec<String>,
+    /// For the one document that SARIF is.
+    pub reports: Vec<sarif::Entry>,
 }
 
-/// Whether to print JSON.
+/// What to print.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
     Text,
+    /// And what was not judged.
+    TextWithGaps,
     Json,
+    /// Nothing: the reports are printed with all others.
+    Sarif,
+}
+
+/// How to answer.
+#[derive(Clone, Copy)]
+pub(crate) struct Manner<'a> {
+    pub style: Style,
+    /// What is known already.
+    pub baseline: &'a Baseline,
 }
 
 /// Whether an input is for user space, by what it is.
@@ -62,17 +79,17 @@ pub(crate) fn is_user_space(input: &Input) -> bool {
 }
 
 /// Judges an input, which may be an archive.
-pub(crate) fn print(input: &Input, style: Style) -> Printed {
+pub(crate) fn print(input: &Input, manner: Manner<'_>) -> Printed {
     let mut printed = Printed::default();
     match members_of(input) {
         Ok(Some(members)) => {
-            members.into_iter().for_each(|(name, store)| one(&name, input, store, style, &mut printed))
+            members.into_iter().for_each(|(name, store)| one(&name, (&input.path, store), manner, &mut printed))
         }
         Ok(None) => match FileStore::open(&input.path) {
-            Ok(store) => one(&input.name(), input, Arc::new(store), style, &mut printed),
-            Err(error) => refuse(&input.name(), &error.to_string(), style, &mut printed),
+            Ok(store) => one(&input.name(), (&input.path, Arc::new(store)), manner, &mut printed),
+            Err(error) => refuse(&input.name(), &error.to_string(), manner, &mut printed),
         },
-        Err(error) => refuse(&input.name(), &error.to_string(), style, &mut printed),
+        Err(error) => refuse(&input.name(), &error.to_string(), manner, &mut printed),
     }
     printed
 }
@@ -103,44 +120,116 @@ pub(crate) fn is_archive(path: &Path) -> bool {
     files::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == archive::MAGIC
 }
 
-fn refuse(name: &str, why: &str, style: Style, printed: &mut Printed) {
+/// Judges a source by its object, which was compiled.
+pub(crate) fn print_compiled(input: &Input, object: (&Path, Vec<u8>), manner: Manner<'_>) -> Printed {
+    let mut printed = Printed::default();
+    one(&input.name(), (object.0, Arc::new(object.1)), manner, &mut printed);
+    printed
+}
+
+/// Says that an input could not be judged.
+pub(crate) fn print_refusal(input: &Input, why: &str, manner: Manner<'_>) -> Printed {
+    let mut printed = Printed::default();
+    refuse(&input.name(), why, manner, &mut printed);
+    printed
+}
+
+fn refuse(name: &str, why: &str, manner: Manner<'_>, printed: &mut Printed) {
     printed.failed.push(format!("{name}: {why}"));
-    if style == Style::Json {
+    if manner.style == Style::Json {
         let _ = writeln!(printed.text, "{}", serde_json::json!({ "object": name, "error": why }));
     }
 }
 
-fn one(name: &str, input: &Input, store: Arc<dyn Store>, style: Style, printed: &mut Printed) {
-    match judge(name, input, store) {
-        Ok(answer) => {
-            printed.n_objects += 1;
-            printed.n_findings += answer.findings.len();
-            match style {
-                Style::Json => {
-                    printed.text.push_str(&serde_json::to_string(&answer).unwrap_or_default());
-                    printed.text.push('\n');
-                }
-                Style::Text => text(&answer, &input.path, &mut printed.text),
-            }
+fn one(name: &str, (path, store): (&Path, Arc<dyn Store>), manner: Manner<'_>, printed: &mut Printed) {
+    let mut answer = match judge(name, path, store) {
+        Ok(answer) => answer,
+        Err(why) => return refuse(name, &why, manner, printed),
+    };
+    let mut known = manner.baseline.of(Path::new(name));
+    answer.findings.retain(|finding| !known.take(finding.code, finding.function.as_deref()));
+    printed.n_objects += 1;
+    printed.n_findings += answer.findings.len();
+    match manner.style {
+        Style::Json => {
+            printed.text.push_str(&serde_json::to_string(&answer).unwrap_or_default());
+            printed.text.push('\n');
         }
-        Err(why) => refuse(name, &why, style, printed),
+        Style::Text => text(&answer, path, &mut printed.text),
+        Style::TextWithGaps => {
+            text(&answer, path, &mut printed.text);
+            let gaps = answer.unjudged.iter().map(|(why, n)| format!("{n} {}", why.words()));
+            let gaps = gaps.collect::<Vec<_>>().join(", ");
+            let gaps = if gaps.is_empty() { "nothing".to_owned() } else { gaps };
+            let _ = writeln!(
+                printed.text,
+                "{BOLD}{name}{BOLD:#}: {} instructions judged; not judged: {gaps}; without a table: {}",
+                answer.compared, answer.without_table
+            );
+        }
+        Style::Sarif => {
+            let gaps = answer.unjudged.iter().filter(|(why, _)| **why != Unjudged::Unreached);
+            let gaps =
+                gaps.map(|(why, n)| ReportedGap { what: format!("{n} instructions"), why: why.words().to_owned() });
+            let report = Report {
+                object: answer.object,
+                kernel: None,
+                findings: answer.findings,
+                unjudged: gaps.collect(),
+                no_source: None,
+            };
+            printed.reports.push(sarif::Entry::new(report, path));
+        }
     }
 }
 
 /// Judges one object.
-fn judge(name: &str, input: &Input, store: Arc<dyn Store>) -> Result<Answer, String> {
+fn judge(name: &str, path: &Path, store: Arc<dyn Store>) -> Result<Answer, String> {
     let image = ElfImage::read(store.as_ref()).map_err(|error| error.to_string())?;
     let judged = unwind::judge(store.as_ref(), &image, &CancelToken::default());
     let judgement = judged.map_err(|error| error.to_string())?;
-    let lines = Lines::new(store);
-    let text_of = |file: &str| Sources::text(&input.path, file).map(Arc::from);
+    let debug = debug_file(path, store.as_ref(), &image);
+    let (debug, lines) = match debug {
+        Some((debug, store)) => (Some(debug), Lines::new(store)),
+        None => (None, Lines::new(store)),
+    };
+    let text_of = |file: &str| Sources::text(path, file).map(Arc::from);
     Ok(Answer {
         object: name.to_owned(),
         rules: "user",
-        findings: findings(&image, &judgement, &lines, &text_of),
+        findings: findings_by(&image, debug.as_ref().unwrap_or(&image), &judgement, &lines, &text_of),
         compared: judgement.compared,
         unjudged: judgement.unjudged,
         without_table: judgement.without_table.iter().map(|bare| bare.instructions).sum(),
+    })
+}
+
+/// The file that has a stripped one's names and lines, found by its build id or beside it.
+fn debug_file(path: &Path, store: &dyn Store, image: &ElfImage) -> Option<(ElfImage, Arc<dyn Store>)> {
+    let has = |image: &ElfImage, name: &str| image.sections().any(|(_, section)| section.name == name);
+    if image.kind == ET_REL || has(image, ".debug_line") {
+        return None;
+    }
+    let note = image.section_by_name(".note.gnu.build-id")?;
+    let note = image.read_section(store, note).ok()?;
+    // A name of four bytes, `GNU`, behind three words.
+    let id: String = note.get(16..).filter(|id| id.len() >= 8)?.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (first, rest) = id.split_at(2);
+    let name = path.file_name()?.to_string_lossy().into_owned();
+    let folder = path.parent()?;
+    let candidates = [
+        Path::new("/usr/lib/debug/.build-id").join(first).join(format!("{rest}.debug")),
+        folder.join(format!("{name}.debug")),
+        folder.join(".debug").join(format!("{name}.debug")),
+    ];
+    candidates.iter().find_map(|candidate| {
+        let store: Arc<dyn Store> = Arc::new(FileStore::open(candidate).ok()?);
+        let debug = ElfImage::read(store.as_ref()).ok()?;
+        let own =
+            debug.section_by_name(".note.gnu.build-id").and_then(|id| debug.read_section(store.as_ref(), id).ok());
+        let same = |(a, b): (&Section, &Section)| a.name == b.name && a.addr == b.addr && a.size == b.size;
+        let code = image.sections.iter().zip(&debug.sections).filter(|(a, _)| a.is_code());
+        (own.as_ref() == Some(&note) && code.into_iter().all(same)).then_some((debug, store))
     })
 }
 

@@ -163,7 +163,11 @@ impl<'s> Mirrors<'_, 's> {
         let spelled = spelled.ancestors().nth(up).unwrap_or(top);
 
         let relative = folder.strip_prefix(top).unwrap_or(Path::new("")).join(name);
-        let text = named(source.text, &self.arguments.source);
+        let text = match self.arguments.language {
+            // To the assembler `#line` is a comment.
+            Language::Assembly => named(source.text, &self.arguments.source).replacen("#line", "#", 1),
+            Language::C | Language::Cxx | Language::Preprocessed => named(source.text, &self.arguments.source),
+        };
         let root = if n_reached == 0 {
             let root = self.folder.join("source");
             fs::create_dir(&root)?;

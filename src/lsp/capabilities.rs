@@ -46,7 +46,7 @@ pub fn announce(session: &Session) -> InitializeResult {
             position_encoding: Some(session.encoding.kind()),
             text_document_sync: Some(sync.into()),
             code_action_provider: Some(CodeActionProviderCapability::Options(CodeActionOptions {
-                code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),
+                code_action_kinds: Some(vec![CodeActionKind::QUICKFIX, CodeActionKind::REFACTOR_REWRITE]),
                 ..CodeActionOptions::default()
             })),
             inlay_hint_provider: Some(OneOf::Left(true)),

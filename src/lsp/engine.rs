@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::analysis::{self, AnalysisError, Policy};
+use crate::annotate::{self, Annotated, Question};
 use crate::build::nearest::nearest;
 use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust, ownership};
 use crate::cancel::CancelToken;
@@ -31,7 +32,7 @@ use crate::report::{self, Report};
 use crate::source_map::{Lines, is_rust_library};
 use crate::tree_objects::{self, TreeObjects};
 use crate::unwind;
-use crate::whole::{Question, Whole};
+use crate::whole::{self as whole_object, Whole};
 
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
@@ -39,6 +40,7 @@ use super::known::KnownFindings;
 use super::names::Names;
 use super::pages::Pages;
 use super::recent::Recent;
+use super::tables::Tables;
 use super::verdict::{Anatomy, Basis, Engine, Scope, Stamp, Task, Timing, Trouble, Verdict, written};
 use super::whole;
 
@@ -125,7 +127,7 @@ impl Engine for Toolchain {
         let (Some(build), Some(anatomy)) = (&verdict.build, &verdict.anatomy) else {
             return Err(Trouble::Cancelled);
         };
-        let question = Question {
+        let question = whole_object::Question {
             directory: &build.directory,
             path: &build.object,
             object: &anatomy.object,
@@ -145,6 +147,41 @@ impl Engine for Toolchain {
     fn build(&self, source: &Path, search: &Search) -> Option<Arc<Build>> {
         let finder = self.finder(search);
         finder.source(source).ok().or_else(|| nearest(&finder, source)).map(Arc::new)
+    }
+
+    fn annotate(&self, task: &Task, cancel: &CancelToken) -> Result<Annotated, Trouble> {
+        let finder = self.finder(&task.search);
+        let build = finder.source(&task.source).map_err(Trouble::NoCommand)?;
+        if !may_run(&task.config) {
+            return Err(Trouble::NotChecked("nothing may be compiled".to_owned()));
+        }
+        if let Some(why) = ownership::complaint(build.origin.path()) {
+            return Err(Trouble::Refused(format!("the compile command is not run: {why}")));
+        }
+        let others: Vec<_> =
+            task.others().filter_map(|document| Some((document.path.as_deref()?, &**document))).collect();
+        let others = others.iter().filter(|(path, document)| !is_saved(path, document));
+        let others: Vec<_> = others.map(|(path, document)| Unsaved { path, text: document.text.as_str() }).collect();
+        let assemble = |text: &str| {
+            let request = Request {
+                argv: &build.argv,
+                directory: &build.directory,
+                source: Unsaved { path: &task.source, text },
+                others: &others,
+                compilers: &task.config.compilers,
+                time: task.config.compile_timeout,
+            };
+            let compiled = compile::compile(&request, &self.scratch, cancel).map_err(|error| error.to_string())?;
+            Ok(compiled.object)
+        };
+        let preprocessed = task.source.extension().is_some_and(|ending| ending == "S" || ending == "sx");
+        let question = Question { text: task.document.text.as_str(), preprocessed, only: None, assemble: &assemble };
+        let done = annotate::annotate(&question, cancel);
+        cancel.check()?;
+        done.map_err(|trouble| match trouble {
+            annotate::Trouble::Cancelled => Trouble::Cancelled,
+            other => Trouble::Failed(other.to_string()),
+        })
     }
 
     fn inspect(
@@ -408,7 +445,7 @@ impl Judging<'_> {
     }
 
     /// What the rules for user space find, if the object is for user space and no kernel build made it.
-    fn by_user_rules(&self, store: &Arc<dyn Store>) -> Result<Option<Report>, Trouble> {
+    fn by_user_rules(&self, store: &Arc<dyn Store>) -> Result<Option<(Report, Tables)>, Trouble> {
         let task = self.task;
         let flags = &self.build.flags;
         if flags.options.is_some() || flags.for_kernel || !matches!(task.config.kernel, KernelChoice::Auto) {
@@ -423,19 +460,21 @@ impl Judging<'_> {
         let lines = Lines::new(Arc::clone(store));
         let findings = report::unwind::findings(&image, &judgement, &lines, &|name| self.text_of(name));
         let no_source = lines.map(&image).err().map(ToString::to_string);
-        Ok(Some(Report {
+        let report = Report {
             object: self.build.object.display().to_string(),
-            kernel: crate::detect::ASSUMED,
+            kernel: None,
             findings,
             unjudged: Vec::new(),
             no_source,
-        }))
+        };
+        Ok(Some((report, Tables::new(image, Arc::clone(store), lines, judgement.without_table))))
     }
 
     fn verdict(&self, store: Arc<dyn Store>, basis: Basis, notes: Vec<String>) -> Result<Verdict, Trouble> {
         let flags = &self.build.flags;
-        if let Some(report) = self.by_user_rules(&store)? {
+        if let Some((report, tables)) = self.by_user_rules(&store)? {
             let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
+            verdict.tables = Some(Arc::new(tables));
             verdict.build = Some(Arc::clone(&self.build));
             verdict.stamps = self.stamps.to_vec();
             verdict.files = self.names.of_report(&verdict.report, &self.build.directory);

@@ -10,6 +10,7 @@ pub mod hover;
 pub mod inlay_hints;
 pub mod status;
 pub mod tables;
+pub mod unwind;
 
 use serde::{Deserialize, Serialize};
 use tower_lsp::lsp_types::{Position, TextDocumentIdentifier};

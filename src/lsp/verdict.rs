@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use tower_lsp::lsp_types::Url;
 
 use crate::analysis::Analysis;
+use crate::annotate::Annotated;
 use crate::build::{Build, NotFound, Search};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::compile::{normal, real_path};
@@ -25,6 +26,7 @@ use super::config::Config;
 use super::documents::Document;
 use super::offers::Offers;
 use super::position::Text;
+use super::tables::Tables;
 
 /// A request to judge a source file.
 #[derive(Clone, Debug)]
@@ -191,6 +193,10 @@ pub struct Verdict {
     pub elsewhere: Vec<Elsewhere>,
     /// The insides.
     pub anatomy: Option<Arc<Anatomy>>,
+    /// Its unwind table, where it was judged by the rules for user space.
+    pub tables: Option<Arc<Tables>>,
+    /// Directives that can be written, once somebody has asked; `None` in it where none can.
+    pub directives: Arc<OnceLock<Option<Arc<Annotated>>>>,
     /// The fixes that were found for its findings.
     pub offers: Offers,
     /// How long it took.
@@ -248,6 +254,8 @@ impl Verdict {
             scope: Scope::Alone,
             elsewhere: Vec::new(),
             anatomy: None,
+            tables: None,
+            directives: Arc::default(),
             offers: Offers::default(),
             timing: Timing::default(),
             notes: Vec::new(),
@@ -302,6 +310,11 @@ pub trait Engine: Send + Sync + 'static {
     fn build(&self, source: &Path, search: &Search) -> Option<Arc<Build>> {
         let _ = (source, search);
         None
+    }
+
+    /// Writes the unwind directives of a file of assembly. Called on a worker's thread.
+    fn annotate(&self, _task: &Task, _cancel: &CancelToken) -> Result<Annotated, Trouble> {
+        Err(Trouble::NotChecked("no assembler can be run".to_owned()))
     }
 
     /// Judges an object that the build has left. Called on a worker's thread.

@@ -28,8 +28,8 @@ use crate::source_map::{InlineFrame, Lines};
 pub struct Report {
     /// The object, as the caller names it.
     pub object: String,
-    /// The release whose rules were applied.
-    pub kernel: Kernel,
+    /// The release whose rules were applied; `None` where no release has any, in user space.
+    pub kernel: Option<Kernel>,
     /// The findings: those that objtool prints first, in its order.
     pub findings: Vec<ReportedFinding>,
     /// What could not be judged.
@@ -141,7 +141,7 @@ pub fn report(object: &str, analysis: &Analysis, lines: &Lines) -> Report {
     }
     Report {
         object: object.to_owned(),
-        kernel: analysis.kernel,
+        kernel: Some(analysis.kernel),
         findings,
         unjudged,
         no_source: if placed { view.no_source() } else { None },

@@ -5,23 +5,97 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
+use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::{Code, Severity};
 use crate::ids::CodeLoc;
-use crate::image::ElfImage;
+use crate::image::{ElfImage, Store};
 use crate::report::cause::Cause;
 use crate::report::findings::{ReportedFinding, ReportedState};
 use crate::report::path::{PathKind, PathStep};
 use crate::report::view::demangled;
 use crate::report::words::Cfa;
 use crate::source_map::{Lines, Place};
-use crate::unwind::{Class, Finding, Frame, Judgement, Subject, register_name, text};
+use crate::unwind::{Class, Finding, Frame, Judgement, Names, RowWords, Side, Subject, register_name, text};
+
+/// An instruction with its row, and what the code makes true.
+#[derive(Clone, Debug, Serialize)]
+pub struct Compared {
+    /// The section.
+    pub section: String,
+    /// The offset in the section.
+    pub offset: u64,
+    /// The disassembly.
+    pub text: String,
+    /// The function, as the symbol table spells it.
+    pub function: Option<String>,
+    /// The file, as the debug info names it.
+    pub file: Option<Arc<str>>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// What the table says.
+    pub table: String,
+    /// What the code makes true.
+    pub code: String,
+    /// Whether the table is wrong here.
+    pub differs: bool,
+    /// Whether it was judged.
+    pub judged: bool,
+}
+
+/// A row in words: the CFA, and the registers that are elsewhere.
+pub fn row_words(row: &RowWords) -> String {
+    let saved = row.saved.iter().map(|(reg, place)| format!(" {}@{place}", register_name(*reg)));
+    std::iter::once(row.cfa.clone()).chain(saved).collect()
+}
+
+/// Every instruction that has a row, with both sides in words.
+pub fn compared(
+    store: &dyn Store,
+    image: &ElfImage,
+    lines: &Lines,
+    cancel: &CancelToken,
+) -> Result<Vec<Compared>, Cancelled> {
+    let map = lines.map(image).ok();
+    let sides = crate::unwind::sides(store, image, cancel)?;
+    let one = |side: &Side| {
+        let place = map.and_then(|map| map.place(side.at));
+        let no_path = if side.is_padding { "(padding)" } else { "(no path leads here)" };
+        Compared {
+            section: image.section(side.at.section).name.clone(),
+            offset: side.at.offset,
+            text: text(image, side.at),
+            function: side.function.map(|id| image.symbol_name(id).to_owned()),
+            line: place.as_ref().and_then(|place| place.line),
+            file: place.map(|place| place.file),
+            table: side.table.as_ref().map_or("(cannot be read)".to_owned(), row_words),
+            code: side.code.as_ref().map_or(no_path.to_owned(), row_words),
+            differs: side.differs(),
+            judged: side.code.is_some() && side.table.is_some() && !side.is_unknown,
+        }
+    };
+    Ok(sides.iter().map(one).collect())
+}
 
 /// The text of a file that the debug information names.
 pub type TextOf<'a> = dyn Fn(&str) -> Option<Arc<str>> + 'a;
 
 /// Words the findings of an object.
 pub fn findings(image: &ElfImage, judgement: &Judgement, lines: &Lines, text_of: &TextOf<'_>) -> Vec<ReportedFinding> {
-    let words = Words { image, lines, text_of };
+    findings_by(image, image, judgement, lines, text_of)
+}
+
+/// The same of a file whose names and lines are in another one, which has the same sections.
+pub fn findings_by(
+    image: &ElfImage,
+    debug: &ElfImage,
+    judgement: &Judgement,
+    lines: &Lines,
+    text_of: &TextOf<'_>,
+) -> Vec<ReportedFinding> {
+    let names = Names::of(debug);
+    let words = Words { image, debug, names: &names, lines, text_of };
     let mut found: Vec<ReportedFinding> = judgement.findings.iter().map(|finding| words.finding(finding)).collect();
     found.extend(words.without_table(judgement));
     found
@@ -29,6 +103,8 @@ pub fn findings(image: &ElfImage, judgement: &Judgement, lines: &Lines, text_of:
 
 struct Words<'a> {
     image: &'a ElfImage,
+    debug: &'a ElfImage,
+    names: &'a Names,
     lines: &'a Lines,
     text_of: &'a TextOf<'a>,
 }
@@ -61,7 +137,7 @@ fn severity(finding: &Finding) -> Severity {
 
 impl Words<'_> {
     fn place(&self, at: CodeLoc) -> Option<Place> {
-        self.lines.map(self.image).ok()?.place(at)
+        self.lines.map(self.debug).ok()?.place(at)
     }
 
     /// As [`Words::place`]; an instruction without a line has that of the one before it.
@@ -106,7 +182,7 @@ impl Words<'_> {
             message,
             objtool: None,
             objtool_level: None,
-            function: finding.function.map(|id| self.image.symbol_name(id).to_owned()),
+            function: self.function(finding).map(str::to_owned),
             section: Some(self.image.section(told.culprit.section).name.clone()),
             offset: Some(finding.at.offset),
             line: place.line,
@@ -116,11 +192,16 @@ impl Words<'_> {
             inlined: place.inlined,
             path,
             states: self.states(finding),
-            function_name: finding.function.map(|id| demangled(self.image.symbol_name(id))),
+            function_name: self.function(finding).map(demangled),
             never_returns: None,
             module: None,
             cause: Cause::of(code(told.class)),
         }
+    }
+
+    fn function(&self, finding: &Finding) -> Option<&str> {
+        let own = finding.function.map(|id| self.image.symbol_name(id));
+        own.or_else(|| self.names.at(finding.at).map(|id| self.debug.symbol_name(id)))
     }
 
     /// What the table says, and what the code makes true.

@@ -4,7 +4,7 @@
 //! Holds afterwards: instructions ascend by section and offset; what lies behind a jump into the middle of another
 //! instruction is there, too; data between instructions is skipped.
 
-use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
+use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
 
 use super::op::{self, Flow, Op, Reader};
 use super::relocated::Addresses;
@@ -74,6 +74,8 @@ pub struct Code {
     pub taken: Vec<CodeLoc>,
     /// Places in data that code refers to: tables start there.
     pub anchors: Vec<CodeLoc>,
+    /// The same of linked files, each with the description of the code that refers to it.
+    pub anchors_of: Vec<(CodeLoc, u32)>,
 }
 
 struct Reading<'a> {
@@ -106,6 +108,8 @@ impl Code {
         code.taken.dedup();
         code.anchors.sort_unstable();
         code.anchors.dedup();
+        code.anchors_of.sort_unstable();
+        code.anchors_of.dedup();
         code
     }
 
@@ -236,7 +240,7 @@ impl Reading<'_> {
             self.targets.push(loc);
         }
         if !direct {
-            self.note_addresses(insn, section, reloc);
+            self.note_addresses(insn, section, reloc, fde);
         }
         self.code.insns.push(Insn {
             section,
@@ -277,7 +281,7 @@ impl Reading<'_> {
     }
 
     /// What an instruction other than a branch refers to.
-    fn note_addresses(&mut self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>) {
+    fn note_addresses(&mut self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>, fde: u32) {
         let place = match reloc {
             Some(reloc) if self.image.symbol(reloc.symbol).is_undefined() => return,
             Some(reloc) => {
@@ -289,12 +293,24 @@ impl Reading<'_> {
                 Some(place) => place,
                 None => return,
             },
+            // A table by its address: `jmp *table(, %rax, 8)`.
+            None if self.image.kind != ET_REL
+                && insn.memory_index_scale() == 8
+                && insn.memory_base() == Register::None =>
+            {
+                match self.addresses.loc(insn.memory_displacement64()) {
+                    Some(place) => place,
+                    None => return,
+                }
+            }
             None => return,
         };
         if self.image.section(place.section).is_code() {
             self.code.taken.push(place);
-        } else {
+        } else if self.image.kind == ET_REL {
             self.code.anchors.push(place);
+        } else {
+            self.code.anchors_of.push((place, fde));
         }
     }
 }

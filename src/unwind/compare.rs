@@ -16,8 +16,9 @@
 use super::code::Code;
 use super::expression::evaluate;
 use super::op::Op;
+use super::row::{CfaRule, JUDGED, Row, Rule};
 use super::state::State;
-use super::table::{CfaRule, JUDGED, Row, Rule, Tables};
+use super::table::Tables;
 use super::value::{Base, Place, RA, RSP, Reg, Value};
 
 /// What a finding is about: bit 0 is the CFA, the others are those of [`JUDGED`].

@@ -67,3 +67,29 @@ fn run(bytes: &[u8], state: &State, first: Option<Value>) -> Option<Value> {
     }
     stack.pop()
 }
+
+/// An expression for people: `*(rsp+40)+8`.
+pub fn words(bytes: &[u8]) -> String {
+    let mut stack: Vec<String> = Vec::new();
+    let mut operations = Expression(EndianSlice::new(bytes, LittleEndian)).operations(ENCODING);
+    for _ in 0..MOST_OPERATIONS {
+        let Ok(Some(operation)) = operations.next() else { break };
+        let top = match operation {
+            Operation::RegisterOffset { register, offset, .. } => {
+                let reg = u8::try_from(register.0).map_or("?", super::value::name);
+                if offset == 0 { reg.to_owned() } else { format!("{reg}{offset:+}") }
+            }
+            Operation::Deref { .. } => format!("*({})", stack.pop().unwrap_or_default()),
+            Operation::PlusConstant { value } => format!("{}+{value}", stack.pop().unwrap_or_default()),
+            Operation::UnsignedConstant { value } => value.to_string(),
+            Operation::SignedConstant { value } => value.to_string(),
+            Operation::Plus => {
+                let (b, a) = (stack.pop().unwrap_or_default(), stack.pop().unwrap_or_default());
+                format!("{a}+{b}")
+            }
+            _ => return "an expression".to_owned(),
+        };
+        stack.push(top);
+    }
+    stack.pop().unwrap_or_else(|| "an expression".to_owned())
+}

@@ -14,8 +14,8 @@ use iced_x86::{Decoder, DecoderOptions, Formatter, GasFormatter, OpKind};
 
 use super::compare::{Judge, bit};
 use super::op::{Flow, Op, Source};
+use super::row::{CfaRule, Oddity, Row, Rule};
 use super::state::State;
-use super::table::{CfaRule, Oddity, Row, Rule};
 use super::value::{Base, RBP, RSP, Reg, Value, name};
 use crate::ids::CodeLoc;
 use crate::image::ElfImage;
@@ -130,7 +130,7 @@ fn by(reg: Reg, offset: i32) -> String {
 }
 
 /// How the CFA can be found by a register that holds an address of the frame: the one that is asked for, rsp, rbp, any.
-fn truth(state: &State, wanted: Option<Reg>) -> Option<(Reg, i32)> {
+pub fn truth(state: &State, wanted: Option<Reg>) -> Option<(Reg, i32)> {
     let order = wanted.into_iter().chain([RSP, RBP]).chain(0u8..16);
     let found = order.filter_map(|reg| {
         let place = state.reg(reg).place().filter(|place| place.base == Base::CFA)?;

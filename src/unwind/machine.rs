@@ -5,11 +5,15 @@
 //! Reads like: DWARF 5 §6.4.2 (call frame instructions), §6.4.3; binutils' `gas/doc/as.texi`, "CFI directives".
 
 use gimli::{
-    BaseAddresses, CallFrameInstruction, CommonInformationEntry, FrameDescriptionEntry, UnwindExpression, UnwindSection,
+    BaseAddresses, CallFrameInstruction, CommonInformationEntry, EndianSlice, FrameDescriptionEntry, LittleEndian,
+    UnwindExpression, UnwindSection,
 };
 
-use super::table::{CfaRule, Expression, JUDGED, Oddity, Row, Rule, Slice, Tables};
+use super::row::{CfaRule, Expression, JUDGED, Oddity, Row, Rule};
 use super::value::RA;
+
+/// What gimli reads from.
+pub type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// More rows than this no function has.
 const MOST_ROWS: usize = 1 << 20;
@@ -80,19 +84,19 @@ pub fn run<'b, S: UnwindSection<Slice<'b>>>(
     fde: &FrameDescriptionEntry<Slice<'b>>,
     initial: &Initial,
     (start, end): (u32, u32),
-    tables: &mut Tables,
+    (rows, expressions): (&mut Vec<Row>, &mut Vec<u8>),
 ) -> Vec<(u32, Oddity)> {
     let mut row = initial.row.clone();
     row.start = start;
     row.said = [start; 8];
-    let first_row = tables.rows.len();
+    let first_row = rows.len();
     let mut machine = Machine {
         last_offset: if let CfaRule::Register { offset, .. } = row.cfa { offset } else { 0 },
         row,
         initial: Some(&initial.row),
         remembered: Vec::new(),
-        expressions: &mut tables.expressions,
-        rows: Some(&mut tables.rows),
+        expressions,
+        rows: Some(rows),
         first_row,
         at: start,
         end,

@@ -144,6 +144,13 @@ pub enum Flow {
     Stop,
 }
 
+impl Flow {
+    /// Whether the next instruction may come after it.
+    pub fn falls(self) -> bool {
+        !matches!(self, Flow::Jump | Flow::JumpIndirect | Flow::Far | Flow::Return | Flow::Stop)
+    }
+}
+
 /// The register's number in DWARF, if it is a general one of 64 bits.
 pub fn number(register: Register) -> Option<Reg> {
     // psABI, figure 3.36: not the order of the encoding.

@@ -7,8 +7,42 @@
 use rustc_hash::FxHashMap;
 
 use super::code::{Code, NONE};
+use super::relocated::Addresses;
 use crate::ids::{CodeLoc, SectionId};
-use crate::image::{ElfImage, RelocKind, SHF_ALLOC};
+use crate::image::{ET_REL, ElfImage, RelocKind, SHF_ALLOC, Store};
+
+/// More entries no table has.
+const MOST_ENTRIES: u64 = 4096;
+
+/// In linked files nothing but its contents shows a table: distances from its own start, or addresses, up to the first that
+/// leads to no instruction of the function that refers to it.
+fn linked_tables(store: &dyn Store, image: &ElfImage, addresses: &Addresses, code: &Code, insns: &mut Vec<u32>) {
+    let mut contents: FxHashMap<SectionId, Vec<u8>> = FxHashMap::default();
+    for &(anchor, fde) in &code.anchors_of {
+        let bytes = contents
+            .entry(anchor.section)
+            .or_insert_with(|| image.read_section(store, anchor.section).unwrap_or_default());
+        let base = addresses.start(anchor.section).wrapping_add(anchor.offset);
+        let within = |address: u64| {
+            let insn = code.at(addresses.loc(address)?)?;
+            code.get(insn).filter(|found| found.fde == fde && found.row != NONE).map(|_| insn)
+        };
+        let entry = |at: u64, size: u64| {
+            let start = usize::try_from(anchor.offset.checked_add(at * size)?).ok()?;
+            bytes.get(start..start.checked_add(size as usize)?)
+        };
+        let relative = |at: u64| {
+            let distance = i32::from_le_bytes(entry(at, 4)?.try_into().ok()?);
+            within(base.wrapping_add_signed(i64::from(distance)))
+        };
+        let absolute = |at: u64| within(u64::from_le_bytes(entry(at, 8)?.try_into().ok()?));
+        let before = insns.len();
+        insns.extend((0..MOST_ENTRIES).map_while(relative));
+        if insns.len() == before {
+            insns.extend((0..MOST_ENTRIES).map_while(absolute));
+        }
+    }
+}
 
 /// Code that something points to.
 #[derive(Debug, Default)]
@@ -21,7 +55,7 @@ pub struct Pointers {
 
 impl Pointers {
     /// Collects them.
-    pub fn read(image: &ElfImage, code: &Code) -> Pointers {
+    pub fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, code: &Code) -> Pointers {
         let mut insns = Vec::new();
         let mut add = |loc: CodeLoc| {
             if let Some(insn) = code.at(loc).filter(|&insn| code.get(insn).is_some_and(|insn| insn.row != NONE)) {
@@ -52,6 +86,9 @@ impl Pointers {
                     add(CodeLoc::new(at.section, at.offset.wrapping_sub(reloc.offset - start.offset)));
                 }
             }
+        }
+        if image.kind != ET_REL {
+            linked_tables(store, image, addresses, code, &mut insns);
         }
         insns.sort_unstable();
         insns.dedup();

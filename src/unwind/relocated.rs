@@ -5,12 +5,19 @@
 //! Reads like: x86-64 psABI §4.4.1, table of relocation types.
 
 use crate::ids::{CodeLoc, SectionId};
-use crate::image::{ET_REL, ElfImage, LoadError, Reloc, Store};
+use crate::image::{ET_REL, ElfImage, LoadError, Reloc, SHF_ALLOC, Store, Symbol};
 
 /// Low addresses stay free: tables describe code that is nowhere as lying there.
 const FIRST: u64 = 1 << 20;
 /// Sections never touch.
 const GAP: u64 = 64;
+
+/// Where a symbol is defined: in a linked file its value is an address, in an object an offset.
+pub fn place_of(image: &ElfImage, symbol: &Symbol) -> Option<CodeLoc> {
+    let place = symbol.place()?;
+    let start = if image.kind == ET_REL { 0 } else { image.section(place.section).addr };
+    Some(CodeLoc::new(place.section, place.offset.checked_sub(start)?))
+}
 
 /// Where every section would lie.
 pub struct Addresses {
@@ -30,7 +37,8 @@ impl Addresses {
         for (id, section) in image.sections() {
             let start = if relocatable { next } else { section.addr };
             let Some(end) = start.checked_add(section.size) else { continue };
-            if !relocatable && start == 0 {
+            // Offsets within tables that are not loaded count from their start.
+            if !relocatable && start == 0 || relocatable && section.flags & SHF_ALLOC == 0 {
                 continue;
             }
             addresses.start[id.index()] = start;

@@ -235,6 +235,11 @@ impl State {
 
     /// Goes over an instruction.
     pub fn step(&mut self, insn: u32, op: Op) {
+        // Where nothing is known of rsp, behind a loop that moves it for example, what is stored by it can still be found by it.
+        if matches!(op, Op::Store { to: Mem { base: Some(RSP), .. }, .. }) && self.reg(RSP).place().is_none() {
+            let named = self.fresh(insn);
+            self.put_reg(RSP, named);
+        }
         match op {
             Op::Keep | Op::Compare { .. } => {}
             Op::Push { from, size } => {

@@ -6,121 +6,18 @@
 //! Reads like: DWARF 5 §6.4 and §7.24; LSB 5.0 core, §10.6 (`.eh_frame`); x86-64 psABI §4.2.4.
 
 use gimli::{
-    BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, EndianSlice, FrameDescriptionEntry,
-    LittleEndian, Pointer, UnwindSection,
+    BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, FrameDescriptionEntry, LittleEndian, Pointer,
+    UnwindSection,
 };
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
-use super::machine::{self, Initial};
+use super::machine::{self, Initial, Slice};
 use super::pads::{self, Pad};
 use super::relocated::Addresses;
-use super::value::{CALLEE_SAVED, RA, Reg};
+use super::row::{Expression, Oddity, Row};
+use super::value::RA;
 use crate::ids::SectionId;
-use crate::image::{ElfImage, Store};
-
-/// What gimli reads from.
-pub type Slice<'a> = EndianSlice<'a, LittleEndian>;
-
-/// Bytes of an expression: a range of [`Tables::expressions`].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Expression {
-    /// Where it starts.
-    pub start: u32,
-    /// How long it is.
-    pub len: u32,
-}
-
-/// How the CFA is found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CfaRule {
-    /// Nothing is said.
-    None,
-    /// A register and a number.
-    Register {
-        /// The register.
-        reg: u16,
-        /// What is added.
-        offset: i32,
-    },
-    /// What an expression comes to.
-    Expression(Expression),
-}
-
-/// How a register of the caller is found.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rule {
-    /// It is as it was.
-    Same,
-    /// In memory, so far above the CFA.
-    Offset(i32),
-    /// It is the CFA and a number.
-    IsOffset(i32),
-    /// In another register.
-    Register(u16),
-    /// In memory, at what an expression comes to.
-    Expression(Expression),
-    /// It is what an expression comes to.
-    IsExpression(Expression),
-    /// It is lost; for the return address: nobody called.
-    Undefined,
-}
-
-/// The registers that rows are judged by: those a function gives back, and the return address.
-pub const JUDGED: [Reg; 7] =
-    [CALLEE_SAVED[0], CALLEE_SAVED[1], CALLEE_SAVED[2], CALLEE_SAVED[3], CALLEE_SAVED[4], CALLEE_SAVED[5], RA];
-
-/// A row: in force from its start to its end, in the order of addresses, whatever the control flow.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
-    /// Offset of the first byte in the section of the code.
-    pub start: u32,
-    /// Offset behind the last.
-    pub end: u32,
-    /// The CFA.
-    pub cfa: CfaRule,
-    /// The registers of [`JUDGED`].
-    pub rules: [Rule; 7],
-    /// What it says of other registers, their number and rule.
-    pub others: Vec<(u16, Rule)>,
-    /// At which place of the code the directive stands that last said something of the CFA, and of each register.
-    pub said: [u32; 8],
-    /// Bytes of arguments on the stack that a landing pad finds popped.
-    pub args_size: u32,
-}
-
-impl Row {
-    /// The rule of a register.
-    pub fn rule(&self, reg: Reg) -> Rule {
-        let judged = JUDGED.iter().position(|&judged| judged == reg).and_then(|at| self.rules.get(at));
-        let other = || self.others.iter().find(|(other, _)| *other == u16::from(reg)).map(|(_, rule)| rule);
-        judged.or_else(other).copied().unwrap_or(Rule::Same)
-    }
-
-    /// Whether it is the row of a function that was just called by the rules.
-    pub fn is_of_entry(&self) -> bool {
-        self.cfa == CfaRule::Register { reg: 7, offset: 8 }
-            && self.rules[..6].iter().all(|rule| *rule == Rule::Same)
-            && self.rules[6] == Rule::Offset(-8)
-    }
-
-    /// Whether nobody is above.
-    pub fn is_outermost(&self) -> bool {
-        self.rules[6] == Rule::Undefined
-    }
-}
-
-/// Something in a description that no reader has to understand.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Oddity {
-    /// `restore_state` without a state that was remembered.
-    NothingRemembered,
-    /// `def_cfa_register` while the CFA is an expression.
-    RegisterOfExpression,
-    /// `def_cfa_offset` while the CFA is an expression, or nothing.
-    OffsetOfExpression,
-    /// What x86-64 does not have, or nobody has.
-    UnknownInstruction,
-}
+use crate::image::{ET_REL, ElfImage, Store};
 
 /// The description of one piece of code.
 #[derive(Clone, Debug)]
@@ -154,14 +51,29 @@ pub struct Tables {
     pub expressions: Vec<u8>,
     /// Tables that are broken, by name of the section.
     pub broken: Vec<String>,
+    /// Whether both tables describe some code, and say different things of it.
+    pub differ: bool,
+}
+
+/// Which table is read where both describe the same code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// `.eh_frame`: run time goes by that.
+    EhFrameFirst,
+    /// `.debug_frame`: some debuggers prefer it.
+    DebugFrameFirst,
 }
 
 impl Tables {
-    /// Reads all tables of `image`. Code that both describe is judged by `.eh_frame`, as run time goes by that.
-    pub fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses) -> Tables {
+    /// Reads all tables of `image`.
+    pub fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, order: Order) -> Tables {
         let mut tables = Tables::default();
-        let mut seen = FxHashSet::default();
-        for name in [".eh_frame", ".debug_frame"] {
+        let mut seen = FxHashMap::default();
+        let mut names = [".eh_frame", ".debug_frame"];
+        if order == Order::DebugFrameFirst {
+            names.reverse();
+        }
+        for name in names {
             for (id, section) in image.sections().filter(|(_, section)| section.name == name) {
                 let Ok(bytes) = addresses.contents(store, image, id) else {
                     tables.broken.push(section.name.clone());
@@ -190,6 +102,19 @@ impl Tables {
         tables
     }
 
+    fn lists(&mut self) -> (&mut Vec<Row>, &mut Vec<u8>) {
+        (&mut self.rows, &mut self.expressions)
+    }
+
+    /// Whether two lists of rows say the same of the CFA and of registers. Expressions are taken to differ.
+    fn say_the_same(&self, one: &std::ops::Range<u32>, other: &std::ops::Range<u32>) -> bool {
+        let rows =
+            |range: &std::ops::Range<u32>| self.rows.get(range.start as usize..range.end as usize).unwrap_or(&[]);
+        let (one, other) = (rows(one), rows(other));
+        let same = |a: &Row, b: &Row| (a.start, a.end, a.cfa, a.rules) == (b.start, b.end, b.cfa, b.rules);
+        one.len() == other.len() && one.iter().zip(other).all(|(a, b)| same(a, b))
+    }
+
     /// The bytes of an expression.
     pub fn expression(&self, expression: Expression) -> &[u8] {
         let start = expression.start as usize;
@@ -209,7 +134,8 @@ struct Reading<'a> {
     /// Contents of sections with call sites.
     lsda: FxHashMap<SectionId, Vec<u8>>,
     tables: &'a mut Tables,
-    seen: &'a mut FxHashSet<(SectionId, u32)>,
+    /// The rows of what was read, by where it starts.
+    seen: &'a mut FxHashMap<(SectionId, u32), std::ops::Range<u32>>,
 }
 
 type Cie<'a> = CommonInformationEntry<Slice<'a>>;
@@ -249,11 +175,19 @@ impl Reading<'_> {
         let Ok(start) = u32::try_from(loc.offset) else { return };
         let end = loc.offset.saturating_add(fde.len()).min(code.size);
         let Ok(end) = u32::try_from(end) else { return };
-        if !code.is_code() || end <= start || !self.seen.insert((loc.section, start)) {
+        // What the linker makes for calls of other files, it describes itself, by an expression over the instruction pointer.
+        if !code.is_code() || end <= start || self.image.kind != ET_REL && code.name.starts_with(".plt") {
             return;
         }
         let first = self.tables.rows.len() as u32;
-        let oddities = machine::run(section, bases, fde, initial, (start, end), self.tables);
+        let oddities = machine::run(section, bases, fde, initial, (start, end), self.tables.lists());
+        let rows = first..self.tables.rows.len() as u32;
+        if let Some(seen) = self.seen.get(&(loc.section, start)) {
+            self.tables.differ |= !self.tables.say_the_same(seen, &rows);
+            self.tables.rows.truncate(first as usize);
+            return;
+        }
+        self.seen.insert((loc.section, start), rows.clone());
         let pads = match fde.lsda() {
             Some(Pointer::Direct(address)) => self.pads(address, (loc.section, start)),
             Some(Pointer::Indirect(_)) | None => Vec::new(),
@@ -262,7 +196,7 @@ impl Reading<'_> {
             section: loc.section,
             start,
             end,
-            rows: first..self.tables.rows.len() as u32,
+            rows,
             signal: fde.is_signal_trampoline(),
             other_column: fde.cie().return_address_register().0 != u16::from(RA),
             pads,

@@ -8,19 +8,22 @@ use std::collections::BTreeMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::Judgement;
+use super::bare::Bare;
 use super::code::{Code, Insn, NONE};
 use super::compare::{CFA, Comparison, Judge, Mask, bit};
 use super::fault::{self, Class, Frame, Remark, Scene, Told};
+use super::names::Names;
 use super::op::{Flow, Op, Source};
 use super::pointers::Pointers;
+use super::row::{CfaRule, JUDGED, Oddity, Row, Rule};
+use super::settle::{Left, inner_entries, kept_registers, matters, settle};
 use super::state::State;
-use super::table::{CfaRule, JUDGED, Oddity, Row, Rule, Tables};
+use super::table::Tables;
 use super::value::{Base, CALLEE_SAVED, RA, RSP, Reg, VOLATILE, Value};
-use super::walk::{Exit, Ground, Lost, Sink, States, as_row_says};
+use super::walk::{Exit, Ground, Lost, Nobody, Sink, States};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::{CodeLoc, SymbolId};
-use crate::image::{ElfImage, STB_LOCAL, STT_FUNC};
+use crate::image::ElfImage;
 
 /// Why an instruction that has a row was not judged.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize)]
@@ -38,6 +41,20 @@ pub enum Unjudged {
     OtherColumn,
     /// The description can not be read up to there.
     Unreadable,
+}
+
+impl Unjudged {
+    /// The reason in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Unjudged::Unreached => "that no path leads to",
+            Unjudged::CfaNotKnown => "where it is unknown how far the stack pointer is from the CFA",
+            Unjudged::AnotherContext => "with a row about another stack",
+            Unjudged::SignalFrame => "of a frame that a signal makes",
+            Unjudged::OtherColumn => "with the return address in another column",
+            Unjudged::Unreadable => "whose row cannot be read",
+        }
+    }
 }
 
 /// What of a row or a function is wrong.
@@ -74,31 +91,37 @@ pub struct Finding {
     pub over_a_call: bool,
 }
 
-/// How a path leaves a function.
-#[derive(Clone, Copy, Debug)]
-struct Left {
-    at: u32,
-    exit: Exit,
-    /// Registers that are as they were, and those of which it is not known.
-    same: u16,
-    unknown: u16,
-    differs: u16,
-    rsp: Value,
-    /// The word that rsp points to.
-    top: Option<Value>,
+/// What came of an object.
+#[derive(Debug, Default)]
+pub struct Judgement {
+    /// What is wrong, by place.
+    pub findings: Vec<Finding>,
+    /// Instructions whose row was judged, the CFA at least.
+    pub compared: usize,
+    /// Instructions that have a row and were not judged.
+    pub unjudged: BTreeMap<Unjudged, usize>,
+    /// Instructions that have a row.
+    pub with_row: usize,
+    /// Functions without a row that move the stack, in sections of which other code is described.
+    pub without_table: Vec<Bare>,
 }
 
-struct Verdicts<'a> {
+/// What came of comparing every instruction.
+pub struct Verdicts<'a> {
     ground: &'a Ground<'a>,
-    found: Vec<Comparison>,
-    reached: Vec<bool>,
+    /// By instruction.
+    pub found: Vec<Comparison>,
+    /// By instruction: whether a path leads there.
+    pub reached: Vec<bool>,
     /// Whether the row's register holds what belongs to another stack.
     foreign: FxHashSet<u32>,
     /// The place where paths meet that an instruction is behind.
     leader: Vec<u32>,
-    edges: FxHashMap<u32, Vec<Option<u32>>>,
+    /// What leads to a place where paths meet; `None` is a caller.
+    pub edges: FxHashMap<u32, Vec<Option<u32>>>,
     left: BTreeMap<u32, Vec<Left>>,
-    lost: Vec<(u32, Lost)>,
+    /// What could not be followed.
+    pub lost: Vec<(u32, Lost)>,
     /// By description: registers that it saves somewhere.
     saved: FxHashMap<u32, u16>,
     /// Rows that are right somewhere.
@@ -144,104 +167,27 @@ pub fn judge(
     pointers: &Pointers,
     cancel: &CancelToken,
 ) -> Result<Judgement, Cancelled> {
-    let judge = Judge { tables, code };
-    let mut ground = Ground::new(image, judge, pointers);
-    let names = Names::of(image);
-    let entries = inner_entries(image, code, &ground);
-    entries.iter().for_each(|&entry| ground.mark(entry));
-    let mut states = settle(&ground, &entries, cancel)?;
-    let kept = {
-        let verdicts = verdicts(&ground, &states, cancel)?;
-        kept_registers(&verdicts)
-    };
-    if matters(&ground, &kept) {
-        ground.kept = kept;
-        states = settle(&ground, &entries, cancel)?;
-    }
+    let mut ground = Ground::new(image, Judge { tables, code }, pointers);
+    let states = settled(image, &mut ground, cancel)?;
     let verdicts = verdicts(&ground, &states, cancel)?;
-    Ok(verdicts.report(&states, &names))
+    Ok(verdicts.report(&states, &Names::of(image)))
 }
 
-/// Functions that begin inside another one's description: their name is global, their row that of an entry.
-fn inner_entries(image: &ElfImage, code: &Code, ground: &Ground<'_>) -> Vec<u32> {
-    let mut found = Vec::new();
-    for (_, symbol) in image.symbols() {
-        if symbol.is_undefined() || symbol.binding == STB_LOCAL || !image.section(symbol.section).is_code() {
-            continue;
-        }
-        let Some(at) = code.at(CodeLoc::new(symbol.section, symbol.value)) else { continue };
-        let row = code.get(at).and_then(|insn| ground.row(insn));
-        if !ground.starts.contains_key(&at) && row.is_some_and(Row::is_of_entry) {
-            found.push(at);
-        }
+/// The state at every place where paths meet, with calls of functions that keep other registers than the convention says.
+pub fn settled(image: &ElfImage, ground: &mut Ground<'_>, cancel: &CancelToken) -> Result<States, Cancelled> {
+    let entries = inner_entries(image, ground.judge.code, ground);
+    entries.iter().for_each(|&entry| ground.mark(entry));
+    let states = settle(ground, &entries, cancel)?;
+    let kept = kept_registers(&verdicts(ground, &states, cancel)?.left);
+    if !matters(ground, &kept) {
+        return Ok(states);
     }
-    found.sort_unstable();
-    found.dedup();
-    found
+    ground.kept = kept;
+    settle(ground, &entries, cancel)
 }
 
-fn settle(ground: &Ground<'_>, entries: &[u32], cancel: &CancelToken) -> Result<States, Cancelled> {
-    let mut states = States::default();
-    let mut starts: Vec<(u32, u32)> = ground.starts.iter().map(|(&at, &fde)| (at, fde)).collect();
-    starts.sort_unstable();
-    starts.retain(|&(_, fde)| ground.is_readable(fde));
-    for &(at, fde) in starts.iter().filter(|&&(_, fde)| !ground.is_part(fde)) {
-        let Some(row) = ground.first_row(fde) else { continue };
-        // Resolvers and stubs are entered with words on the stack by design; their rows say with how many.
-        let ordinary =
-            row.cfa == CfaRule::Register { reg: u16::from(RSP), offset: 8 } && row.rules[6] == Rule::Offset(-8);
-        states.arrive(at, &if ordinary { State::at_entry() } else { as_row_says(row) }, None);
-    }
-    states.settle(ground, cancel)?;
-    // What nobody jumps to is entered as its first row says.
-    for &(at, fde) in &starts {
-        // Padding that a part begins with never runs.
-        let padding = ground.is_part(fde) && ground.judge.code.get(at).is_some_and(|insn| insn.is_nop);
-        if let (Some(row), None, false) = (ground.first_row(fde), states.get(at), padding) {
-            states.arrive(at, &as_row_says(row), None);
-            states.settle(ground, cancel)?;
-        }
-    }
-    for &at in entries {
-        if states.get(at).is_none() {
-            states.arrive(at, &State::at_entry(), None);
-        }
-    }
-    states.settle(ground, cancel)?;
-    Ok(states)
-}
-
-/// Whether a function that is called here keeps other registers than the convention says.
-fn matters(ground: &Ground<'_>, kept: &FxHashMap<u32, u16>) -> bool {
-    let all: u16 = VOLATILE.iter().fold(!0, |mask, reg| mask & !(1 << reg));
-    ground.judge.code.insns.iter().any(|insn| match insn.target {
-        super::code::Target::Insn(target) if insn.flow == super::op::Flow::Call => {
-            let fde = ground.judge.code.get(target).map_or(NONE, |callee| callee.fde);
-            kept.get(&fde).is_some_and(|&kept| kept != all)
-        }
-        _ => false,
-    })
-}
-
-fn kept_registers(verdicts: &Verdicts<'_>) -> FxHashMap<u32, u16> {
-    let saved: u16 = CALLEE_SAVED.iter().fold(0, |mask, reg| mask | 1 << reg);
-    let mut kept = FxHashMap::default();
-    for (&fde, left) in &verdicts.left {
-        let mut returns = left.iter().filter(|left| left.exit == Exit::Return).peekable();
-        if returns.peek().is_none() {
-            continue;
-        }
-        let (mut all, mut any) = (!0u16, 0u16);
-        for left in returns {
-            all &= left.same;
-            any |= left.same | left.unknown;
-        }
-        kept.insert(fde, all | (any & saved) | 1 << RSP);
-    }
-    kept
-}
-
-fn verdicts<'a>(ground: &'a Ground<'a>, states: &States, cancel: &CancelToken) -> Result<Verdicts<'a>, Cancelled> {
+/// Compares every instruction that a path leads to.
+pub fn verdicts<'a>(ground: &'a Ground<'a>, states: &States, cancel: &CancelToken) -> Result<Verdicts<'a>, Cancelled> {
     let code = ground.judge.code;
     let n = code.insns.len();
     let mut verdicts = Verdicts {
@@ -294,7 +240,7 @@ impl Verdicts<'_> {
         }
         let Some(row) = self.ground.row(insn) else { return };
         let found = self.ground.judge.compare(row, state);
-        if found.wrong == 0 {
+        if found.wrong == 0 && found.unknown & CFA == 0 {
             self.meant.insert(insn.row);
         } else if let CfaRule::Register { reg, .. } = row.cfa {
             let value = u8::try_from(reg).map_or(Value::Unknown, |reg| state.reg(reg));
@@ -307,8 +253,14 @@ impl Verdicts<'_> {
         self.found[i] = found;
     }
 
+    /// Whether the row of an instruction is about another stack.
+    pub fn is_foreign(&self, at: u32) -> bool {
+        let row = self.ground.judge.code.get(at).map_or(NONE, |insn| insn.row);
+        self.foreign.contains(&at) && !self.meant.contains(&row)
+    }
+
     /// Registers that a function of its own convention puts back nowhere.
-    fn loose(&self) -> FxHashMap<u32, u16> {
+    pub fn loose(&self) -> FxHashMap<u32, u16> {
         let mut loose = FxHashMap::default();
         for (&fde, left) in &self.left {
             let counted = |left: &&Left| matches!(left.exit, Exit::Return | Exit::Crossing | Exit::TailTo(_));
@@ -335,12 +287,6 @@ impl Verdicts<'_> {
         let start = self.leader.get(at as usize).copied()?;
         let mut state = states.get(start)?.clone();
         let (mut here, mut before) = (start, Op::Keep);
-        struct Nobody;
-        impl Sink for Nobody {
-            fn arrive(&mut self, _: u32, _: &State, _: Option<u32>) {}
-            fn leave(&mut self, _: u32, _: &State, _: Exit) {}
-            fn give_up(&mut self, _: u32, _: Lost) {}
-        }
         while here != at {
             let next = self.ground.go(here, &mut state, before, &mut Nobody)?;
             before = self.ground.judge.code.get(here).map_or(Op::Keep, |insn| insn.op);
@@ -738,57 +684,4 @@ fn subjects(mask: Mask) -> impl Iterator<Item = Subject> {
     let cfa = (mask & CFA != 0).then_some(Subject::Cfa);
     let registers = JUDGED.iter().filter(move |&&reg| mask & bit(reg) != 0).map(|&reg| Subject::Register(reg));
     cfa.into_iter().chain(registers)
-}
-
-/// Which function a place belongs to.
-struct Names {
-    /// Start, end, name's order, symbol; ascending.
-    functions: Vec<(CodeLoc, u64, SymbolId)>,
-    /// Where functions start.
-    typed: FxHashMap<SymbolId, CodeLoc>,
-}
-
-impl Names {
-    fn of(image: &ElfImage) -> Names {
-        let wanted = |kind: u8| kind == STT_FUNC || kind == 10;
-        let mut functions: Vec<(CodeLoc, u64, SymbolId)> = image
-            .symbols()
-            .filter(|&(id, symbol)| {
-                let code = !symbol.is_undefined() && image.section(symbol.section).is_code();
-                code && (wanted(symbol.kind) || symbol.kind == 0) && !image.symbol_name(id).is_empty()
-            })
-            .map(|(id, symbol)| {
-                (CodeLoc::new(symbol.section, symbol.value), symbol.value.saturating_add(symbol.size), id)
-            })
-            .collect();
-        // Of several at one place the shortest is found, and of these the first by name.
-        functions.sort_by(|a, b| {
-            (a.0, std::cmp::Reverse(a.1))
-                .cmp(&(b.0, std::cmp::Reverse(b.1)))
-                .then_with(|| image.symbol_name(b.2).cmp(image.symbol_name(a.2)))
-        });
-        functions.retain(|&(start, end, id)| end > start.offset || !image.symbol_name(id).starts_with(".L"));
-        let typed = image.symbols().filter(|(_, symbol)| symbol.is_function());
-        let typed = typed.map(|(id, symbol)| (id, CodeLoc::new(symbol.section, symbol.value))).collect();
-        Names { functions, typed }
-    }
-
-    fn is_typed_start(&self, id: SymbolId, at: CodeLoc) -> bool {
-        self.typed.get(&id) == Some(&at)
-    }
-
-    fn at(&self, at: CodeLoc) -> Option<SymbolId> {
-        let upto = self.functions.partition_point(|&(start, ..)| start <= at);
-        let before = self.functions.get(..upto)?.iter().rev().take_while(|(start, ..)| start.section == at.section);
-        let mut open = None;
-        for &(start, end, id) in before.take(64) {
-            if at.offset < end {
-                return Some(id);
-            }
-            if end == start.offset && open.is_none() {
-                open = Some(id);
-            }
-        }
-        open
-    }
 }

@@ -26,8 +26,10 @@ use super::compare::Judge;
 use super::never::returns_never;
 use super::op::{Flow, Op};
 use super::pointers::Pointers;
+use super::relocated::place_of;
+use super::row::{CfaRule, Row, Rule};
 use super::state::State;
-use super::table::{CfaRule, Fde, Row, Rule};
+use super::table::Fde;
 use super::value::{CALLEE_SAVED, RA, RSP, Reg, Value};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::CodeLoc;
@@ -54,6 +56,15 @@ pub trait Sink {
     fn leave(&mut self, at: u32, state: &State, exit: Exit);
     /// Something at an instruction can not be followed.
     fn give_up(&mut self, at: u32, why: Lost);
+}
+
+/// Who does not care.
+pub struct Nobody;
+
+impl Sink for Nobody {
+    fn arrive(&mut self, _: u32, _: &State, _: Option<u32>) {}
+    fn leave(&mut self, _: u32, _: &State, _: Exit) {}
+    fn give_up(&mut self, _: u32, _: Lost) {}
 }
 
 /// Why a path was not followed.
@@ -128,7 +139,9 @@ impl<'a> Ground<'a> {
         let mut named: FxHashMap<CodeLoc, bool> = FxHashMap::default();
         for (id, symbol) in self.image.symbols().filter(|(_, symbol)| symbol.is_function()) {
             let is_part = self.image.symbol_name(id).contains(".cold");
-            *named.entry(CodeLoc::new(symbol.section, symbol.value)).or_default() |= is_part;
+            if let Some(at) = place_of(self.image, symbol) {
+                *named.entry(at).or_default() |= is_part;
+            }
         }
         for (&first, &number) in &self.starts {
             let (Some(insn), Some(row)) = (self.judge.code.get(first), self.first_row(number)) else { continue };

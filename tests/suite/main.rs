@@ -5,6 +5,7 @@
 #[path = "../support/fixture.rs"]
 mod fixture;
 
+mod annotate;
 mod causes;
 mod ci;
 mod cli;

@@ -227,3 +227,99 @@ fn broken_tables_are_no_reason_to_stop() {
         assert!(judged.is_ok());
     }
 }
+
+/// Runs `check` and gives what it prints on both streams.
+fn said(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let done = Command::new(env!("CARGO_BIN_EXE_orcls")).current_dir(folder).arg("check").args(arguments).output();
+    let done = done.expect("the program runs");
+    (String::from_utf8_lossy(&done.stdout).into_owned(), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[test]
+fn sarif_has_the_findings_and_a_baseline_leaves_out_those_of_earlier() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function("\tpush %rcx\n\tnop\n\tpop %rcx\n\tret\n"));
+    let done = Command::new("ar").current_dir(folder.path()).args(["rc", "libf.a", "f.o"]).status();
+    assert!(done.expect("ar").success());
+    let (text, _) = said(folder.path(), &["--format", "sarif", "f.o", "libf.a"]);
+    let document: Value = serde_json::from_str(&text).expect("one document");
+    let results = document["runs"][0]["results"].as_array().expect("results");
+    let found: Vec<_> = results.iter().map(|result| (&result["ruleId"], &result["properties"]["object"])).collect();
+    assert_eq!(found.len(), 2, "{text}");
+    assert!(found.iter().all(|(rule, _)| **rule == "unwind-stack-untold"));
+    assert_eq!(results[0]["properties"]["kernel"], Value::Null);
+    let (known, _) = said(folder.path(), &["--format", "json", "f.o", "libf.a"]);
+    std::fs::write(folder.path().join("known.json"), known).expect("a file");
+    let (status, answers) = check(folder.path(), &["--baseline", "known.json", "f.o", "libf.a"]);
+    assert_eq!((status, answers.len()), (Some(0), 2));
+    assert!(answers.iter().all(|answer| found_none(answer)), "{answers:?}");
+}
+
+fn found_none(answer: &Value) -> bool {
+    answer["findings"].as_array().is_some_and(Vec::is_empty)
+}
+
+#[test]
+fn the_text_says_by_which_rules_and_what_was_not_judged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function("\tret\n\tpush %rcx\n"));
+    let (_, note) = said(folder.path(), &["f.o"]);
+    assert!(note.contains("judged as code for user space"), "{note}");
+    let (_, note) = said(folder.path(), &["--rules", "user", "f.o"]);
+    assert!(!note.contains("judged as code"), "{note}");
+    let (text, _) = said(folder.path(), &["--all", "f.o"]);
+    assert!(text.contains("1 instructions judged; not judged: 1 that no path leads to"), "{text}");
+}
+
+#[test]
+fn assembly_is_compiled_and_judged_without_a_command() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function("\tpush %rcx\n\tnop\n\tpop %rcx\n\tret\n"));
+    let (status, answers) = check(folder.path(), &["--trust", "f.S"]);
+    assert_eq!(status, Some(1), "{answers:?}");
+    assert_eq!(found(&answers[0]), [(Code::UnwindStackUntold.to_string(), 6)]);
+}
+
+#[test]
+fn a_second_table_that_says_something_else_is_judged_too() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let right = "\tpush %rcx\n\t.cfi_def_cfa_offset 16\n\tnop\n\tpop %rcx\n\t.cfi_def_cfa_offset 8\n\tret\n";
+    // A CIE with CFA = rsp+8, and a description of f that adds nothing.
+    let table = "\t.section .debug_frame, \"\", @progbits\n1:\t.long 3f - 2f\n2:\t.long -1\n\t.byte 1, 0, 1, 0x78, 16, 0x0c, 7, 8, 0x90, 1\n\
+                 \t.balign 8\n3:\t.long 5f - 4f\n4:\t.long 1b\n\t.quad f, 4\n\t.balign 8\n5:\n";
+    assemble(folder.path(), "f", &format!("{}{table}", function(right)));
+    let (_, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!(found(&answers[0]), [(Code::UnwindStackUntold.to_string(), 6)], "{}", answers[0]);
+    assert!(answers[0]["findings"][0]["message"].as_str().is_some_and(|words| words.contains(".debug_frame")));
+}
+
+#[test]
+fn linked_files_with_names_and_lines_in_another_file() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = |program: &str, arguments: &[&str]| {
+        let done = Command::new(program).current_dir(folder.path()).args(arguments).status();
+        assert!(done.unwrap_or_else(|error| panic!("{program}: {error}")).success(), "{program} {arguments:?}");
+    };
+    // A call by a PLT, a table of jumps, a push that nobody told.
+    let body = "\tcmp $2, %edi\n\tja 4f\n\tlea table(%rip), %rax\n\tmovslq (%rax, %rdi, 4), %rdx\n\tadd %rax, %rdx\n\tjmp *%rdx\n\
+                1:\tsub $8, %rsp\n\t.cfi_adjust_cfa_offset 8\n\tcall g@plt\n\tadd $8, %rsp\n\t.cfi_adjust_cfa_offset -8\n\tret\n\
+                2:\tpush %rcx\n\tnop\n\tpop %rcx\n\tret\n4:\tret\n\t.section .rodata\ntable:\t.long 1b - table, 2b - table, 4b - table\n\
+                \t.text\n";
+    assemble(folder.path(), "f", &function(body));
+    run("cc", &["-shared", "-nostdlib", "-Wl,--build-id", "-o", "libf.so", "f.o"]);
+    let (status, answers) = check(folder.path(), &["libf.so"]);
+    let untold = [(Code::UnwindStackUntold.to_string(), 18)];
+    assert_eq!((status, found(&answers[0])), (Some(1), untold.to_vec()), "{}", answers[0]);
+    assert_eq!(
+        (&answers[0]["compared"], &answers[0]["findings"][0]["function"]),
+        (&Value::from(15), &Value::from("f"))
+    );
+    run("objcopy", &["--only-keep-debug", "libf.so", "libf.so.debug"]);
+    run("strip", &["libf.so"]);
+    let (_, answers) = check(folder.path(), &["libf.so"]);
+    assert_eq!(found(&answers[0]), untold, "{}", answers[0]);
+    assert_eq!(answers[0]["findings"][0]["function"], "f");
+    std::fs::remove_file(folder.path().join("libf.so.debug")).expect("it is there");
+    let (_, answers) = check(folder.path(), &["libf.so"]);
+    assert_eq!(found(&answers[0]), [(Code::UnwindStackUntold.to_string(), 0)], "{}", answers[0]);
+}

@@ -123,7 +123,7 @@ impl Collected {
         let at = at.unwrap_or_else(|| {
             let report = Report {
                 object: answer.object.clone(),
-                kernel: answer.kernel.unwrap_or(crate::detect::ASSUMED),
+                kernel: Some(answer.kernel.unwrap_or(crate::detect::ASSUMED)),
                 findings: Vec::new(),
                 unjudged: Vec::new(),
                 no_source: None,
@@ -283,7 +283,7 @@ impl<'a> Answers<'a> {
         let finding = id.and_then(|id| here.report.findings.iter().find(|finding| finding.id == Some(id)));
         let mut answer = answer(status);
         answer.note = note.or_else(|| here.instead.clone());
-        answer.kernel = Some(here.report.kernel);
+        answer.kernel = here.report.kernel;
         answer.path.clone_from(&here.object.path);
         let Some(finding) = finding else { return answer };
         answer.code = Some(finding.code);

@@ -16,6 +16,7 @@ mod nops;
 pub mod patch;
 mod realign;
 mod remedies;
+mod rewrite;
 mod stack;
 mod strings;
 
@@ -38,6 +39,7 @@ use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
 use super::diagnostics::grouped;
+use super::unwind;
 use case::Case;
 use patch::{Fix, Patch};
 
@@ -63,11 +65,18 @@ pub fn code_actions(
     cancel: &CancelToken,
 ) -> Result<Option<CodeActionResponse>, Cancelled> {
     let wanted = params.context.only.as_ref();
+    let rewrites = CodeActionKind::REFACTOR_REWRITE;
+    let written = match wanted.is_none_or(|only| only.iter().any(|kind| rewrites.as_str().starts_with(kind.as_str()))) {
+        true => unwind::write_directives(snapshot, params, cancel)?,
+        false => Vec::new(),
+    };
     if wanted.is_some_and(|only| !only.iter().any(|kind| CodeActionKind::QUICKFIX.as_str().starts_with(kind.as_str())))
     {
-        return Ok(None);
+        return Ok(Some(written).filter(|written| !written.is_empty()));
     }
-    let Some(prover) = Prover::new(snapshot, &params.text_document.uri) else { return Ok(None) };
+    let Some(prover) = Prover::new(snapshot, &params.text_document.uri) else {
+        return Ok(Some(written).filter(|written| !written.is_empty()));
+    };
     let automatic = params.context.trigger_kind == Some(CodeActionTriggerKind::AUTOMATIC);
     let mut actions = Vec::new();
     let mut titles: Vec<String> = Vec::new();
@@ -85,6 +94,7 @@ pub fn code_actions(
             }
         }
     }
+    actions.extend(written);
     Ok(Some(actions))
 }
 
@@ -180,7 +190,35 @@ impl<'a> Prover<'a> {
             let preferred = offers.is_empty() && !fix.last_resort && case.finding.objtool.is_some();
             offers.push(Offer { fix, preferred });
         }
+        if offers.len() < MOST_ACTIONS
+            && let Some(fix) = self.rewritten(case, cancel)?
+            && self.works(case, &fix, cancel)?
+        {
+            offers.push(Offer { fix, preferred: false });
+        }
         Ok(offers)
+    }
+
+    /// All directives of the function, written anew.
+    fn rewritten(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Option<Fix>, Cancelled> {
+        let Some(stripped) = rewrite::stripped(case) else { return Ok(None) };
+        match self.snapshot.engine.annotate(&self.task(stripped.text.clone()), cancel) {
+            Ok(done) => Ok(stripped.fix(&done)),
+            Err(Trouble::Cancelled) => Err(Cancelled),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The question what another text would come to.
+    fn task(&self, text: String) -> Task {
+        Task {
+            source: self.unit.path.clone(),
+            open: self.snapshot.documents.all(),
+            document: Arc::new(self.document.with_text(text)),
+            config: Arc::clone(&self.snapshot.config),
+            search: self.snapshot.search(),
+            previous: None,
+        }
     }
 
     fn action(&self, case: &Case<'_>, offer: &Offer, params: &CodeActionParams) -> CodeActionOrCommand {
@@ -210,17 +248,7 @@ impl<'a> Prover<'a> {
     /// Whether the text with the fix compiles to code without the finding and without any other that was not there.
     fn works(&self, case: &Case<'_>, fix: &Fix, cancel: &CancelToken) -> Result<bool, Cancelled> {
         let text = patch::apply(self.document.text.as_str(), &fix.patches);
-        let document = Arc::new(self.document.with_text(text));
-        let snapshot = self.snapshot;
-        let task = Task {
-            source: self.unit.path.clone(),
-            open: snapshot.documents.all(),
-            document,
-            config: Arc::clone(&snapshot.config),
-            search: snapshot.search(),
-            previous: None,
-        };
-        match snapshot.engine.judge(&task, cancel) {
+        match self.snapshot.engine.judge(&self.task(text), cancel) {
             Ok(after) => Ok(after.basis == Basis::Buffer && improved(self.verdict, &after, case.finding)),
             Err(Trouble::Cancelled) => Err(Cancelled),
             Err(_) => Ok(false),

@@ -12,13 +12,16 @@ use crate::report::{Select, alternatives, demangled, function_summaries};
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::tables::spots;
+use super::unwind;
 
 /// The lenses of a document.
 pub fn code_lens(snapshot: &Snapshot, params: &CodeLensParams) -> Option<Vec<CodeLens>> {
     let uri = &params.text_document.uri;
     let (document, _) = snapshot.unit(uri)?;
     let path = document.path.as_deref()?;
-    let spot = spots(snapshot, uri, None).into_iter().next()?;
+    let Some(spot) = spots(snapshot, uri, None).into_iter().next() else {
+        return unwind::code_lens(snapshot, params);
+    };
     let (analysis, lines) = (&spot.anatomy.analysis, &spot.anatomy.lines);
     let placer = Placer { snapshot, verdict: spot.verdict };
     let mut lenses = Vec::new();

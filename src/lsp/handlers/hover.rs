@@ -25,6 +25,7 @@ use super::super::to_proto::Placer;
 use super::super::verdict::Verdict;
 use super::assembly::meaning::meaning;
 use super::tables::{Spot, spots};
+use super::unwind;
 
 /// More instructions than this are counted, not shown.
 const MAX_ROWS: usize = 32;
@@ -79,6 +80,12 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<Hover> {
         if is_older {
             out.line("From an earlier version of the text; the current one is not analysed yet.");
         }
+    }
+    if let (None, Some(told)) = (&found, unwind::hover(snapshot, params)) {
+        if !out.is_empty() {
+            out.rule();
+        }
+        out.text.push_str(&told);
     }
     if out.is_empty() {
         return None;

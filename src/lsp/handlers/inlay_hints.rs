@@ -15,6 +15,7 @@ use crate::report::words;
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::tables::spots;
+use super::unwind;
 
 /// What one line does to the frame.
 struct Effect {
@@ -31,7 +32,9 @@ pub fn inlay_hints(snapshot: &Snapshot, params: &InlayHintParams) -> Option<Vec<
     let (document, _) = snapshot.unit(&params.text_document.uri)?;
     let path = document.path.as_deref()?;
     let assembly = path.extension().is_some_and(|ending| ["S", "s", "sx", "asm"].iter().any(|e| ending == *e));
-    let spot = spots(snapshot, &params.text_document.uri, None).into_iter().next()?;
+    let Some(spot) = spots(snapshot, &params.text_document.uri, None).into_iter().next() else {
+        return unwind::inlay_hints(snapshot, params);
+    };
     let placer = Placer { snapshot, verdict: spot.verdict };
     let view = View::new(&spot.anatomy.analysis, &spot.anatomy.lines);
     let mut effects: BTreeMap<u32, Effect> = BTreeMap::new();

@@ -236,20 +236,22 @@ fn that_the_build_ran_objtool_is_no_finding() {
 
 #[test]
 fn a_missing_command_is_said_once() {
-    let project = Project::new(&[("a.S", GOOD), ("b.S", GOOD)], COMMAND);
+    const TEXT: &str = "int f(void) { return 1; }\n";
+    let command = "gcc -c -o a.o a.c";
+    let project = Project::new(&[("a.c", TEXT), ("b.c", TEXT)], command);
     fs::remove_file(project.path("compile_commands.json")).expect("it was there");
     let mut client = project.client(json!({}));
-    for name in ["a.S", "b.S"] {
+    for name in ["a.c", "b.c"] {
         let uri = project.uri(name);
-        open(&mut client, &uri, GOOD);
+        open(&mut client, &uri, TEXT);
         assert!(client.published_at(&uri, 1).is_empty());
         assert_eq!(state(&mut client, &uri)["state"], json!("no-command"));
     }
     let message = client.called("window/showMessage");
     assert!(message["params"]["message"].as_str().is_some_and(|text| text.contains("compile_commands.json")));
-    project.command("a.S", COMMAND);
+    project.command("a.c", command);
     client.notify("workspace/didChangeWatchedFiles", json!({"changes": []}));
-    let uri = project.uri("a.S");
+    let uri = project.uri("a.c");
     client.until_status(&uri, "fresh");
 }
 
@@ -435,4 +437,66 @@ fn asm_statements_that_move_the_stack_pointer_are_named() {
     let first = found.iter().find(|d| d["code"] == json!("unsupported-stack-realignment"));
     let message = first.and_then(|d| d["message"].as_str()).unwrap_or_else(|| panic!("{found:#?}"));
     assert!(message.ends_with("the asm statement at line 2 moves the stack pointer"), "{message}");
+}
+
+/// Code of a project that is no kernel: a function whose push is not told, and one without a table.
+const FIBER: &str = "\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tpush %rbx\n\tcall g\n\tpop %rbx\n\tret\n\t.cfi_endproc\n\
+                     \t.size f, .-f\n\t.type h, @function\nh:\n\tsub $8, %rsp\n\tcall g\n\tadd $8, %rsp\n\tret\n\t.size h, .-h\n";
+
+fn request(client: &mut Client, method: &str, uri: &str, more: Value) -> Value {
+    let mut params = json!({"textDocument": {"uri": uri}});
+    params.as_object_mut().expect("an object").extend(more.as_object().cloned().expect("an object"));
+    client.request(method, params).expect("an answer")
+}
+
+#[test]
+fn an_unwind_table_in_the_editor() {
+    let project = Project::new(&[("a.S", FIBER), ("b.s", FIBER)], COMMAND);
+    let mut client = project.client(json!({"orcls": {"trusted": true}}));
+    // The second file has no command of its own.
+    for name in ["a.S", "b.s"] {
+        let uri = project.uri(name);
+        open(&mut client, &uri, FIBER);
+        let diagnostics = client.published_at(&uri, 1);
+        let found: Vec<_> =
+            diagnostics.iter().map(|found| (&found["code"], &found["range"]["start"]["line"])).collect();
+        assert_eq!(
+            found,
+            [(&json!("unwind-stack-untold"), &json!(4)), (&json!("unwind-table-missing"), &json!(12))],
+            "{name}"
+        );
+        let shown = hover(&mut client, &uri, 5);
+        for part in ["rsp+8", "rsp+16", "Not true here: the CFA", "CFA-16", "<- rsp"] {
+            assert!(shown.contains(part), "{part}: {shown}");
+        }
+        let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 30, "character": 0}});
+        let hints = request(&mut client, "textDocument/inlayHint", &uri, json!({"range": range}));
+        let hints: Vec<_> =
+            hints.as_array().expect("hints").iter().map(|hint| (&hint["position"]["line"], &hint["label"])).collect();
+        assert_eq!(hints, [(&json!(4), &json!("cfa = rsp+16")), (&json!(6), &json!("cfa = rsp+8"))]);
+        let lenses = request(&mut client, "textDocument/codeLens", &uri, json!({}));
+        let titles: Vec<_> = lenses.as_array().expect("lenses").iter().map(|lens| &lens["command"]["title"]).collect();
+        assert_eq!(titles, ["unwind table: 2 lines untrue", "unwind table: none, 4 instructions without"]);
+        let at = json!({"start": {"line": 12, "character": 0}, "end": {"line": 12, "character": 0}});
+        let context =
+            json!({"range": at, "context": {"diagnostics": [], "only": ["refactor.rewrite"], "triggerKind": 1}});
+        let actions = request(&mut client, "textDocument/codeAction", &uri, context);
+        let actions = actions.as_array().expect("actions");
+        let titles: Vec<_> = actions.iter().map(|action| &action["title"]).collect();
+        // The other function says something already.
+        let wanted = ["Write the unwind directives of h", "Write the unwind directives of this file"];
+        assert_eq!(titles[..1], wanted[..1], "{actions:?}");
+        let edits = actions[0]["edit"]["changes"][&uri].as_array().expect("edits");
+        let texts: Vec<_> = edits
+            .iter()
+            .map(|edit| (&edit["range"]["start"]["line"], edit["newText"].as_str().unwrap_or("")))
+            .collect();
+        let wanted = [
+            (&json!(12), "\t.cfi_startproc\n"),
+            (&json!(13), "\t.cfi_adjust_cfa_offset 8\n"),
+            (&json!(15), "\t.cfi_adjust_cfa_offset -8\n"),
+            (&json!(16), "\t.cfi_endproc\n"),
+        ];
+        assert_eq!(texts, wanted);
+    }
 }

@@ -81,8 +81,13 @@ pub fn verdict(task: &Task, mut findings: Vec<ReportedFinding>) -> Verdict {
     for finding in &findings {
         files.extend(finding.file.iter().map(|file| (Arc::clone(file), std::path::PathBuf::from(&**file))));
     }
-    let report =
-        Report { object: "a.o".to_owned(), kernel: Kernel::V6_12, findings, unjudged: Vec::new(), no_source: None };
+    let report = Report {
+        object: "a.o".to_owned(),
+        kernel: Some(Kernel::V6_12),
+        findings,
+        unjudged: Vec::new(),
+        no_source: None,
+    };
     let mut verdict = Verdict::new(task.source.clone(), Basis::Buffer, report);
     verdict.versions = open.filter_map(|document| Some((document.path.clone()?, document.version))).collect();
     verdict.includes = files.values().filter(|file| **file != task.source).cloned().collect();

@@ -1,8 +1,8 @@
 //! Fixes of unwind tables: directives that are missing, or say the wrong thing.
 //!
 //! In: a finding of the rules for user space, with the table's state and the code's.  Out: [`Fix`]es, most likely first.
-//! Holds afterwards: only directives are touched, never an instruction; nothing is taken out of the table, and nothing is
-//! declared to be undefined.
+//! Holds afterwards: no instruction is changed, at most the missing partner of a push or a pop is put in; nothing is taken out
+//! of the table, and nothing is declared to be undefined.
 
 use crate::findings::Code;
 
@@ -16,10 +16,12 @@ const MOST_LINES: usize = 400;
 pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let found = match case.finding.code {
         Code::UnwindStackUntold => untold(case),
-        Code::UnwindRegisterWrong => register(case),
+        Code::UnwindRegisterWrong => [register(case), restored(case), partner(case)].concat(),
         Code::UnwindRowsBehindReturn => behind_return(case),
-        Code::UnwindWrongNumber => number(case),
-        Code::UnwindRowMisplaced => misplaced(case),
+        Code::UnwindWrongNumber => [partner(case), number(case)].concat(),
+        Code::UnwindRowMisplaced => [misplaced(case), partner(case)].concat(),
+        Code::UnwindCfaLost => partner(case),
+        Code::NotGivenBack => partner(case),
         // Where a function has no table or a broken one, one directive does not mend it.
         _ => Vec::new(),
     };
@@ -296,6 +298,86 @@ fn behind_return(case: &Case<'_>) -> Vec<Fix> {
         format!("Remember the state before line {}, restore it behind line {}", first + 1, label + 1),
         patches,
     )]
+}
+
+/// A register that is put back, and of which the table still says that it is saved.
+fn restored(case: &Case<'_>) -> Vec<Fix> {
+    let (Some(table), Some(code)) = (case.finding.states.first(), case.finding.states.get(1)) else {
+        return Vec::new();
+    };
+    let gone = table.saved.keys().filter(|reg| !code.saved.contains_key(*reg));
+    let fixes = gone.filter_map(|reg| {
+        let puts_back = |at: &usize| {
+            let (name, operands) = parts(line(case, *at))?;
+            let to = operands.rsplit(',').next()?.trim();
+            let loads = matches!(name, "pop" | "popq") || operands.contains('(');
+            (loads && to.trim_start_matches('%') == *reg).then_some(())
+        };
+        let mut behind = (0..=case.line).rev().take(MOST_LINES).find(|at| puts_back(at).is_some())?;
+        while directive(case, behind + 1).is_some_and(|text| text.contains("_cfa_offset")) {
+            behind += 1;
+        }
+        let directive = format!(".cfi_restore {}", spelled(case, reg));
+        Some(fix(&directive, behind, vec![inserted(case, behind, &directive)]))
+    });
+    fixes.collect()
+}
+
+/// A push without its pop, or the other way round: the instruction that is missing, where the directives tell of it, or
+/// before the way out.
+fn partner(case: &Case<'_>) -> Vec<Fix> {
+    let start =
+        (0..=case.line).rev().take(MOST_LINES).find(|&at| line(case, at).contains(".cfi_startproc")).unwrap_or(0);
+    let ends = |at: &usize| line(case, *at).contains(".cfi_endproc");
+    let end = (case.line..case.lines.len()).take(MOST_LINES).find(ends).unwrap_or(case.lines.len());
+    let of = |names: [&str; 2]| -> Vec<(usize, String)> {
+        let found = (start..end).filter_map(|at| {
+            let (name, operands) = parts(line(case, at))?;
+            let reg = operands.trim();
+            let is_reg = reg.starts_with('%') || !reg.is_empty() && reg.chars().all(|c| c.is_ascii_alphanumeric());
+            (names.contains(&name) && is_reg).then(|| (at, reg.to_owned()))
+        });
+        found.collect()
+    };
+    let (pushes, pops) = (of(["push", "pushq"]), of(["pop", "popq"]));
+    let count = |of: &[(usize, String)], reg: &str| of.iter().filter(|(_, other)| other == reg).count();
+    let mut fixes = Vec::new();
+    let mut insert = |at: usize, text: String| {
+        let patch = Patch::insert(at, vec![format!("{}{text}", indent(case, at))]);
+        fixes.push(Fix::new(format!("Insert `{text}` before line {}", at + 1), vec![patch]));
+    };
+    let is_ending = |at: &usize| parts(line(case, *at)).is_some_and(|(name, _)| matches!(name, "ret" | "retq" | "jmp"));
+    // Where a directive tells of what is not done, and before the ways out.
+    let told = |sign: &str| -> Vec<usize> {
+        let is_told = |at: &usize| {
+            let adjusts = |text: &str| {
+                text.strip_prefix(".cfi_adjust_cfa_offset").map(|by| by.trim().starts_with('-') == (sign == "-"))
+            };
+            directive(case, *at).is_some_and(|text| adjusts(text).unwrap_or(text.starts_with(".cfi_def_cfa")))
+        };
+        let alone = |at: &usize| at.checked_sub(1).is_none_or(|above| directive(case, above).is_none());
+        (start..end).filter(is_told).filter(alone).filter(|at| at.abs_diff(case.line) <= 8).collect()
+    };
+    let mut regs: Vec<&String> = pushes.iter().chain(&pops).map(|(_, reg)| reg).collect();
+    regs.sort_unstable();
+    regs.dedup();
+    for reg in regs {
+        let (pushed, popped) = (count(&pushes, reg), count(&pops, reg));
+        if pushed > popped {
+            let is_long = pushes.iter().any(|&(at, _)| line(case, at).trim().starts_with("pushq"));
+            let name = if is_long { "popq" } else { "pop" };
+            let endings = (start..end).filter(is_ending);
+            for at in told("-").into_iter().chain(endings).take(8) {
+                insert(at, format!("{name} {reg}"));
+            }
+        } else if popped > pushed {
+            let is_long = pops.iter().any(|&(at, _)| line(case, at).trim().starts_with("popq"));
+            for at in told("+").into_iter().take(8) {
+                insert(at, format!("{} {reg}", if is_long { "pushq" } else { "push" }));
+            }
+        }
+    }
+    fixes
 }
 
 /// The directive to where it belongs: right behind the finding's instruction.

@@ -1,0 +1,183 @@
+//! Directives written for assembly, and tables beside states.
+//!
+//! In: assembly without directives.  Out: the text that `orcls cfi annotate` prints, which is assembled and judged again.
+//! Holds afterwards: what is refused is left as it is; nothing is written that is not true.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn orcls(folder: &Path, arguments: &[&str]) -> Output {
+    let done = Command::new(env!("CARGO_BIN_EXE_orcls")).current_dir(folder).args(arguments).output();
+    done.expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// The annotated text, and what was said of it.
+fn annotated(folder: &Path, name: &str, source: &str) -> (Option<i32>, String, String) {
+    std::fs::write(folder.join(name), source).expect("a folder of the test's own takes files");
+    let done = orcls(folder, &["cfi", "annotate", "--trust", name]);
+    (done.status.code(), text(&done.stdout), text(&done.stderr))
+}
+
+/// Assembles a text and judges it by the rules for user space.
+fn judged(folder: &Path, name: &str, source: &str) -> Value {
+    std::fs::write(folder.join(name), source).expect("a folder of the test's own takes files");
+    let done = Command::new("cc").current_dir(folder).args(["-c", "-g", "-o", "judged.o", name]).status();
+    assert!(done.expect("a C compiler").success(), "{source}");
+    let done = orcls(folder, &["check", "--rules", "user", "--format", "json", "judged.o"]);
+    serde_json::from_str(&text(&done.stdout)).expect("JSON")
+}
+
+/// The whole text is written, and the table is true.
+#[track_caller]
+fn writes(name: &str, source: &str, wanted: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (status, found, said) = annotated(folder.path(), name, source);
+    assert_eq!((found.as_str(), status), (wanted, Some(0)), "{said}");
+    let answer = judged(folder.path(), &format!("again.{}", name.rsplit('.').next().unwrap_or("s")), &found);
+    assert_eq!(answer["findings"].as_array().map(Vec::len), Some(0), "{answer}");
+}
+
+/// Of the text nothing is changed, and the reason says this.
+#[track_caller]
+fn refuses(source: &str, why: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (status, found, said) = annotated(folder.path(), "f.s", source);
+    assert_eq!((found.as_str(), status), (source, Some(2)), "{said}");
+    assert!(said.contains(why), "{said}");
+}
+
+#[test]
+fn pushes_and_an_early_return() {
+    writes(
+        "f.s",
+        "\t.text\n\t.type f, @function\nf:\n\tpush %rbx\n\tsub $16, %rsp\n\ttest %rdi, %rdi\n\tje 1f\n\tadd $16, %rsp\n\tpop %rbx\n\
+         \tret\n1:\n\tmov %rdi, %rbx\n\tcall g\n\tadd $16, %rsp\n\tpop %rbx\n\tret\n\t.size f, . - f\n",
+        "\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_offset %rbx, -16\n\
+         \tsub $16, %rsp\n\t.cfi_adjust_cfa_offset 16\n\ttest %rdi, %rdi\n\tje 1f\n\tadd $16, %rsp\n\t.cfi_remember_state\n\
+         \t.cfi_adjust_cfa_offset -16\n\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %rbx\n\tret\n1:\n\
+         \t.cfi_restore_state\n\tmov %rdi, %rbx\n\tcall g\n\tadd $16, %rsp\n\t.cfi_adjust_cfa_offset -16\n\tpop %rbx\n\
+         \t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %rbx\n\tret\n\t.cfi_endproc\n\t.size f, . - f\n",
+    );
+}
+
+#[test]
+fn a_frame_pointer_in_intel_syntax() {
+    writes(
+        "f.s",
+        "\t.intel_syntax noprefix\n\t.text\n\t.globl f\nf:\n\tpush rbp\n\tmov rbp, rsp\n\tsub rsp, 32\n\tcall g\n\tleave\n\tret\n",
+        "\t.intel_syntax noprefix\n\t.text\n\t.globl f\nf:\n\t.cfi_startproc\n\tpush rbp\n\t.cfi_adjust_cfa_offset 8\n\
+         \t.cfi_offset rbp, -16\n\tmov rbp, rsp\n\t.cfi_def_cfa_register rbp\n\tsub rsp, 32\n\tcall g\n\tleave\n\
+         \t.cfi_def_cfa rsp, 8\n\t.cfi_restore rbp\n\tret\n\t.cfi_endproc\n",
+    );
+}
+
+#[test]
+fn an_aligned_frame_with_its_old_stack_pointer_in_a_word() {
+    writes(
+        "f.s",
+        "\t.text\n\t.type f, @function\nf:\n\tmov %rsp, %rax\n\tsub $96, %rsp\n\tand $-64, %rsp\n\tmov %rax, 64(%rsp)\n\tcall g\n\
+         \tmov 64(%rsp), %rsp\n\tret\n\t.size f, . - f\n",
+        "\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tmov %rsp, %rax\n\t.cfi_def_cfa_register %rax\n\tsub $96, %rsp\n\
+         \tand $-64, %rsp\n\tmov %rax, 64(%rsp)\n\tcall g\n\
+         \t.cfi_escape 0x0f, 0x06, 0x77, 0xc0, 0x00, 0x06, 0x23, 0x08 /* CFA = *(rsp+64)+8 */\n\tmov 64(%rsp), %rsp\n\
+         \t.cfi_def_cfa %rsp, 8\n\tret\n\t.cfi_endproc\n\t.size f, . - f\n",
+    );
+}
+
+#[test]
+fn macros_stay_and_statements_share_a_line() {
+    writes(
+        "f.S",
+        "#define SAVE(reg) push reg\n\t.text\n\t.type f, @function\nf:\n\tSAVE(%rbx)\t/* kept */\n\tmov %rdi, %rbx; call g; pop %rbx; ret\n\
+         \t.size f, . - f\n",
+        "#define SAVE(reg) push reg\n\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tSAVE(%rbx)\t/* kept */\n\
+         \t.cfi_adjust_cfa_offset 8\n\t.cfi_offset %rbx, -16\n\tmov %rdi, %rbx; call g; pop %rbx; .cfi_adjust_cfa_offset -8; \
+         .cfi_restore %rbx; ret\n\t.cfi_endproc\n\t.size f, . - f\n",
+    );
+}
+
+#[test]
+fn a_table_that_begins_and_ends_is_filled_and_one_that_says_something_is_left() {
+    let told = "\t.type g, @function\ng:\n\t.cfi_startproc\n\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\tpop %rbx\n\t.cfi_def_cfa_offset 8\n\
+                \tret\n\t.cfi_endproc\n\t.size g, . - g\n";
+    let f = |push: &str, pop: &str| {
+        format!(
+            "\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tpush %rcx\n{push}\tcall h\n\tpop %rcx\n{pop}\tret\n\t.cfi_endproc\n\
+             \t.size f, . - f\n{told}"
+        )
+    };
+    // The file's own style: offsets, not what is added to them.
+    writes("f.s", &f("", ""), &f("\t.cfi_def_cfa_offset 16\n", "\t.cfi_def_cfa_offset 8\n"));
+}
+
+#[test]
+fn what_is_not_known_is_refused() {
+    let function = |body: &str| format!("\t.text\n\t.type f, @function\nf:\n{body}\t.size f, . - f\n");
+    refuses(&function("\tmov (%rdi), %rsp\n\tpush %rax\n\tret\n"), "lead to the CFA");
+    refuses(&function("\tpush %rbx\n\tmov %rdi, %rbx\n\tcall g\n\tret\n"), "returns to the wrong place");
+    refuses(&function("\tjmp *%rax\n\tpush %rcx\n\tpop %rcx\n\tret\n"), "no path that can be followed");
+    refuses(
+        "\t.macro FRAME\n\tpush %rbx\n\tpush %rbp\n\t.endm\n\t.text\n\t.type f, @function\nf:\n\tFRAME\n\tcall g\n\tpop %rbp\n\tpop %rbx\n\
+         \tret\n\t.size f, . - f\n",
+        "its directives belong into it",
+    );
+}
+
+#[test]
+fn one_function_alone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = "\t.text\n\t.type f, @function\nf:\n\tret\n\t.size f, . - f\n\t.type g, @function\ng:\n\tret\n\t.size g, . - g\n";
+    std::fs::write(folder.path().join("f.s"), source).expect("a file");
+    let done = orcls(folder.path(), &["cfi", "annotate", "--trust", "--function", "g", "--format", "json", "f.s"]);
+    let answer: Value = serde_json::from_str(&text(&done.stdout)).expect("JSON");
+    assert_eq!(answer["written"], serde_json::json!(["g"]));
+    assert_eq!(answer["text"].as_str().map(|text| text.matches(".cfi_startproc").count()), Some(1));
+    let done = orcls(folder.path(), &["cfi", "annotate", "--trust", "--function", "h", "f.s"]);
+    assert!(text(&done.stderr).contains("there is no function h"));
+}
+
+#[test]
+fn nasm_is_told_what_can_be_done() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (status, found, said) =
+        annotated(folder.path(), "f.asm", "section .text\nglobal f\nf:\n    push rbx\n    pop rbx\n    ret\n");
+    assert_eq!((status, found.as_str()), (Some(2), ""));
+    assert!(said.contains("NASM"), "{said}");
+}
+
+#[test]
+fn rows_and_states_side_by_side() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = "\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tpush %rcx\n\tcall g\n\tpop %rcx\n\tret\n\t.cfi_endproc\n\t.size f, . - f\n";
+    judged(folder.path(), "f.s", source);
+    let done = orcls(folder.path(), &["cfi", "diff", "--format", "json", "judged.o"]);
+    assert_eq!(done.status.code(), Some(1));
+    let answer: Value = serde_json::from_str(&text(&done.stdout)).expect("JSON");
+    let rows: Vec<(&str, &str, bool)> = answer["instructions"]
+        .as_array()
+        .expect("instructions")
+        .iter()
+        .map(|row| {
+            (
+                row["table"].as_str().unwrap_or(""),
+                row["code"].as_str().unwrap_or(""),
+                row["differs"] == Value::Bool(true),
+            )
+        })
+        .collect();
+    let wanted =
+        [("rsp+8", "rsp+8", false), ("rsp+8", "rsp+16", true), ("rsp+8", "rsp+16", true), ("rsp+8", "rsp+8", false)];
+    assert_eq!(rows, wanted);
+    let done = orcls(folder.path(), &["cfi", "diff", "judged.o"]);
+    assert!(
+        text(&done.stdout).lines().any(|line| line.contains('!') && line.contains("call")),
+        "{}",
+        text(&done.stdout)
+    );
+}

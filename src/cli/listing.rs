@@ -154,12 +154,12 @@ fn functions(object: &Object) -> Vec<String> {
 
 fn load(part: &Part) -> anyhow::Result<Box<Object>> {
     queue::set_jobs(part.rules.jobs);
-    if let Some(what) = Foreign::of(&part.object) {
-        anyhow::bail!("{}: not analysed, because {}", part.object.display(), Skip::Foreign(what).words());
+    let path = part.object.clone().ok_or_else(|| anyhow::anyhow!("no object was named"))?;
+    if let Some(what) = Foreign::of(&path) {
+        anyhow::bail!("{}: not analysed, because {}", path.display(), Skip::Foreign(what).words());
     }
     // The state behind a finding is as interesting as the one before it.
     let judge = Judge::new(&part.rules, Policy::Everything);
-    let path = part.object.clone().ok_or_else(|| anyhow::anyhow!("no object was named"))?;
     match judge.object(&Input { path, named: true }) {
         Judged::Analysed(object) => Ok(object),
         Judged::Failed(why) | Judged::Refused(why) => Err(anyhow::anyhow!(why)),

@@ -14,6 +14,7 @@ mod detail;
 mod disassembly;
 mod doctor;
 mod explain;
+mod format;
 mod help;
 mod inputs;
 mod judge;

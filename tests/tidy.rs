@@ -6,6 +6,8 @@
 mod fixture;
 #[path = "support/sources.rs"]
 mod sources;
+#[path = "support/uses.rs"]
+mod uses;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,6 +73,17 @@ fn modules_use_only_modules_above_them() {
         complaints,
         "The `mod` lines of src/lib.rs are in layer order. Hand the value in as an argument, move the type up, or move the \
          module down if it belongs there.",
+    );
+}
+
+#[test]
+fn files_do_not_use_each_other_in_a_circle() {
+    let code = |source: &Source| source.code().into_iter().map(|(_, line)| format!("{line}\n")).collect::<String>();
+    let files = sources().iter().map(|source| (source.path(), code(source))).collect();
+    let circle = uses::circle(&uses::uses(&files));
+    demand(
+        circle.map(|chain| chain.join(" -> ")).into_iter().collect(),
+        "Each of these files uses the next. Move what two of them share into a third, or hand it in as an argument.",
     );
 }
 

@@ -12,7 +12,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::compiling::Compiler;
-use super::listing::Format;
+use super::format::Format;
 use super::output::{BOLD, CODE, DIM, ERROR};
 use super::{Verdict, output};
 use crate::annotate::{Question, annotate};

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde::Serialize;
 
+use super::format::Format;
 use super::inputs::Input;
 use super::judge::{Judge, Judged, Rules};
-use super::listing::Format;
 use super::output::{BOLD, CODE, DIM};
 use super::{Verdict, output};
 use crate::analysis::Policy;

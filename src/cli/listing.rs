@@ -4,8 +4,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
+use super::format::Format;
 use super::inputs::Input;
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::{BOLD, CODE, DIM, ERROR};
@@ -16,15 +17,6 @@ use crate::report::{self, CfiRow, Select};
 
 /// Names that are like one that is not there.
 const MAX_NEAR: usize = 5;
-
-/// How tables are printed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub(crate) enum Format {
-    /// For people
-    Text,
-    /// One JSON object
-    Json,
-}
 
 /// Arguments of `cfi`.
 #[derive(Args)]

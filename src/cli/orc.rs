@@ -11,9 +11,9 @@ use std::sync::Mutex;
 use clap::{Args, Subcommand};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::format::Format;
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Object, Opened, Rules};
-use super::listing::Format;
 use super::{Verdict, output, queue};
 use crate::analysis::{Analysis, Policy};
 use crate::build::{Finder, FlagSource, Foreign};

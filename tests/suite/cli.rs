@@ -511,7 +511,9 @@ fn doctor_says_what_it_took_and_why() {
     assert_eq!(text.status, Some(0), "{}", text.stderr);
     assert!(text.stdout.contains("clean.S, compiled"), "{}", text.stdout);
     assert!(text.stdout.contains("compile_commands.json"), "{}", text.stdout);
-    let unknown = folder.run(&["doctor", "--format", "json", "broken.S"]);
+    let elsewhere = Folder::new();
+    elsewhere.write("alone.c", "int alone;\n");
+    let unknown = elsewhere.run(&["doctor", "--format", "json", "alone.c"]);
     assert_eq!(unknown.status, Some(2));
     let facts = fits(&unknown.stdout, "docs/schema/doctor.schema.json");
     assert!(facts["advice"].as_str().unwrap().contains("compile_commands.json"));
@@ -554,8 +556,8 @@ fn a_source_that_does_not_compile_shows_why() {
 #[test]
 fn a_source_without_a_command_says_how_to_get_one() {
     let folder = Folder::new();
-    folder.write("broken.S", BROKEN);
-    let run = folder.run_by_rules(&["check", "broken.S"]);
+    folder.write("broken.c", "void broken(void) { asm(\"push %rbx\"); }\n");
+    let run = folder.run_by_rules(&["check", "broken.c"]);
     assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
     assert!(run.stderr.contains("compile_commands.json"), "{}", run.stderr);
 }

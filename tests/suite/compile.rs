@@ -210,7 +210,9 @@ fn nothing_of_the_workspace_is_run() {
         "gcc -wrapper $DIR/as -c -o a.o a.c",
         "gcc @arguments -c -o a.o a.c",
         "sh -c ./gcc",
-        "env gcc -c -o a.o a.c",
+        "env LD_PRELOAD=./as gcc -c -o a.o a.c",
+        "env PATH=. gcc -c -o a.o a.c",
+        "env -S./gcc -c -o a.o a.c",
     ];
     for command in commands {
         let project = Project::new(&files, command);

@@ -252,7 +252,7 @@ fn sarif_has_the_findings_and_a_baseline_leaves_out_those_of_earlier() {
     std::fs::write(folder.path().join("known.json"), known).expect("a file");
     let (status, answers) = check(folder.path(), &["--baseline", "known.json", "f.o", "libf.a"]);
     assert_eq!((status, answers.len()), (Some(0), 2));
-    assert!(answers.iter().all(|answer| found_none(answer)), "{answers:?}");
+    assert!(answers.iter().all(found_none), "{answers:?}");
 }
 
 fn found_none(answer: &Value) -> bool {

@@ -81,6 +81,11 @@ impl Source {
         path.split(['/', '.']).next().unwrap_or_default()
     }
 
+    /// Its path as a module: `follow::walk`.
+    pub fn path(&self) -> String {
+        self.name.trim_start_matches("src/").trim_end_matches(".rs").replace('/', "::")
+    }
+
     /// The name without folders and ending.
     pub fn stem(&self) -> &str {
         self.name.rsplit('/').next().unwrap_or_default().trim_end_matches(".rs")

@@ -258,10 +258,12 @@ pub fn write_directives(
     let Some(verdict) = unit.last.as_ref().filter(|_| unit.freshness(document.version) == Freshness::Fresh) else {
         return Ok(Vec::new());
     };
-    let for_kernel = verdict
-        .build
-        .as_ref()
-        .is_none_or(|build| build.flags.options.is_some() || build.flags.for_kernel || build.flags.tree.is_some());
+    // The kernel's own assembly has no use for them: ORC tables are made from its code.
+    let for_kernel = verdict.report.kernel.is_some()
+        || verdict
+            .build
+            .as_ref()
+            .is_none_or(|build| build.flags.options.is_some() || build.flags.for_kernel || build.flags.tree.is_some());
     if !may_run || for_kernel || !is_assembly(&unit.path) || document.path.as_deref() != Some(&unit.path) {
         return Ok(Vec::new());
     }

@@ -205,6 +205,8 @@ impl Finder {
                     "no compile command is about this file; taken: `cc -c`, with the folders and macros of {neighbour}"
                 ));
             }
+            // Who names a build's folder says where commands are.
+            None if self.search.build_dir.is_some() => return None,
             None => notes.push("no compile command is about this file; taken: `cc -c`".to_owned()),
         }
         Some(Build {

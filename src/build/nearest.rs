@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Build, Finder, same_file};
+use super::{Build, Finder, Origin, same_file};
 
 /// Files of one folder that are asked about.
 const MAX_TRIED: usize = 40;
@@ -30,7 +30,8 @@ pub fn nearest(finder: &Finder, path: &Path) -> Option<Build> {
 
 /// The same command with `path` in the place of `other`; `None` where the command does not name it.
 fn in_place_of(build: Build, other: &Path, path: &Path) -> Option<Build> {
-    if build.source.as_deref() != Some(other) {
+    let is_known = !matches!(build.origin, Origin::Assumed(_));
+    if !is_known || build.source.as_deref() != Some(other) {
         return None;
     }
     let name = other.file_name().unwrap_or_default().to_string_lossy();

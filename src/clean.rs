@@ -7,7 +7,7 @@
 //! | shown | by |
 //! |---|---|
 //! | names of an object, wherever they go later | [`names`], when they are read |
-//! | paths and words in one line | [`line`] |
+//! | paths and words in one line | [`line()`] |
 //! | everything that is printed | [`printed`], at the end |
 //! | notifications, log messages and states of an editor | [`notification`] |
 //! | text and code in Markdown | [`markdown`], [`code`], [`block`] |

@@ -2,7 +2,7 @@
 //!
 //! In: a text, the compiler's options that matter, and a function that finds included files.  Out: [`Preprocessed`].
 //! Holds afterwards: a line is said to be left out only where every condition around it could be decided; the work is
-//! bounded by [`MAX_FILES`] and [`MAX_DIRECTIVES`].
+//! bounded by `MAX_FILES` and `MAX_DIRECTIVES`.
 //! Reads like: "The C Preprocessor", "Conditionals" and "Include Syntax".
 
 use std::ops::Range;

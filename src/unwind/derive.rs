@@ -84,7 +84,7 @@ pub struct Facts {
     pub cfa: Vec<(Reg, i32)>,
     /// Words that do.
     pub cfa_words: Vec<(Word, i32)>,
-    /// The registers of [`JUDGED`].
+    /// The registers of `JUDGED`.
     pub registers: [Whereabouts; 7],
     /// By how much it moves rsp, if that is known.
     pub moves: Option<i32>,

@@ -46,7 +46,7 @@ pub enum Saved {
 pub struct Told {
     /// How the CFA is found.
     pub cfa: Cfa,
-    /// The registers of [`JUDGED`].
+    /// The registers of `JUDGED`.
     pub saved: [Saved; 7],
 }
 

@@ -1,8 +1,8 @@
 //! Files of assembly on disk, as they were read last, and the lists of files of a workspace.
 //!
 //! In: paths.  Out: texts, and what is written in them.
-//! Holds afterwards: a file is read again when its time or size has changed; at most [`MAX_KEPT`] bytes of text are kept,
-//! and no file of more than [`MAX_FILE`] is read.
+//! Holds afterwards: a file is read again when its time or size has changed; at most `MAX_KEPT` bytes of text are kept,
+//! and no file of more than `MAX_FILE` is read.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -28,6 +28,7 @@
 //!
 //! The modules are in layer order: each uses only those above it.
 #![forbid(unsafe_code)]
+#![warn(unreachable_pub)]
 
 pub mod ids;
 pub mod cancel;

@@ -8,28 +8,28 @@ use rayon::prelude::*;
 
 /// With fewer instructions, symbols or bytes of code the work is done sooner than another thread starts. Nearly all objects
 /// have fewer.
-pub const WORTH: usize = 1 << 15;
+pub(crate) const WORTH: usize = 1 << 15;
 
 /// How many are worked on in one go; a multiple of 64.
 const PART: usize = 1 << 13;
 
 /// Does something large on one of the threads that share the work, so that it need not wait for them to wake up each time.
-pub fn among<T: Send>(large: bool, work: impl FnOnce() -> T + Send) -> T {
+pub(crate) fn among<T: Send>(large: bool, work: impl FnOnce() -> T + Send) -> T {
     if large { rayon::scope(|_| work()) } else { work() }
 }
 
 /// Does two things on `n` items, side by side.
-pub fn both<A: Send, B: Send>(n: usize, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+pub(crate) fn both<A: Send, B: Send>(n: usize, a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
     if n < WORTH { (a(), b()) } else { rayon::join(a, b) }
 }
 
 /// Works on each of a few things, which may be large. What each comes to, in order.
-pub fn each<T: Send, R: Send>(large: bool, things: Vec<T>, work: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
+pub(crate) fn each<T: Send, R: Send>(large: bool, things: Vec<T>, work: impl Fn(T) -> R + Send + Sync) -> Vec<R> {
     if large { things.into_par_iter().map(work).collect() } else { things.into_iter().map(work).collect() }
 }
 
 /// Works on the numbers below `n` part by part. What each part comes to, in order.
-pub fn parts<T: Send>(n: usize, work: impl Fn(Range<usize>) -> T + Send + Sync) -> Vec<T> {
+pub(crate) fn parts<T: Send>(n: usize, work: impl Fn(Range<usize>) -> T + Send + Sync) -> Vec<T> {
     if n < WORTH {
         return vec![work(0..n)];
     }
@@ -37,7 +37,7 @@ pub fn parts<T: Send>(n: usize, work: impl Fn(Range<usize>) -> T + Send + Sync) 
 }
 
 /// The numbers below `n` that are wanted, in order.
-pub fn numbers(n: usize, wanted: impl Fn(usize) -> bool + Send + Sync) -> Vec<usize> {
+pub(crate) fn numbers(n: usize, wanted: impl Fn(usize) -> bool + Send + Sync) -> Vec<usize> {
     parts(n, |part| part.filter(|&number| wanted(number)).collect::<Vec<_>>()).concat()
 }
 
@@ -45,7 +45,7 @@ pub fn numbers(n: usize, wanted: impl Fn(usize) -> bool + Send + Sync) -> Vec<us
 ///
 /// All are written here, by all threads: a page of memory that is read before it is written costs a second fault, for which
 /// every other thread is interrupted.
-pub fn filled<T: Send>(n: usize, room: usize, value: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
+pub(crate) fn filled<T: Send>(n: usize, room: usize, value: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
     let mut values = Vec::with_capacity(n + room);
     if n < WORTH {
         values.extend((0..n).map(value));

@@ -8,7 +8,7 @@ use crate::unwind::{REGISTERS, RowCfa as Cfa, RowTold as Told, Saved, Word, regi
 
 /// How a file writes its directives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Style {
+pub(super) struct Style {
     /// What a push and a pop move is added, rather than the sum told.
     pub adjusts: bool,
     /// Registers have no percent sign.
@@ -17,7 +17,7 @@ pub struct Style {
 
 impl Style {
     /// That of a text; without any directive that of most people.
-    pub fn of(text: &str) -> Style {
+    pub(super) fn of(text: &str) -> Style {
         let has = |what: &str| text.contains(what);
         let naked_directive = text.lines().any(|line| {
             let rest = line.trim_start().strip_prefix(".cfi_offset").or(line.trim_start().strip_prefix(".cfi_restore"));
@@ -35,7 +35,7 @@ impl Style {
 }
 
 /// The directives that lead from one row to another. `moved` is by how much the instruction before has lowered rsp.
-pub fn between(before: &Told, behind: &Told, moved: Option<i32>, style: Style) -> Vec<String> {
+pub(super) fn between(before: &Told, behind: &Told, moved: Option<i32>, style: Style) -> Vec<String> {
     let mut found: Vec<String> = cfa(before.cfa, behind.cfa, moved, style).into_iter().collect();
     let registers = before.saved.iter().zip(&behind.saved).zip(REGISTERS);
     found.extend(

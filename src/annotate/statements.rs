@@ -9,7 +9,7 @@ use std::ops::Range;
 
 /// What a statement is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Kind {
+pub(super) enum Kind {
     /// A name and a colon.
     Label,
     /// A directive that puts nothing where it is, or the definition of a macro.
@@ -24,7 +24,7 @@ pub enum Kind {
 
 /// A statement.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Statement {
+pub(super) struct Statement {
     /// Its bytes in the text, without space around it.
     pub bytes: Range<usize>,
     /// The line that it starts on, from 0.
@@ -45,14 +45,14 @@ const DATA: [&str; 27] = [
 ];
 
 /// The first word of a statement.
-pub fn word(text: &str) -> &str {
+pub(super) fn word(text: &str) -> &str {
     let text = text.trim_start();
     let end = text.find(|c: char| c.is_whitespace() || c == '(' || c == ',').unwrap_or(text.len());
     text.get(..end).unwrap_or("")
 }
 
 /// What a label is called.
-pub fn label_of<'a>(text: &'a str, statement: &Statement) -> Option<&'a str> {
+pub(super) fn label_of<'a>(text: &'a str, statement: &Statement) -> Option<&'a str> {
     let text = text.get(statement.bytes.clone())?;
     (statement.kind == Kind::Label).then(|| text.trim_end_matches(':').trim_end())
 }
@@ -89,7 +89,7 @@ struct Scan<'a> {
 }
 
 /// The statements of a text.
-pub fn statements(text: &str, preprocessed: bool) -> Vec<Statement> {
+pub(super) fn statements(text: &str, preprocessed: bool) -> Vec<Statement> {
     let mut scan =
         Scan { text, bytes: text.as_bytes(), at: 0, line: 0, preprocessed, found: Vec::new(), open: None, depth: 0 };
     scan.run();

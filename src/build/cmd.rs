@@ -27,14 +27,14 @@ pub(super) struct CmdFile {
 
 impl CmdFile {
     /// The whole file.
-    pub fn read(path: &Path) -> Result<Self, String> {
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = files::text(path, files::RECIPE).map_err(|error| said(&error))?;
         Self::parse(&text).ok_or_else(|| "no Kbuild command in it".to_owned())
     }
 
     /// The recipe alone, which is the first line: dependencies are many times longer. Where the build of a tool has no
     /// `fixdep` yet, remarks and dependencies come before it.
-    pub fn read_command(path: &Path) -> Result<Self, String> {
+    pub(super) fn read_command(path: &Path) -> Result<Self, String> {
         let mut line = Vec::new();
         let file = files::open(path).map_err(|error| said(&error))?;
         let mut reader = BufReader::new(file.take(files::LINE));
@@ -56,7 +56,7 @@ impl CmdFile {
     }
 
     /// Reads the text of a `.cmd` file.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.replace("\\\n", " ");
         let mut lines = text.lines();
         let (target, recipe) = lines.find_map(|line| {
@@ -82,7 +82,7 @@ impl CmdFile {
     }
 
     /// What a recipe would say that runs `argv` in `directory`.
-    pub fn of_command(argv: &[String], object: &Path, directory: &Path, source: &Path) -> Self {
+    pub(super) fn of_command(argv: &[String], object: &Path, directory: &Path, source: &Path) -> Self {
         let target = object.strip_prefix(directory).unwrap_or(object);
         CmdFile {
             target: target.display().to_string(),
@@ -94,13 +94,13 @@ impl CmdFile {
     }
 
     /// The command that makes the target: the first.
-    pub fn compile(&self) -> Option<&[String]> {
+    pub(super) fn compile(&self) -> Option<&[String]> {
         self.commands.first().map(Vec::as_slice)
     }
 
     /// The words that objtool gets in the recipe, without the object that it works on. Some modules run it under another
     /// name, or behind a program that passes its arguments on: it is then told by the arguments.
-    pub fn objtool(&self) -> Option<&[String]> {
+    pub(super) fn objtool(&self) -> Option<&[String]> {
         let named = |words: &Vec<String>| words.iter().position(|word| is_objtool(word)).map(|program| program + 1);
         let by_arguments = |words: &Vec<String>| {
             let first = words.iter().position(|word| is_argument(word)).filter(|&at| at > 0)?;
@@ -120,17 +120,17 @@ impl CmdFile {
     }
 
     /// The words of all commands.
-    pub fn words(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn words(&self) -> impl Iterator<Item = &str> {
         self.commands.iter().flatten().map(String::as_str)
     }
 
     /// Whether the recipe compiles kernel code, rather than a program for the build machine.
-    pub fn is_kernel_code(&self) -> bool {
+    pub(super) fn is_kernel_code(&self) -> bool {
         self.words().any(is_kernel_word)
     }
 
     /// Whether the recipe compiles something: what it makes is not put together from other objects alone.
-    pub fn compiles(&self) -> bool {
+    pub(super) fn compiles(&self) -> bool {
         self.compile().is_some_and(|words| {
             words
                 .iter()
@@ -139,12 +139,12 @@ impl CmdFile {
     }
 
     /// Whether a word is in the recipe.
-    pub fn has(&self, wanted: &str) -> bool {
+    pub(super) fn has(&self, wanted: &str) -> bool {
         self.words().any(|word| word == wanted)
     }
 
     /// The folder that make ran in: what is left of the object's path when the target is taken off its end.
-    pub fn directory(&self, object: &Path) -> Option<PathBuf> {
+    pub(super) fn directory(&self, object: &Path) -> Option<PathBuf> {
         let target = Path::new(&self.target);
         if target.is_absolute() {
             return None;

@@ -37,12 +37,12 @@ const MAX_SIZE: u64 = 16 << 20;
 
 impl Configuration {
     /// The file of the configuration of the tree at `root`: what make used last, else what the user chose last.
-    pub fn file(root: &Path) -> Option<PathBuf> {
+    pub(super) fn file(root: &Path) -> Option<PathBuf> {
         [root.join("include/config/auto.conf"), root.join(".config")].into_iter().find(|file| file.is_file())
     }
 
     /// Reads `file`, the configuration of a tree of release `version`.
-    pub fn read(file: &Path, version: (u32, u32)) -> Option<Configuration> {
+    pub(super) fn read(file: &Path, version: (u32, u32)) -> Option<Configuration> {
         let text = files::text(file, MAX_SIZE).ok()?;
         Some(Configuration { file: file.to_owned(), version, symbols: symbols(&text) })
     }
@@ -57,22 +57,22 @@ impl Configuration {
     }
 
     /// Whether the symbol is `y`.
-    pub fn is_set(&self, symbol: &str) -> bool {
+    pub(super) fn is_set(&self, symbol: &str) -> bool {
         self.has(&[symbol])
     }
 
     /// Whether objtool is a program with sub-commands, as up to 5.17. Those calls are in no object's recipe.
-    pub fn has_subcommands(&self) -> bool {
+    pub(super) fn has_subcommands(&self) -> bool {
         self.version < (5, 18)
     }
 
     /// Whether the build runs objtool at all.
-    pub fn runs_objtool(&self) -> bool {
+    pub(super) fn runs_objtool(&self) -> bool {
         self.has(&[if self.has_subcommands() { "STACK_VALIDATION" } else { "OBJTOOL" }])
     }
 
     /// Whether objects are left to `vmlinux.o` and to linked modules.
-    pub fn is_delayed(&self) -> bool {
+    pub(super) fn is_delayed(&self) -> bool {
         let by_release: &[&str] = match self.version {
             version if version < (5, 18) => &["LTO_CLANG"],
             version if version < (7, 0) => &["LTO_CLANG", "X86_KERNEL_IBT"],
@@ -82,13 +82,13 @@ impl Configuration {
     }
 
     /// Whether `vmlinux.o` is checked.
-    pub fn checks_vmlinux(&self) -> bool {
+    pub(super) fn checks_vmlinux(&self) -> bool {
         let validated = if self.has_subcommands() { "VMLINUX_VALIDATION" } else { "NOINSTR_VALIDATION" };
         self.runs_objtool() && (self.is_delayed() || self.has(&[validated]))
     }
 
     /// The words that the makefiles pass to objtool.
-    pub fn words(&self, stage: Stage) -> Vec<String> {
+    pub(super) fn words(&self, stage: Stage) -> Vec<String> {
         match (self.has_subcommands(), stage) {
             (true, Stage::Vmlinux) => self.old_vmlinux(),
             (true, _) => self.old_object(stage),

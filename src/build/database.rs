@@ -87,17 +87,17 @@ impl Database {
     }
 
     /// Whether the project is one of C or C++ programs, none of which is a kernel. Of assembly alone that is not known.
-    pub fn is_user_project(&self) -> bool {
+    pub(super) fn is_user_project(&self) -> bool {
         self.is_user_project
     }
 
     /// How many entries there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// The entry about the file that is nearest to `source` by its folders; of several the first.
-    pub fn nearest(&self, source: &Path) -> Option<Entry> {
+    pub(super) fn nearest(&self, source: &Path) -> Option<Entry> {
         let shared = |raw: &&Raw| {
             let file = normal(&raw.directory.join(&raw.file));
             let common = file.components().zip(source.components()).take_while(|(a, b)| a == b).count();
@@ -108,7 +108,7 @@ impl Database {
     }
 
     /// The entries about `source`, in file order.
-    pub fn entries_of(&self, source: &Path) -> Vec<Entry> {
+    pub(super) fn entries_of(&self, source: &Path) -> Vec<Entry> {
         let at = source.file_name().and_then(|name| self.by_name.get(name)).map_or(&[][..], Vec::as_slice);
         let raws = at.iter().filter_map(|&at| self.entries.get(at as usize));
         raws.filter(|raw| same_file(&normal(&raw.directory.join(&raw.file)), source)).filter_map(Raw::entry).collect()
@@ -151,7 +151,7 @@ struct Known {
 
 impl Databases {
     /// The database at `path` as it is on disk.
-    pub fn get(&self, path: &Path) -> Result<Arc<Database>, String> {
+    pub(super) fn get(&self, path: &Path) -> Result<Arc<Database>, String> {
         let meta = std::fs::metadata(path).map_err(|_| "not there".to_owned())?;
         let stamp = (meta.modified().unwrap_or(SystemTime::UNIX_EPOCH), meta.len());
         let mut known = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -254,12 +254,12 @@ enum Member {
 
 impl FlagReader {
     /// The flags of `object`, whose `.cmd` file is `file` and which belongs to `tree`.
-    pub fn of(&self, cmd: &CmdFile, file: &Path, object: &Path, tree: Option<Arc<Tree>>) -> Flags {
+    pub(super) fn of(&self, cmd: &CmdFile, file: &Path, object: &Path, tree: Option<Arc<Tree>>) -> Flags {
         Flags { tree: tree.clone(), ..self.by_case(cmd, file, object, tree.as_deref()) }
     }
 
     /// The flags of a `vmlinux.o` of which there is no recipe: up to 5.17 a script links it.
-    pub fn of_vmlinux(&self, tree: Arc<Tree>) -> Option<Flags> {
+    pub(super) fn of_vmlinux(&self, tree: Arc<Tree>) -> Option<Flags> {
         let config = tree.config.as_ref().filter(|config| config.checks_vmlinux())?;
         let recipe = self.recipe(&config.words(Stage::Vmlinux));
         let flags = flags_of(&recipe, FlagSource::Configured { file: config.file.clone(), whole: None });

@@ -54,7 +54,7 @@ pub(super) struct Trees {
 
 impl Trees {
     /// The kernel tree at `root`, if it is one.
-    pub fn at(&self, root: &Path) -> Option<Arc<Tree>> {
+    pub(super) fn at(&self, root: &Path) -> Option<Arc<Tree>> {
         let files = TreeRelease::files(root);
         let release = self.releases.get(root, &files, || TreeRelease::of(root));
         let has_config = Configuration::file(root);
@@ -69,7 +69,7 @@ impl Trees {
     }
 
     /// The tree that the recipe in `file` belongs to.
-    pub fn of(&self, cmd: &CmdFile, file: &Path, object: &Path, search: &Search) -> Option<Arc<Tree>> {
+    pub(super) fn of(&self, cmd: &CmdFile, file: &Path, object: &Path, search: &Search) -> Option<Arc<Tree>> {
         let directory = cmd.directory(object);
         // Case 1.
         let around = || self.at(directory.as_deref()?);
@@ -86,14 +86,14 @@ impl Trees {
     }
 
     /// The tree that words of a command name.
-    pub fn named_in<'a>(&self, words: impl Iterator<Item = &'a str>) -> Option<Arc<Tree>> {
+    pub(super) fn named_in<'a>(&self, words: impl Iterator<Item = &'a str>) -> Option<Arc<Tree>> {
         let mut roots: Vec<PathBuf> = words.filter_map(root_in).collect();
         roots.dedup();
         roots.iter().find_map(|root| self.at(root))
     }
 
     /// The tree in which the module of `object` was built.
-    pub fn of_module(&self, file: &Path, object: &Path, search: &Search) -> Option<PathBuf> {
+    pub(super) fn of_module(&self, file: &Path, object: &Path, search: &Search) -> Option<PathBuf> {
         let folder = object.parent().unwrap_or(object);
         let find = || tree::kernel_tree_of_module(&CmdFile::read(file).ok()?, search);
         self.modules.get(folder, &[folder.to_owned()], find)

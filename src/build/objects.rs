@@ -23,7 +23,7 @@ pub struct Objects {
 
 /// The objects below `folder`; a module only where the object that it was linked from is not beside it. `is_cancelled` is
 /// asked once per folder.
-pub fn objects(folder: &Path, is_cancelled: &dyn Fn() -> bool) -> Objects {
+pub(super) fn objects(folder: &Path, is_cancelled: &dyn Fn() -> bool) -> Objects {
     let mut found = Objects::default();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

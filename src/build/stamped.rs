@@ -30,7 +30,7 @@ impl<T> Default for Stamped<T> {
 
 impl<T: Clone> Stamped<T> {
     /// What `read` makes of `path`, which depends on the `watched` files.
-    pub fn get(&self, path: &Path, watched: &[PathBuf], read: impl FnOnce() -> T) -> T {
+    pub(super) fn get(&self, path: &Path, watched: &[PathBuf], read: impl FnOnce() -> T) -> T {
         let current: Vec<Stamp> = watched.iter().map(|file| stamp(file)).collect();
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(path).cloned();
         if let Some((stamp, value)) = known

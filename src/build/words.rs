@@ -33,7 +33,7 @@ struct CommandLine {
 
 impl Recipe {
     /// The recipe with these words.
-    pub fn new(words: &[String]) -> Recipe {
+    pub(super) fn new(words: &[String]) -> Recipe {
         let (options, unknown) = match words.first().map(String::as_str) {
             Some("check" | "orc") => with_subcommand(words),
             _ => parse(words),

@@ -8,7 +8,7 @@ use crate::ids::{CodeLoc, InsnId};
 use crate::report::CauseKind;
 
 /// Bytes that the source writes as data.
-pub fn in_code(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn in_code(suspect: &Suspect<'_>) -> Option<Told> {
     let at = match &suspect.finding.fault {
         Fault::Undecodable { section, offset } => CodeLoc::new(*section, *offset),
         Fault::NoStartingInsn { symbol } => {

@@ -8,7 +8,7 @@ use crate::ids::{CodeLoc, InsnId};
 use crate::report::CauseKind;
 
 /// XOP, TBM, LWP and FMA4 begin with a byte that is `pop` elsewhere, or are not known to the decoder.
-pub fn foreign(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn foreign(suspect: &Suspect<'_>) -> Option<Told> {
     let insn = place(suspect)?;
     let line = suspect.line(insn);
     let place = line.as_ref().map(|line| format!(" at {}", suspect.place(line))).unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::ids::{InsnId, SymbolId};
 use crate::report::CauseKind;
 
 /// The compiler's code runs on beyond its function, or jumps to where no code is.
-pub fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
     let last = match &suspect.finding.fault {
         Fault::FallsThrough { .. } => suspect.came_from(suspect.finding.states.len().checked_sub(1)?)?,
         Fault::UnexpectedEndOfSection { .. } => {
@@ -186,7 +186,7 @@ fn undefined(handler: &str) -> &'static str {
 }
 
 /// Where a callee or pointer is declared: by the debug info, else by the text.
-pub fn declaration(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
+pub(super) fn declaration(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
     let mut declared = suspect.declarations(name);
     // The one that says so, and the one that is not the definition behind it.
     declared.sort_by_key(|one| (!one.noreturn, one.line));
@@ -288,7 +288,7 @@ fn claimed(suspect: &Suspect<'_>, claim: &Line, at: Option<Line>) -> Told {
 const MOST_LINES: usize = 8;
 
 /// A callee that never returns, and is not declared so.
-pub fn callee_undeclared(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn callee_undeclared(suspect: &Suspect<'_>) -> Option<Told> {
     let insn = suspect.finding.insn?;
     let call = match suspect.finding.fault {
         Fault::MissingNoreturn { .. } => suspect.before(insn)?,

@@ -43,7 +43,7 @@ fn writers(suspect: &Suspect<'_>) -> Vec<InsnId> {
 const MOST: usize = 4;
 
 /// An asm statement of C that uses rbp.
-pub fn used_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn used_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
     if !is_about_rbp(suspect) {
         return None;
     }
@@ -80,7 +80,7 @@ pub fn used_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// rbp holds data.
-pub fn as_data(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn as_data(suspect: &Suspect<'_>) -> Option<Told> {
     if !is_about_rbp(suspect) {
         return None;
     }
@@ -100,7 +100,7 @@ pub fn as_data(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// A call in an asm statement, before the compiler has set up its frame.
-pub fn not_set_up(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn not_set_up(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::CallWithoutFramePointer = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
     let line = suspect.line(insn)?;

@@ -11,7 +11,7 @@ use crate::ids::InsnId;
 use crate::report::CauseKind;
 
 /// A restore without a save, or a hint without which the code is balanced.
-pub fn wrong(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn wrong(suspect: &Suspect<'_>) -> Option<Told> {
     if let Fault::RestoreWithoutSave = suspect.finding.fault {
         let insn = suspect.finding.insn?;
         let (line, written) = hint_before(suspect, insn, "RESTORE")?;

@@ -12,7 +12,7 @@ use crate::image::STT_NOTYPE;
 use crate::report::CauseKind;
 
 /// A call to a label without a type, to one without a symbol, or only for its return address.
-pub fn called(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn called(suspect: &Suspect<'_>) -> Option<Told> {
     let untyped = match suspect.finding.fault {
         Fault::CallToNonFunction => true,
         Fault::UnannotatedIntraCall | Fault::CallWithoutDest { .. } => false,
@@ -110,7 +110,7 @@ fn target(suspect: &Suspect<'_>, call: InsnId) -> Option<InsnId> {
 }
 
 /// The address of code without `endbr` is taken.
-pub fn address_taken(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn address_taken(suspect: &Suspect<'_>) -> Option<Told> {
     let target = match suspect.finding.fault {
         Fault::RelocationToNonEndbr { target } | Fault::DataRelocationToNonEndbr { target } => target,
         _ => return None,
@@ -172,7 +172,7 @@ fn point(suspect: &Suspect<'_>, target: CodeLoc, line: &Line) -> (Option<String>
 }
 
 /// Code that belongs to no symbol.
-pub fn unnamed(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn unnamed(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::Unreachable = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
     if suspect.flow().owner(insn).is_some() {

@@ -6,7 +6,7 @@ use crate::findings::Fault;
 use crate::report::CauseKind;
 
 /// A build that leaves the whole file out.
-pub fn nothing_defined(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn nothing_defined(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::BadObject { text } = &suspect.finding.fault else { return None };
     let image = suspect.image();
     let defines = image.symbols().any(|(_, symbol)| !symbol.is_undefined() && !symbol.is_section());

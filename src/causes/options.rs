@@ -6,7 +6,7 @@ use crate::findings::Fault;
 use crate::report::CauseKind;
 
 /// What a mitigation or a check needs from the compiler, where the finding's code is the compiler's.
-pub fn missing(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn missing(suspect: &Suspect<'_>) -> Option<Told> {
     let insn = match &suspect.finding.fault {
         Fault::RelocationToNonEndbr { target } | Fault::DataRelocationToNonEndbr { target } => {
             suspect.insns().at(*target)?

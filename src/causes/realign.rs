@@ -8,7 +8,7 @@ use crate::ids::InsnId;
 use crate::report::CauseKind;
 
 /// `and $-N, %rsp` without a frame or a DRAP register.
-pub fn remembered(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn remembered(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::UnsupportedStackRealignment = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
     let way = suspect.way(0);
@@ -88,7 +88,7 @@ fn way_back(suspect: &Suspect<'_>, aligned: InsnId, register: Base) -> Vec<(Insn
 const MOST: usize = 4;
 
 /// `sub %reg, %rsp`.
-pub fn computed(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn computed(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::UnsupportedStackRegisterModification = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
     let used = suspect.usage(insn);

@@ -26,7 +26,7 @@ fn is_about_saves(suspect: &Suspect<'_>) -> bool {
 }
 
 /// Registers that come back from memory in a way that objtool does not follow.
-pub fn unfollowed(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn unfollowed(suspect: &Suspect<'_>) -> Option<Told> {
     if !is_about_saves(suspect) {
         return None;
     }
@@ -85,7 +85,7 @@ fn points_to_frame(suspect: &Suspect<'_>, way: &[InsnId], insn: InsnId, base: Ba
 }
 
 /// Registers that are stored above the return address.
-pub fn above_the_frame(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn above_the_frame(suspect: &Suspect<'_>) -> Option<Told> {
     if !is_about_saves(suspect) {
         return None;
     }
@@ -125,7 +125,7 @@ pub fn above_the_frame(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// A replacement that leaves another depth of stack than the code that it replaces.
-pub fn arms(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn arms(suspect: &Suspect<'_>) -> Option<Told> {
     let about = matches!(
         suspect.finding.fault,
         Fault::ReturnWithModifiedFrame
@@ -185,7 +185,7 @@ pub fn arms(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// Paths with different depths that meet where nothing returns: no operation is missing.
-pub fn depths(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn depths(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::StackStateMismatch(Mismatch::Cfa(..)) = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
     let mut waiting = vec![insn];

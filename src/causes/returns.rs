@@ -7,7 +7,7 @@ use crate::findings::Fault;
 use crate::report::CauseKind;
 
 /// `ret` where `RET` is meant, a `RET` of the file's own, an indirect branch without a retpoline.
-pub fn plain(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn plain(suspect: &Suspect<'_>) -> Option<Told> {
     let insn = suspect.finding.insn?;
     let shown = suspect.reported.file.clone().zip(suspect.reported.line);
     let line = shown.or_else(|| toplevel::line_of(suspect))?;

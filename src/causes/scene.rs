@@ -23,16 +23,16 @@ use crate::report::view::View;
 use crate::source_map::{Declaration, Lines};
 
 /// A line of a file, from 1.
-pub type Line = (Arc<str>, u32);
+pub(super) type Line = (Arc<str>, u32);
 
 /// A text, read.
-pub struct Text {
+pub(super) struct Text {
     pub lines: Vec<String>,
     pub asm: AsmText,
 }
 
 /// An object with its sources.
-pub struct Scene<'a> {
+pub(super) struct Scene<'a> {
     pub view: View<'a>,
     pub sources: &'a Sources<'a>,
     /// The source file, as the debug info names it.
@@ -43,7 +43,7 @@ pub struct Scene<'a> {
 }
 
 impl<'a> Scene<'a> {
-    pub fn new(analysis: &'a Analysis, lines: &'a Lines, sources: &'a Sources<'a>) -> Scene<'a> {
+    pub(super) fn new(analysis: &'a Analysis, lines: &'a Lines, sources: &'a Sources<'a>) -> Scene<'a> {
         let view = View::new(analysis, lines);
         let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
         let named = sources.main.and_then(|main| {
@@ -64,7 +64,7 @@ impl<'a> Scene<'a> {
         Scene { view, sources, main, texts: RefCell::default(), left: Cell::new(1 << 20) }
     }
 
-    pub fn text(&self, file: &str) -> Option<Rc<Text>> {
+    pub(super) fn text(&self, file: &str) -> Option<Rc<Text>> {
         if let Some(known) = self.texts.borrow().get(file) {
             return known.clone();
         }
@@ -77,7 +77,7 @@ impl<'a> Scene<'a> {
 }
 
 /// Where a finding is shown.
-pub struct Shown {
+pub(super) struct Shown {
     pub file: Option<Arc<str>>,
     pub line: Option<u32>,
     pub section: Option<String>,
@@ -85,56 +85,56 @@ pub struct Shown {
 }
 
 impl Shown {
-    pub fn of(finding: &ReportedFinding) -> Shown {
+    pub(super) fn of(finding: &ReportedFinding) -> Shown {
         let (file, section) = (finding.file.clone(), finding.section.clone());
         Shown { file, line: finding.line, section, offset: finding.offset }
     }
 }
 
 /// A finding whose cause is looked for.
-pub struct Suspect<'a> {
+pub(super) struct Suspect<'a> {
     pub scene: &'a Scene<'a>,
     pub finding: &'a Finding,
     pub reported: Shown,
 }
 
 impl<'a> Suspect<'a> {
-    pub fn view(&self) -> &'a View<'a> {
+    pub(super) fn view(&self) -> &'a View<'a> {
         &self.scene.view
     }
 
-    pub fn image(&self) -> &'a ElfImage {
+    pub(super) fn image(&self) -> &'a ElfImage {
         &self.view().analysis.image
     }
 
-    pub fn insns(&self) -> &'a InsnTable {
+    pub(super) fn insns(&self) -> &'a InsnTable {
         &self.view().analysis.insns
     }
 
-    pub fn flow(&self) -> &'a FlowGraph {
+    pub(super) fn flow(&self) -> &'a FlowGraph {
         &self.view().analysis.flow
     }
 
-    pub fn kind(&self, insn: InsnId) -> Kind {
+    pub(super) fn kind(&self, insn: InsnId) -> Kind {
         self.flow().kind(insn)
     }
 
-    pub fn usage(&self, insn: InsnId) -> Usage {
+    pub(super) fn usage(&self, insn: InsnId) -> Usage {
         Usage::of(self.image(), self.insns(), insn)
     }
 
-    pub fn words(&self, insn: InsnId) -> String {
+    pub(super) fn words(&self, insn: InsnId) -> String {
         self.view().text(insn)
     }
 
     /// The line of an instruction, that of the code before it where it has none.
-    pub fn line(&self, insn: InsnId) -> Option<Line> {
+    pub(super) fn line(&self, insn: InsnId) -> Option<Line> {
         let place = self.view().nearest_place(self.insns().loc(insn))?;
         Some((place.file, place.line?))
     }
 
     /// The line of an instruction in the source file: where it is written, or where the call is that brought it in.
-    pub fn line_in_source(&self, insn: InsnId) -> Option<Line> {
+    pub(super) fn line_in_source(&self, insn: InsnId) -> Option<Line> {
         let place = self.view().nearest_place(self.insns().loc(insn))?;
         let main = self.scene.main.as_ref();
         if main.is_none_or(|main| *main == place.file) {
@@ -145,7 +145,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// `line 41`, or `list.h:41` for another file than the finding's.
-    pub fn place(&self, line: &Line) -> String {
+    pub(super) fn place(&self, line: &Line) -> String {
         let own = self.reported.file.as_deref().or(self.scene.main.as_deref());
         if own == Some(&*line.0) {
             return format!("line {}", line.1);
@@ -154,7 +154,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// Whether the finding's code was made by a compiler from C, not written.
-    pub fn is_compiled(&self, insn: InsnId) -> bool {
+    pub(super) fn is_compiled(&self, insn: InsnId) -> bool {
         let Some((file, line)) = self.line(insn) else { return false };
         let is_c = file.ends_with(".c") || file.ends_with(".h");
         let text = self.scene.text(&file);
@@ -163,24 +163,24 @@ impl<'a> Suspect<'a> {
     }
 
     /// The text of a file.
-    pub fn text(&self, line: &Line) -> Option<Rc<Text>> {
+    pub(super) fn text(&self, line: &Line) -> Option<Rc<Text>> {
         self.scene.text(&line.0)
     }
 
     /// The source file's text.
-    pub fn main_text(&self) -> Option<(Arc<str>, Rc<Text>)> {
+    pub(super) fn main_text(&self) -> Option<(Arc<str>, Rc<Text>)> {
         let main = self.scene.main.clone()?;
         let text = self.scene.text(&main)?;
         Some((main, text))
     }
 
     /// What is written on a line, from 1.
-    pub fn written(&self, line: &Line) -> Option<String> {
+    pub(super) fn written(&self, line: &Line) -> Option<String> {
         Some(self.text(line)?.lines.get(line.1 as usize - 1)?.trim().to_owned())
     }
 
     /// The statement of assembly that became an instruction, as it is written.
-    pub fn statement(&self, insn: InsnId) -> Option<Statement> {
+    pub(super) fn statement(&self, insn: InsnId) -> Option<Statement> {
         let line = self.line(insn)?;
         let text = self.text(&line)?;
         let mut on_line: Vec<&Statement> =
@@ -192,7 +192,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// A remark on an instruction's line.
-    pub fn step(&self, insn: InsnId, text: impl Into<String>) -> PathStep {
+    pub(super) fn step(&self, insn: InsnId, text: impl Into<String>) -> PathStep {
         let at = self.insns().loc(insn);
         let (file, line) = self.line(insn).map_or((None, None), |(file, line)| (Some(file), Some(line)));
         PathStep {
@@ -207,7 +207,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// A remark on a line.
-    pub fn remark(&self, line: &Line, text: impl Into<String>) -> PathStep {
+    pub(super) fn remark(&self, line: &Line, text: impl Into<String>) -> PathStep {
         PathStep {
             kind: PathKind::Cause,
             section: self.reported.section.clone().unwrap_or_default(),
@@ -220,7 +220,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// The instructions on the way of one of the finding's states, with the last.
-    pub fn way(&self, state: usize) -> Vec<InsnId> {
+    pub(super) fn way(&self, state: usize) -> Vec<InsnId> {
         let Some(state) = self.finding.states.get(state) else { return Vec::new() };
         if self.scene.left.get() == 0 {
             return Vec::new();
@@ -232,7 +232,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// The instruction before the finding's state: the branch that led there, or the one before it.
-    pub fn came_from(&self, state: usize) -> Option<InsnId> {
+    pub(super) fn came_from(&self, state: usize) -> Option<InsnId> {
         let state = self.finding.states.get(state)?;
         let last = state.trail.last();
         let jumped = last
@@ -248,7 +248,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// The instruction before one in the section, without padding.
-    pub fn before(&self, insn: InsnId) -> Option<InsnId> {
+    pub(super) fn before(&self, insn: InsnId) -> Option<InsnId> {
         let is_code = |&insn: &InsnId| !matches!(self.kind(insn), Kind::Nop | Kind::Trap);
         std::iter::successors(self.insns().prev_in_section(insn), |&insn| self.insns().prev_in_section(insn))
             .take(64)
@@ -256,13 +256,13 @@ impl<'a> Suspect<'a> {
     }
 
     /// The relocation within an instruction.
-    pub fn reloc(&self, insn: InsnId) -> Option<&'a Reloc> {
+    pub(super) fn reloc(&self, insn: InsnId) -> Option<&'a Reloc> {
         let (at, code) = (self.insns().loc(insn), self.insns().get(insn));
         self.image().section(at.section).relocs.first_in(u64::from(code.offset), u64::from(code.end()))
     }
 
     /// The name of what a call or jump leads to, or what the pointer is called that it goes through.
-    pub fn callee(&self, insn: InsnId) -> Option<String> {
+    pub(super) fn callee(&self, insn: InsnId) -> Option<String> {
         if let Some(callee) = self.flow().callee(insn).filter(|&id| !self.image().symbol(id).is_section()) {
             return Some(self.view().name(callee));
         }
@@ -274,12 +274,12 @@ impl<'a> Suspect<'a> {
     }
 
     /// The function that an instruction belongs to.
-    pub fn owner(&self, insn: InsnId) -> Option<SymbolId> {
+    pub(super) fn owner(&self, insn: InsnId) -> Option<SymbolId> {
         self.flow().function(&self.view().analysis.symbols, insn)
     }
 
     /// The function's name with its parentheses.
-    pub fn in_function(&self) -> String {
+    pub(super) fn in_function(&self) -> String {
         match self.finding.function {
             Some(function) => format!("{}()", self.view().name(function)),
             None => "this code".to_owned(),
@@ -287,12 +287,12 @@ impl<'a> Suspect<'a> {
     }
 
     /// Where a name is declared, by the debug info.
-    pub fn declarations(&self, name: &str) -> Vec<Declaration> {
+    pub(super) fn declarations(&self, name: &str) -> Vec<Declaration> {
         self.view().map().map(|map| map.declarations(name)).unwrap_or_default()
     }
 
     /// The instructions of a function, in the order of the section.
-    pub fn body(&self, function: SymbolId) -> impl Iterator<Item = InsnId> + use<'a> {
+    pub(super) fn body(&self, function: SymbolId) -> impl Iterator<Item = InsnId> + use<'a> {
         let symbol = self.image().symbol(function);
         let (insns, size) = (self.insns(), self.view().analysis.symbols.size(function));
         let first = insns.at(CodeLoc::new(symbol.section, symbol.value));

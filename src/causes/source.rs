@@ -6,14 +6,14 @@ use super::scene::{Line, Suspect, Text};
 use crate::report::macros::one_name;
 
 /// Where a label or function is defined in the source file.
-pub fn label(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
+pub(super) fn label(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
     let (main, text) = suspect.main_text()?;
     let by_label = text.asm.label(name).map(|statement| statement.line);
     by_label.map(|line| (Arc::clone(&main), line as u32 + 1))
 }
 
 /// Whether a mnemonic as it is written may be that of a disassembled instruction.
-pub fn same_mnemonic(written: &str, shown: &str) -> bool {
+pub(super) fn same_mnemonic(written: &str, shown: &str) -> bool {
     let bare = |word: &str| one_name(&word.to_ascii_lowercase()).trim_end_matches(['q', 'l', 'w', 'b']).to_owned();
     let mnemonic = shown.split_whitespace().next().unwrap_or("");
     let is_return = written == "RET" && (shown.starts_with("ret") || shown.contains("__x86_return_thunk"));
@@ -21,7 +21,7 @@ pub fn same_mnemonic(written: &str, shown: &str) -> bool {
 }
 
 /// The lines outside of functions on which `name` is followed by a parenthesis: declarations and definitions. From 0.
-pub fn declarations(text: &Text, name: &str) -> Vec<usize> {
+pub(super) fn declarations(text: &Text, name: &str) -> Vec<usize> {
     let mut depth = 0i32;
     let mut found = Vec::new();
     for (at, line) in text.lines.iter().enumerate() {
@@ -45,7 +45,7 @@ fn calls(line: &str, name: &str) -> bool {
 }
 
 /// Whether a word stands on a line by itself.
-pub fn has_word(line: &str, word: &str) -> bool {
+pub(super) fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
         let is_part = |c: char| c.is_alphanumeric() || c == '_';
         let before = line[..at].chars().next_back();
@@ -55,7 +55,7 @@ pub fn has_word(line: &str, word: &str) -> bool {
 }
 
 /// The function of C around a line (from 0): the lines from that of its opening brace to its closing one.
-pub fn function_around(text: &Text, line: usize) -> std::ops::RangeInclusive<usize> {
+pub(super) fn function_around(text: &Text, line: usize) -> std::ops::RangeInclusive<usize> {
     let last = text.lines.len().saturating_sub(1);
     let start = (0..=line.min(last)).rev().find(|&at| {
         text.lines[at].starts_with('{')
@@ -73,7 +73,7 @@ fn claims(line: &str) -> bool {
 }
 
 /// The claim that the statement of a line (from 0) is the last one to run: on the line itself, or the next statement.
-pub fn unreachable_right_behind(text: &Text, line: usize) -> Option<usize> {
+pub(super) fn unreachable_right_behind(text: &Text, line: usize) -> Option<usize> {
     let end = (line..text.lines.len()).take(8).find(|&at| text.lines[at].trim_end().ends_with([';', '}', '{']))?;
     let is_code = |&at: &usize| {
         let code = text.lines[at].trim();
@@ -84,7 +84,7 @@ pub fn unreachable_right_behind(text: &Text, line: usize) -> Option<usize> {
 }
 
 /// Where in a function of C its author says that a point is never reached: behind the line first, else before it.
-pub fn unreachable(text: &Text, line: usize) -> Option<usize> {
+pub(super) fn unreachable(text: &Text, line: usize) -> Option<usize> {
     let is_claim = |&at: &usize| claims(&text.lines[at]);
     let range = function_around(text, line);
     (line..=*range.end()).find(is_claim).or_else(|| (*range.start()..line).rev().find(is_claim))

@@ -7,7 +7,7 @@ use crate::findings::Fault;
 use crate::report::CauseKind;
 
 /// A path that goes on behind an instruction that leaves the kernel.
-pub fn runs_on(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn runs_on(suspect: &Suspect<'_>) -> Option<Told> {
     let states = match suspect.finding.fault {
         Fault::StackStateMismatch(_)
         | Fault::FallsThrough { .. }

@@ -16,7 +16,7 @@ const WRITABLE: u64 = 1;
 const REACH: usize = 24;
 
 /// An indirect jump through a table in writable data.
-pub fn writable(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn writable(suspect: &Suspect<'_>) -> Option<Told> {
     let (insn, ended) = match suspect.finding.fault {
         Fault::SiblingCallWithModifiedFrame | Fault::NoJumpTable | Fault::JumpTableQuirk => {
             (suspect.finding.insn?, false)

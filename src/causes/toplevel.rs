@@ -9,7 +9,7 @@ use crate::findings::Fault;
 use crate::report::CauseKind;
 
 /// A function without a size.
-pub fn missing_size(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn missing_size(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::MissingSize { symbol } = &suspect.finding.fault else { return None };
     let name = suspect.view().name(*symbol);
     let line = source::label(suspect, &name)?;
@@ -20,7 +20,7 @@ pub fn missing_size(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// The line of a finding in a function that has none: told by counting instructions from the function's label.
-pub fn placed(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn placed(suspect: &Suspect<'_>) -> Option<Told> {
     if suspect.reported.line.is_some() {
         return None;
     }
@@ -31,7 +31,7 @@ pub fn placed(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// Where the finding's instruction is written in a top-level asm statement of the source file.
-pub fn line_of(suspect: &Suspect<'_>) -> Option<Line> {
+pub(super) fn line_of(suspect: &Suspect<'_>) -> Option<Line> {
     let insn = suspect.finding.insn?;
     let owner = suspect.flow().owner(insn)?;
     let name = suspect.image().symbol_name(owner).to_owned();

@@ -9,7 +9,7 @@ use crate::ids::InsnId;
 use crate::report::CauseKind;
 
 /// What stands before the first instruction that is not reached.
-pub fn ended(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn ended(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::Unreachable = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
     let ender = ender(suspect)?;
@@ -48,7 +48,7 @@ pub fn ended(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// The instruction before the stretch of code that no path reaches.
-pub fn ender(suspect: &Suspect<'_>) -> Option<InsnId> {
+pub(super) fn ender(suspect: &Suspect<'_>) -> Option<InsnId> {
     let insn = suspect.finding.insn?;
     let states = &suspect.view().analysis.states;
     let same_function = |id: InsnId| suspect.flow().owner(id) == suspect.flow().owner(insn);

@@ -8,7 +8,7 @@ use crate::findings::{Fault, StepKind};
 use crate::report::CauseKind;
 
 /// The line of the source that opened user access, where a header's function did.
-pub fn opened(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn opened(suspect: &Suspect<'_>) -> Option<Told> {
     let (flag, done) = match suspect.finding.fault {
         Fault::CallWithUaccess { .. } | Fault::ReturnWithUaccess | Fault::UaccessRecursive => ("user access", "opened"),
         Fault::ReturnWithoutUaccess | Fault::UaccessRedundant => ("user access", "closed"),
@@ -75,7 +75,7 @@ fn fault_label(suspect: &Suspect<'_>) -> Option<Line> {
 }
 
 /// A call to a helper that is `inline`, and was not inlined where calls are not allowed.
-pub fn not_inlined(suspect: &Suspect<'_>) -> Option<Told> {
+pub(super) fn not_inlined(suspect: &Suspect<'_>) -> Option<Told> {
     let (callee, when) = match &suspect.finding.fault {
         Fault::CallWithUaccess { callee } => (callee, "while user access is open"),
         Fault::CallLeavesNoinstr { callee } => (callee, "where nothing may be instrumented"),

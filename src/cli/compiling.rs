@@ -27,7 +27,7 @@ pub(crate) struct Compiler {
 
 impl Compiler {
     /// By a build's own command.
-    pub fn by_build(build: &Build, trust: bool) -> Result<Compiler, String> {
+    pub(super) fn by_build(build: &Build, trust: bool) -> Result<Compiler, String> {
         let source = build.source.clone().ok_or("its build names no source")?;
         let refusal = ownership::complaint(build.origin.path()).filter(|_| !trust);
         if let Some(why) = refusal {
@@ -37,7 +37,7 @@ impl Compiler {
     }
 
     /// By the command that the source is known to be compiled with; assembly without one is given to the C compiler.
-    pub fn of(finder: &Finder, path: &Path, trust: bool) -> Result<Compiler, String> {
+    pub(super) fn of(finder: &Finder, path: &Path, trust: bool) -> Result<Compiler, String> {
         match finder.source(path) {
             Ok(build) => Compiler::by_build(&build, trust),
             Err(_) if is_assembly(path) => {
@@ -71,12 +71,12 @@ impl Compiler {
     }
 
     /// The text that is on disk.
-    pub fn text(&self) -> Result<String, String> {
+    pub(super) fn text(&self) -> Result<String, String> {
         files::text(&self.source, files::SOURCE).map_err(|error| format!("{}: {error}", self.source.display()))
     }
 
     /// Compiles a text in the source's place.
-    pub fn compile(&self, text: &str) -> Result<Vec<u8>, String> {
+    pub(super) fn compile(&self, text: &str) -> Result<Vec<u8>, String> {
         let request = Request {
             argv: &self.argv,
             directory: &self.directory,

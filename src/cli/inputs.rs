@@ -22,12 +22,12 @@ pub(crate) struct Input {
 
 impl Input {
     /// The path as it is printed, in one line.
-    pub fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         clean::line(&self.path.display().to_string()).into_owned()
     }
 
     /// Whether the file is a source rather than an object.
-    pub fn is_source(&self) -> bool {
+    pub(super) fn is_source(&self) -> bool {
         let extension = self.path.extension().and_then(|extension| extension.to_str());
         matches!(extension, Some("c" | "S" | "s" | "rs" | "cc" | "cpp" | "h"))
     }
@@ -46,14 +46,14 @@ pub(crate) struct Inputs {
 
 impl Inputs {
     /// Says which folders have no object.
-    pub fn say_empty(&self) {
+    pub(super) fn say_empty(&self) {
         for folder in &self.empty {
             complain(&format!("{}: there is no object in it or below it", folder.display()));
         }
     }
 
     /// The absolute paths of those that were found in folders.
-    pub fn found(&self) -> FxHashSet<PathBuf> {
+    pub(super) fn found(&self) -> FxHashSet<PathBuf> {
         let found = self.list.iter().filter(|input| !input.named);
         found.filter_map(|input| std::path::absolute(&input.path).ok()).collect()
     }

@@ -64,7 +64,7 @@ fn folder(path: PathBuf) -> Result<PathBuf, &'static str> {
 
 impl Rules {
     /// Where builds are looked for.
-    pub fn search(&self) -> Search {
+    pub(super) fn search(&self) -> Search {
         Search { build_dir: self.build_dir.clone(), roots: Vec::new() }
     }
 }
@@ -155,7 +155,7 @@ pub(crate) struct Judge<'a> {
 }
 
 impl<'a> Judge<'a> {
-    pub fn new(rules: &'a Rules, policy: Policy) -> Self {
+    pub(super) fn new(rules: &'a Rules, policy: Policy) -> Self {
         let finder = Finder::new(rules.search());
         Judge {
             rules,
@@ -175,32 +175,32 @@ impl<'a> Judge<'a> {
     }
 
     /// The same, but an ORC table is made whether or not the build makes one.
-    pub fn for_orc(self) -> Self {
+    pub(super) fn for_orc(self) -> Self {
         Judge { wanted: Options { orc: true, ..Options::default() }, ..self }
     }
 
     /// The same as [`Judge::for_orc`], for the table that objtool has made of the object as it was before.
-    pub fn for_comparison(self) -> Self {
+    pub(super) fn for_comparison(self) -> Self {
         Judge { compares: true, ..self.for_orc() }
     }
 
     /// The same, but objects are judged as parts of their trees' `vmlinux.o`.
-    pub fn judging_whole(self) -> Self {
+    pub(super) fn judging_whole(self) -> Self {
         Judge { whole: true, ..self }
     }
 
     /// The same, but the user has asked for the kernel's rules, whatever the inputs are.
-    pub fn by_kernel_rules(self) -> Self {
+    pub(super) fn by_kernel_rules(self) -> Self {
         Judge { told: true, ..self }
     }
 
     /// The same, but only what the build has checked is judged. `found`: the objects that were found in folders.
-    pub fn for_check(self, found: FxHashSet<PathBuf>) -> Self {
+    pub(super) fn for_check(self, found: FxHashSet<PathBuf>) -> Self {
         Judge { checked: Some(found), ..self }
     }
 
     /// The same, but what the tree at `root` says of objtool holds for every object.
-    pub fn within(self, root: Option<PathBuf>) -> Self {
+    pub(super) fn within(self, root: Option<PathBuf>) -> Self {
         Judge { within: root, ..self }
     }
 
@@ -229,23 +229,23 @@ impl<'a> Judge<'a> {
     }
 
     /// The finder that knows the builds.
-    pub fn finder(&self) -> &Finder {
+    pub(super) fn finder(&self) -> &Finder {
         &self.finder
     }
 
     /// How the object was compiled, if its build says so.
-    pub fn build_of(&self, object: &Object) -> Option<Build> {
+    pub(super) fn build_of(&self, object: &Object) -> Option<Build> {
         let by_object = self.finder.object(&object.path).ok().filter(|build| build.source.is_some());
         by_object.or_else(|| self.finder.source(std::path::Path::new(&object.name)).ok())
     }
 
     /// The object of the tree in which `object` was built that declares a function never to return.
-    pub fn declared_by(&self, object: &Object, symbol: &str) -> Option<String> {
+    pub(super) fn declared_by(&self, object: &Object, symbol: &str) -> Option<String> {
         self.tree_objects.declares(&tree_objects::root_of(&self.finder, &object.path)?, symbol)
     }
 
     /// The release that the user chose, that the build is of, or that the object shows.
-    pub fn kernel(&self, input: &Input, object: &Opened) -> Kernel {
+    pub(super) fn kernel(&self, input: &Input, object: &Opened) -> Kernel {
         self.named_kernel(input).unwrap_or_else(|| detect::detect(object.store.as_ref(), &object.image).0)
     }
 
@@ -258,12 +258,12 @@ impl<'a> Judge<'a> {
     }
 
     /// Reads the object without judging it.
-    pub fn open(&self, input: &Input) -> Result<Opened, String> {
+    pub(super) fn open(&self, input: &Input) -> Result<Opened, String> {
         Opened::read(input.name(), stored(input)?).map_err(|error| format!("{}: {error}", input.name()))
     }
 
     /// Analyses the object, or what the source compiles to.
-    pub fn object(&self, input: &Input) -> Judged {
+    pub(super) fn object(&self, input: &Input) -> Judged {
         if is_rust(&input.path) {
             return self.rust_source(input);
         }
@@ -374,7 +374,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Analyses what the source of `build` compiles to.
-    pub fn compiled(&self, input: &Input, build: &Build) -> Result<Judged, String> {
+    pub(super) fn compiled(&self, input: &Input, build: &Build) -> Result<Judged, String> {
         let source = build.source.as_deref().ok_or("its build names no source")?;
         let text = files::read(source, files::SOURCE).map_err(|error| format!("{}: {error}", source.display()))?;
         let text = String::from_utf8_lossy(&text);

@@ -36,7 +36,7 @@ pub(crate) struct Style {
 
 impl Style {
     /// What a document is named by. `part`: of several documents, which this is.
-    pub fn naming(&self, part: Option<String>) -> Naming {
+    pub(super) fn naming(&self, part: Option<String>) -> Naming {
         let here = std::env::current_dir().unwrap_or_default();
         let around = || here.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned);
         let root = self.sarif_root.clone().or_else(around).unwrap_or_else(|| here.clone());
@@ -90,7 +90,7 @@ pub(crate) struct Entry {
 
 impl Entry {
     /// Gives files the names that they have on this machine.
-    pub fn new(mut report: Report, object: &Path) -> Entry {
+    pub(super) fn new(mut report: Report, object: &Path) -> Entry {
         let names = report
             .findings
             .iter()

@@ -26,7 +26,7 @@ struct SourceFile {
 
 impl Sources {
     /// Reads `files` as the debug info of `object` names them. Those that are not there are left out.
-    pub fn read<'a>(object: &Path, files: impl IntoIterator<Item = &'a str>) -> Sources {
+    pub(super) fn read<'a>(object: &Path, files: impl IntoIterator<Item = &'a str>) -> Sources {
         let mut read = BTreeMap::new();
         for name in files {
             if !read.contains_key(name)
@@ -39,27 +39,27 @@ impl Sources {
     }
 
     /// The text of a file that the debug info of `object` names.
-    pub fn text(object: &Path, file: &str) -> Option<String> {
+    pub(super) fn text(object: &Path, file: &str) -> Option<String> {
         SourceFile::read(object, file).map(|file| file.text)
     }
 
     /// The file on this machine that the debug info of `object` names.
-    pub fn path(object: &Path, file: &str) -> Option<PathBuf> {
+    pub(super) fn path(object: &Path, file: &str) -> Option<PathBuf> {
         find(object, Path::new(file))
     }
 
     /// Whether the line can be shown.
-    pub fn has(&self, file: &str, line: u32) -> bool {
+    pub(super) fn has(&self, file: &str, line: u32) -> bool {
         self.files.get(file).is_some_and(|file| file.line(line).is_some())
     }
 
     /// The file as a person here would write it.
-    pub fn shown<'a>(&'a self, file: &'a str) -> &'a str {
+    pub(super) fn shown<'a>(&'a self, file: &'a str) -> &'a str {
         self.files.get(file).map_or(file, |file| &file.shown)
     }
 
     /// The text from line `first` to line `last`, and where it starts in the file.
-    pub fn lines(&self, file: &str, first: u32, last: u32) -> (&str, usize) {
+    pub(super) fn lines(&self, file: &str, first: u32, last: u32) -> (&str, usize) {
         let range = self.files.get(file).and_then(|file| {
             let (start, end) = (file.line(first)?.start, file.line(last)?.end);
             Some((file.text.get(start..end)?, start))
@@ -68,14 +68,14 @@ impl Sources {
     }
 
     /// Where a line's code begins, in bytes from 1.
-    pub fn first_column(&self, file: &str, line: u32) -> Option<u32> {
+    pub(super) fn first_column(&self, file: &str, line: u32) -> Option<u32> {
         let range = self.files.get(file)?.line(line)?;
         let span = self.span(file, line, None)?;
         u32::try_from(span.start.checked_sub(range.start)? + 1).ok()
     }
 
     /// What to underline in a line, as columns in UTF-16 code units from 1; the second one is behind the last.
-    pub fn utf16_columns(&self, file: &str, line: u32, column: Option<u32>) -> Option<(u32, u32)> {
+    pub(super) fn utf16_columns(&self, file: &str, line: u32, column: Option<u32>) -> Option<(u32, u32)> {
         let start = self.files.get(file)?.line(line)?.start;
         let span = self.span(file, line, column)?;
         let text = &self.files.get(file)?.text;
@@ -84,7 +84,7 @@ impl Sources {
     }
 
     /// What to underline in a line: the word at the column, or all but blanks and a comment behind.
-    pub fn span(&self, file: &str, line: u32, column: Option<u32>) -> Option<Range<usize>> {
+    pub(super) fn span(&self, file: &str, line: u32, column: Option<u32>) -> Option<Range<usize>> {
         let file = self.files.get(file)?;
         let line = file.line(line)?;
         let text = file.text.get(line.clone())?;

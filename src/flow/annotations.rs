@@ -14,15 +14,15 @@ use super::builder::Builder;
 
 /// `ANNOTYPE_*` (`include/linux/objtool_types.h`).
 mod kind {
-    pub const NOENDBR: u32 = 1;
-    pub const RETPOLINE_SAFE: u32 = 2;
-    pub const INSTR_BEGIN: u32 = 3;
-    pub const INSTR_END: u32 = 4;
-    pub const UNRET_BEGIN: u32 = 5;
-    pub const IGNORE_ALTS: u32 = 6;
-    pub const INTRA_FUNCTION_CALL: u32 = 7;
-    pub const REACHABLE: u32 = 8;
-    pub const NOCFI: u32 = 9;
+    pub(super) const NOENDBR: u32 = 1;
+    pub(super) const RETPOLINE_SAFE: u32 = 2;
+    pub(super) const INSTR_BEGIN: u32 = 3;
+    pub(super) const INSTR_END: u32 = 4;
+    pub(super) const UNRET_BEGIN: u32 = 5;
+    pub(super) const IGNORE_ALTS: u32 = 6;
+    pub(super) const INTRA_FUNCTION_CALL: u32 = 7;
+    pub(super) const REACHABLE: u32 = 8;
+    pub(super) const NOCFI: u32 = 9;
 }
 
 /// Which addresses of an annotation section's relocations are understood.

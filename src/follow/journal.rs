@@ -19,30 +19,30 @@ pub(super) struct Journal {
 
 impl Journal {
     /// For the next walk.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.marks.clear();
         self.slots.clear();
     }
 
     /// The instructions of a range were visited for the first time.
-    pub fn marked(&mut self, from: InsnId, to: InsnId) {
+    pub(super) fn marked(&mut self, from: InsnId, to: InsnId) {
         if from != to {
             self.marks.push((from, to, 0));
         }
     }
 
     /// The instruction gets another mark than this one.
-    pub fn changed(&mut self, id: InsnId, mark: Mark) {
+    pub(super) fn changed(&mut self, id: InsnId, mark: Mark) {
         self.marks.push((id, InsnId(id.0 + 1), mark.0));
     }
 
     /// The instruction brings its state to a table.
-    pub fn flattened(&mut self, table: u32, insn: InsnId) {
+    pub(super) fn flattened(&mut self, table: u32, insn: InsnId) {
         self.slots.push((table, insn));
     }
 
     /// Takes everything back, the latest change first.
-    pub fn undo(&mut self, marks: &[AtomicU32], flat: &mut FlatCfi) {
+    pub(super) fn undo(&mut self, marks: &[AtomicU32], flat: &mut FlatCfi) {
         for (from, to, mark) in self.marks.drain(..).rev() {
             marks[from.index()..to.index()].iter().for_each(|slot| slot.store(mark, Ordering::Relaxed));
         }

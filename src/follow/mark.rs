@@ -10,27 +10,27 @@ pub(crate) struct Mark(pub u32);
 
 impl Mark {
     /// The state before the instruction; `None` where no path leads.
-    pub fn state(self) -> Option<CfiId> {
+    pub(super) fn state(self) -> Option<CfiId> {
         (self.0 >> 2).checked_sub(1).map(CfiId)
     }
 
     /// Whether a path leads to the instruction.
-    pub fn is_visited(self) -> bool {
+    pub(super) fn is_visited(self) -> bool {
         self.0 != 0
     }
 
     /// Whether a path leads there with user access open, or closed.
-    pub fn is_visited_with(self, uaccess: bool) -> bool {
+    pub(super) fn is_visited_with(self, uaccess: bool) -> bool {
         self.0 & bit(uaccess) != 0
     }
 
     /// The same mark with the number of another state.
-    pub fn with(self, state: CfiId) -> Mark {
+    pub(super) fn with(self, state: CfiId) -> Mark {
         Mark((state.0 + 1) << 2 | self.0 & 3)
     }
 
     /// The mark behind one more visit, which brings a state.
-    pub fn visit(self, state: CfiId, uaccess: bool) -> Mark {
+    pub(super) fn visit(self, state: CfiId, uaccess: bool) -> Mark {
         Mark((state.0 + 1) << 2 | self.0 & 3 | bit(uaccess))
     }
 }

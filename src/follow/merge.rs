@@ -7,7 +7,7 @@ use crate::cfi::CfiState;
 use crate::findings::Mismatch;
 
 /// The first difference; of registers all, where the release says so.
-pub fn compare(recorded: &CfiState, new: &CfiState, all_registers: bool) -> Vec<Mismatch> {
+pub(super) fn compare(recorded: &CfiState, new: &CfiState, all_registers: bool) -> Vec<Mismatch> {
     if recorded.cfa != new.cfa {
         return vec![Mismatch::Cfa(recorded.cfa, new.cfa)];
     }

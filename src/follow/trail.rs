@@ -30,7 +30,7 @@ pub(super) struct Passed {
 
 /// An activation of the walk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SegmentId(u32);
+pub(super) struct SegmentId(u32);
 
 #[derive(Clone, Copy, Debug)]
 struct Segment {
@@ -43,7 +43,7 @@ struct Segment {
 
 /// All activations, and which of them visited an instruction first.
 #[derive(Debug)]
-pub struct Segments {
+pub(super) struct Segments {
     segments: Vec<Segment>,
     /// By instruction; empty when trails are not wanted.
     first_visit: Vec<u32>,
@@ -53,7 +53,7 @@ pub struct Segments {
 
 impl Segments {
     /// Space for `n` instructions; with none, nothing is remembered.
-    pub fn new(n: usize) -> Segments {
+    pub(super) fn new(n: usize) -> Segments {
         let left = MOST.min(FEW.saturating_add(STEPS_PER_INSN.saturating_mul(n)));
         Segments { segments: Vec::new(), first_visit: vec![u32::MAX; n], left }
     }
@@ -72,17 +72,17 @@ impl Segments {
     }
 
     /// An activation at the start of a walk.
-    pub fn root(&mut self, start: InsnId) -> SegmentId {
+    pub(super) fn root(&mut self, start: InsnId) -> SegmentId {
         self.push(Segment { parent: None, from: start, start, kind: StepKind::Start })
     }
 
     /// An activation that branches from another one.
-    pub fn fork(&mut self, parent: SegmentId, from: InsnId, start: InsnId, kind: StepKind) -> SegmentId {
+    pub(super) fn fork(&mut self, parent: SegmentId, from: InsnId, start: InsnId, kind: StepKind) -> SegmentId {
         self.push(Segment { parent: Some(parent), from, start, kind })
     }
 
     /// Takes down a visit.
-    pub fn visit(&mut self, insn: InsnId, segment: SegmentId, first: bool) {
+    pub(super) fn visit(&mut self, insn: InsnId, segment: SegmentId, first: bool) {
         if first && let Some(slot) = self.first_visit.get_mut(insn.index()) {
             *slot = segment.0;
         }
@@ -90,7 +90,7 @@ impl Segments {
 
     /// The branches from the start of the walk to an instruction of a segment. Empty when all trails and ways together
     /// are too long.
-    pub fn trail(&mut self, segment: SegmentId) -> Vec<Step> {
+    pub(super) fn trail(&mut self, segment: SegmentId) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut at = Some(segment);
         while let Some(segment) = at.and_then(|id| self.segments.get(id.0 as usize)) {
@@ -146,7 +146,7 @@ impl Segments {
     }
 
     /// A recorded state with the way by which it came.
-    pub fn state_at(&mut self, insn: InsnId, state: CfiState) -> StateAt {
+    pub(super) fn state_at(&mut self, insn: InsnId, state: CfiState) -> StateAt {
         let trail = self.first(insn).map_or_else(Vec::new, |segment| self.trail(segment));
         StateAt { insn, state, trail }
     }

@@ -15,12 +15,12 @@ pub(super) struct Transitions {
 
 impl Transitions {
     /// For an object of `n_insns` instructions.
-    pub fn new(n_insns: usize) -> Self {
+    pub(super) fn new(n_insns: usize) -> Self {
         Transitions { slots: vec![[0; 3]; (n_insns / 16).clamp(1 << 6, 1 << 15).next_power_of_two()] }
     }
 
     /// The one place where this transition may stand.
-    pub fn slot(&mut self, state: CfiId, ops: u32) -> &mut [u32; 3] {
+    pub(super) fn slot(&mut self, state: CfiId, ops: u32) -> &mut [u32; 3] {
         let key = u64::from(state.0) << 32 | u64::from(ops);
         let mixed = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let last = self.slots.len() - 1;

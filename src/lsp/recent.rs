@@ -36,7 +36,7 @@ struct Entry {
 
 /// The verdicts, the latest last.
 #[derive(Default)]
-pub struct Recent(Mutex<VecDeque<Entry>>);
+pub(super) struct Recent(Mutex<VecDeque<Entry>>);
 
 impl Recent {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Entry>> {
@@ -45,7 +45,7 @@ impl Recent {
     }
 
     /// The verdict on this task's texts.
-    pub fn find(&self, task: &Task, build: &Build) -> Option<Verdict> {
+    pub(super) fn find(&self, task: &Task, build: &Build) -> Option<Verdict> {
         let mut entries = self.lock();
         let at = entries.iter().rposition(|entry| entry.is_for(task, build))?;
         let entry = entries.remove(at)?;
@@ -63,7 +63,7 @@ impl Recent {
     }
 
     /// Keeps a verdict on the task's texts, the judgement of which began at `begin`.
-    pub fn keep(&self, task: &Task, build: &Arc<Build>, verdict: &Verdict, begin: SystemTime) {
+    pub(super) fn keep(&self, task: &Task, build: &Arc<Build>, verdict: &Verdict, begin: SystemTime) {
         let of_text = verdict.versions.get(&task.source) == Some(&task.document.version);
         let n_bytes = verdict.anatomy.as_ref().map_or(0, |anatomy| anatomy.object.size());
         if !of_text || n_bytes > MAX_BYTES {

@@ -19,7 +19,7 @@ pub(super) struct AlternativeLines {
 }
 
 impl AlternativeLines {
-    pub fn read(
+    pub(super) fn read(
         analysis: &Analysis,
         replacements: &FxHashMap<GroupId, Vec<GroupId>>,
         map: &SourceMap,
@@ -66,7 +66,7 @@ impl AlternativeLines {
     }
 
     /// The alternative that lies between the code at `at` and its own row, and where the row is that says its line.
-    pub fn before(&self, at: CodeLoc, row: Option<CodeLoc>) -> Option<(CodeLoc, CodeLoc)> {
+    pub(super) fn before(&self, at: CodeLoc, row: Option<CodeLoc>) -> Option<(CodeLoc, CodeLoc)> {
         let behind = self.bare.partition_point(|&(section, offset, _)| (section, offset) <= (at.section, at.offset));
         let (section, offset, shown_by) = *self.bare.get(behind.checked_sub(1)?)?;
         let is_between = section == at.section && row.is_none_or(|row| row.offset < offset);

@@ -14,7 +14,7 @@ use crate::report::view::View;
 use crate::wording::Naming;
 
 /// The sentence for a finding. It starts small and has no final dot.
-pub fn message<'a>(view: &'a View<'a>, finding: &'a Finding) -> String {
+pub(super) fn message<'a>(view: &'a View<'a>, finding: &'a Finding) -> String {
     let speaker = Speaker { view, finding, file: finding.at.and_then(|at| view.nearest_place(at)).map(|p| p.file) };
     finding.fault.told().sentence.text(&speaker)
 }

@@ -15,7 +15,7 @@ const BASE_ROOM: u64 = 8 << 20;
 /// Bytes kept for each byte of the object.
 const ROOM_PER_BYTE: u64 = 8;
 /// No name is longer: of a function's the rest is not shown, a file's is none.
-pub const LONGEST_NAME: usize = 4096;
+pub(super) const LONGEST_NAME: usize = 4096;
 
 /// The debug info asks for more than its size justifies.
 #[derive(Clone, Copy, Debug)]
@@ -23,14 +23,14 @@ pub struct Spent;
 
 /// What is left of work and of room.
 #[derive(Debug)]
-pub struct Budget {
+pub(super) struct Budget {
     work: AtomicU64,
     room: AtomicU64,
 }
 
 impl Budget {
     /// For an object of this many bytes.
-    pub fn of(size: u64) -> Budget {
+    pub(super) fn of(size: u64) -> Budget {
         Budget {
             work: AtomicU64::new(size.saturating_mul(WORK_PER_BYTE).saturating_add(BASE_WORK)),
             room: AtomicU64::new(size.saturating_mul(ROOM_PER_BYTE).saturating_add(BASE_ROOM)),
@@ -38,22 +38,22 @@ impl Budget {
     }
 
     /// Takes so much work.
-    pub fn work(&self, n: usize) -> Result<(), Spent> {
+    pub(super) fn work(&self, n: usize) -> Result<(), Spent> {
         take(&self.work, n)
     }
 
     /// Takes room for so many bytes.
-    pub fn room(&self, n: usize) -> Result<(), Spent> {
+    pub(super) fn room(&self, n: usize) -> Result<(), Spent> {
         take(&self.room, n)
     }
 
     /// How many bytes there is room for.
-    pub fn room_left(&self) -> u64 {
+    pub(super) fn room_left(&self) -> u64 {
         self.room.load(Ordering::Relaxed)
     }
 
     /// Whether something was left out.
-    pub fn is_spent(&self) -> bool {
+    pub(super) fn is_spent(&self) -> bool {
         self.work.load(Ordering::Relaxed) == 0 || self.room.load(Ordering::Relaxed) == 0
     }
 }

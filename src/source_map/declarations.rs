@@ -13,7 +13,7 @@ use super::units::text;
 
 /// What the debug information says about a function or variable of some name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Declared {
+pub(super) struct Declared {
     /// The file, by its number in the unit's line table.
     pub file: Option<u64>,
     /// The line, from 1.
@@ -25,7 +25,7 @@ pub struct Declared {
 }
 
 /// All of a unit.
-pub type ByName = FxHashMap<Box<str>, Vec<Declared>>;
+pub(super) type ByName = FxHashMap<Box<str>, Vec<Declared>>;
 
 /// More entries than these are not looked at in one unit.
 const MOST_ENTRIES: usize = 1 << 20;
@@ -33,7 +33,7 @@ const MOST_ENTRIES: usize = 1 << 20;
 const ROOM_PER_NAME: usize = 64;
 
 /// The declarations and definitions of a unit. What stands behind an error is lost, and what the budget does not allow.
-pub fn read(unit: UnitRef<'_, Slice<'_>>, budget: &Budget) -> ByName {
+pub(super) fn read(unit: UnitRef<'_, Slice<'_>>, budget: &Budget) -> ByName {
     let mut found = ByName::default();
     // Broken off at an error: what was read so far is right.
     let _ = collect(unit, &mut found, budget);

@@ -10,14 +10,14 @@ use crate::ids::{CodeLoc, SectionId};
 use crate::image::{ElfImage, STB_LOCAL, STT_FILE, STT_FUNC, STT_NOTYPE};
 
 /// Files by the symbols that were read behind their names.
-pub struct FileSymbols {
+pub(super) struct FileSymbols {
     /// Where a symbol begins, and its file; ascending.
     starts: Vec<(SectionId, u64, Option<Arc<str>>)>,
 }
 
 impl FileSymbols {
     /// Reads the symbols of code sections.
-    pub fn read(image: &ElfImage) -> FileSymbols {
+    pub(super) fn read(image: &ElfImage) -> FileSymbols {
         let mut starts = Vec::new();
         let mut file: Option<Arc<str>> = None;
         // Of several files only the last is known when the global symbols come, and it need not be theirs.
@@ -40,7 +40,7 @@ impl FileSymbols {
     }
 
     /// The file of the symbol that begins last before `at`, or at it.
-    pub fn at(&self, at: CodeLoc) -> Option<Arc<str>> {
+    pub(super) fn at(&self, at: CodeLoc) -> Option<Arc<str>> {
         let behind = self.starts.partition_point(|&(section, value, _)| (section, value) <= (at.section, at.offset));
         let (section, _, file) = self.starts.get(behind.checked_sub(1)?)?;
         file.clone().filter(|_| *section == at.section)

@@ -16,7 +16,7 @@ use super::units::{Ranges, Units, text};
 
 /// A call that was replaced by the function's body.
 #[derive(Clone, Debug)]
-pub struct Call {
+pub(super) struct Call {
     /// The inlined function, demangled.
     pub function: Arc<str>,
     /// The file of the call, by its number in the unit's line table.
@@ -29,7 +29,7 @@ pub struct Call {
 
 /// The inlined calls of a unit.
 #[derive(Debug, Default)]
-pub struct Inlines {
+pub(super) struct Inlines {
     calls: Vec<Call>,
     spans: Stab,
 }
@@ -57,7 +57,7 @@ impl From<Spent> for Stop {
 
 impl Inlines {
     /// Reads the entries of `unit`. What stands behind an error in them is lost, and what the budget does not allow.
-    pub fn read(units: &Units, unit: UnitRef<'_, Slice<'_>>, budget: &Budget) -> Inlines {
+    pub(super) fn read(units: &Units, unit: UnitRef<'_, Slice<'_>>, budget: &Budget) -> Inlines {
         let names = Names::new(units, unit, budget);
         let mut reader = InlineReader { names, calls: Vec::new(), spans: Vec::new(), unit, budget };
         // Broken off: what was read so far is right.
@@ -68,7 +68,7 @@ impl Inlines {
     }
 
     /// The calls inlined at `address`, innermost first.
-    pub fn at(&self, address: u64) -> Vec<&Call> {
+    pub(super) fn at(&self, address: u64) -> Vec<&Call> {
         let spans = self.spans.at(address).take(DEEPEST);
         let mut calls: Vec<&Call> = spans.filter_map(|span| self.calls.get(span.value)).collect();
         calls.sort_by_key(|call| std::cmp::Reverse(call.depth));
@@ -76,7 +76,7 @@ impl Inlines {
     }
 
     /// All calls with the addresses of their bodies.
-    pub fn iter(&self) -> impl Iterator<Item = (&Call, u64, u64)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Call, u64, u64)> {
         self.spans.iter().filter_map(|span| Some((self.calls.get(span.value)?, span.begin, span.end)))
     }
 }

@@ -18,7 +18,7 @@ use super::units::text;
 
 /// A row of the line table: holds from its address to that of the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Row {
+pub(super) struct Row {
     /// The first address.
     pub address: u64,
     /// The file, by its number in the table; [`Row::END`] where nothing is known.
@@ -31,12 +31,12 @@ pub struct Row {
 
 impl Row {
     /// The file number of rows behind the end of a sequence.
-    pub const END: u32 = u32::MAX;
+    pub(super) const END: u32 = u32::MAX;
 }
 
 /// The rows of a unit.
 #[derive(Debug, Default)]
-pub struct LineRows(Vec<Row>);
+pub(super) struct LineRows(Vec<Row>);
 
 /// Rows of one sequence, by position among all.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl Sequence {
 impl LineRows {
     /// Runs the line number program. In a sequence with an error, the rows before it stay; so they do where the budget is
     /// spent.
-    pub fn read(program: IncompleteLineProgram<Slice<'_>>, budget: &Budget) -> LineRows {
+    pub(super) fn read(program: IncompleteLineProgram<Slice<'_>>, budget: &Budget) -> LineRows {
         let mut rows: Vec<Row> = Vec::new();
         let mut sequences: Vec<Sequence> = Vec::new();
         let read = Self::run(program, &mut rows, &mut sequences, budget);
@@ -134,13 +134,13 @@ impl LineRows {
     }
 
     /// The row that holds at `address`.
-    pub fn at(&self, address: u64) -> Option<&Row> {
+    pub(super) fn at(&self, address: u64) -> Option<&Row> {
         let index = self.0.partition_point(|row| row.address <= address).checked_sub(1)?;
         self.0.get(index).filter(|row| row.file != Row::END)
     }
 
     /// All rows with the addresses at which they end, ascending.
-    pub fn iter(&self) -> impl Iterator<Item = (&Row, u64)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Row, u64)> {
         self.0.windows(2).filter_map(|pair| match pair {
             [row, next] if row.file != Row::END => Some((row, next.address)),
             _ => None,
@@ -188,7 +188,7 @@ fn join(rows: Vec<Row>, mut sequences: Vec<Sequence>, budget: &Budget) -> Vec<Ro
 const ROOM_PER_NAME: usize = 48;
 
 /// The names of the files of a line table, by their numbers; `None` for numbers that name nothing.
-pub fn file_names<'data>(
+pub(super) fn file_names<'data>(
     unit: UnitRef<'_, Slice<'data>>,
     header: &LineProgramHeader<Slice<'data>>,
     budget: &Budget,

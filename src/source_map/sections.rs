@@ -15,7 +15,7 @@ use crate::ids::{CodeLoc, SectionId};
 use crate::image::{Allowance, ET_REL, ElfImage, LoadError, Reloc, SHF_COMPRESSED, SHT_NOBITS, Store};
 
 /// What gimli reads from.
-pub type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// The first made-up address. Low addresses stay free: code that the linker discarded is described as lying there.
 const FIRST_BASE: u64 = 1 << 32;
@@ -27,7 +27,7 @@ const EXPANSION_LIMIT: u64 = 8;
 const BASE_EXPANSION: u64 = 16 << 20;
 
 /// The debug sections of an object, and where they think its code is.
-pub struct DebugSections {
+pub(super) struct DebugSections {
     contents: DwarfSections<Vec<u8>>,
     /// Code sections: address, address behind the end, id; ascending.
     code: Vec<(u64, u64, SectionId)>,
@@ -37,12 +37,12 @@ pub struct DebugSections {
 
 impl DebugSections {
     /// Those of an object that has none.
-    pub fn none() -> DebugSections {
+    pub(super) fn none() -> DebugSections {
         DebugSections { contents: DwarfSections::default(), code: Vec::new(), base: Vec::new() }
     }
 
     /// Reads what is needed for lines and inlined functions, and applies its relocations.
-    pub fn load(store: &dyn Store, image: &ElfImage) -> Result<DebugSections, NoSource> {
+    pub(super) fn load(store: &dyn Store, image: &ElfImage) -> Result<DebugSections, NoSource> {
         let mut sections = DebugSections::none();
         sections.place_code(image);
         let mut loader = Loader {
@@ -59,17 +59,17 @@ impl DebugSections {
     }
 
     /// A view for gimli.
-    pub fn dwarf(&self) -> gimli::Dwarf<Slice<'_>> {
+    pub(super) fn dwarf(&self) -> gimli::Dwarf<Slice<'_>> {
         self.contents.borrow(|bytes| EndianSlice::new(bytes, LittleEndian))
     }
 
     /// The address that the debug sections use for `at`.
-    pub fn address(&self, at: CodeLoc) -> Option<u64> {
+    pub(super) fn address(&self, at: CodeLoc) -> Option<u64> {
         self.base.get(at.section.index()).filter(|&&base| base != 0)?.checked_add(at.offset)
     }
 
     /// The byte that an address of the debug sections means.
-    pub fn loc(&self, address: u64) -> Option<CodeLoc> {
+    pub(super) fn loc(&self, address: u64) -> Option<CodeLoc> {
         let index = self.code.partition_point(|&(start, ..)| start <= address).checked_sub(1)?;
         let &(start, end, section) = self.code.get(index)?;
         (address < end).then(|| CodeLoc::new(section, address - start))

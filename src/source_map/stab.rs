@@ -8,7 +8,7 @@ use std::collections::BinaryHeap;
 
 /// Addresses with something that is known about them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Span {
+pub(super) struct Span {
     /// The first address.
     pub begin: u64,
     /// The address behind the last.
@@ -22,7 +22,7 @@ const FANOUT: usize = 16;
 
 /// The spans by their starts.
 #[derive(Debug, Default)]
-pub struct Stab {
+pub(super) struct Stab {
     spans: Vec<Span>,
     /// Level by level the greatest end of every [`FANOUT`] entries of the one below, which first are the spans.
     reach: Vec<Vec<u64>>,
@@ -30,7 +30,7 @@ pub struct Stab {
 
 impl Stab {
     /// Takes the spans in any order. Empty ones are dropped.
-    pub fn new(mut spans: Vec<Span>) -> Stab {
+    pub(super) fn new(mut spans: Vec<Span>) -> Stab {
         spans.retain(|span| span.begin < span.end);
         if !spans.is_sorted_by_key(|span| span.begin) {
             spans.sort_by_key(|span| span.begin);
@@ -47,7 +47,7 @@ impl Stab {
     }
 
     /// The spans that contain `address`, those that start last first.
-    pub fn at(&self, address: u64) -> impl Iterator<Item = Span> {
+    pub(super) fn at(&self, address: u64) -> impl Iterator<Item = Span> {
         let behind = self.spans.partition_point(|span| span.begin <= address);
         let mut next = Some(behind);
         std::iter::from_fn(move || {
@@ -86,27 +86,27 @@ impl Stab {
     }
 
     /// The span that starts last before `address`, or at it.
-    pub fn before(&self, address: u64) -> Option<Span> {
+    pub(super) fn before(&self, address: u64) -> Option<Span> {
         let behind = self.spans.partition_point(|span| span.begin <= address);
         self.spans.get(behind.checked_sub(1)?).copied()
     }
 
     /// All spans, by start.
-    pub fn iter(&self) -> impl Iterator<Item = Span> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = Span> {
         self.spans.iter().copied()
     }
 }
 
 /// Of the spans at each address the one with the least value.
 #[derive(Debug, Default)]
-pub struct Cover {
+pub(super) struct Cover {
     /// Where the answer changes, and to what.
     changes: Vec<(u64, Option<usize>)>,
 }
 
 impl Cover {
     /// Takes the spans in any order.
-    pub fn new(mut spans: Vec<Span>) -> Cover {
+    pub(super) fn new(mut spans: Vec<Span>) -> Cover {
         spans.retain(|span| span.begin < span.end);
         spans.sort_unstable_by_key(|span| span.begin);
         let mut spans = spans.into_iter().peekable();
@@ -135,7 +135,7 @@ impl Cover {
     }
 
     /// The least value at an address.
-    pub fn at(&self, address: u64) -> Option<usize> {
+    pub(super) fn at(&self, address: u64) -> Option<usize> {
         let behind = self.changes.partition_point(|&(start, _)| start <= address);
         self.changes.get(behind.checked_sub(1)?)?.1
     }

@@ -22,7 +22,7 @@ use super::stab::{Span, Stab};
 
 /// One compilation unit.
 #[derive(Debug)]
-pub struct Unit {
+pub(super) struct Unit {
     /// Where its header is in `.debug_info`.
     pub offset: DebugInfoOffset,
     /// Its line table, by position in [`Units::tables`].
@@ -31,7 +31,7 @@ pub struct Unit {
 
 /// A line table. Units may share one.
 #[derive(Clone, Copy, Debug)]
-pub struct Table {
+pub(super) struct Table {
     /// Where it is in `.debug_line`.
     pub offset: DebugLineOffset,
     /// A unit that names it.
@@ -40,7 +40,7 @@ pub struct Table {
 
 /// The units of an object.
 #[derive(Debug, Default)]
-pub struct Units {
+pub(super) struct Units {
     /// By offset.
     pub units: Vec<Unit>,
     /// By offset.
@@ -53,7 +53,7 @@ pub struct Units {
 }
 
 /// Why a unit can not be opened.
-pub enum Closed {
+pub(super) enum Closed {
     /// It is broken.
     Broken,
     /// It costs more than is left.
@@ -97,7 +97,7 @@ const STRING_SPEED: usize = 16;
 
 impl Units {
     /// Reads the root entry of each unit. A broken unit is left out; what stands behind a broken header can not be found.
-    pub fn read(dwarf: &gimli::Dwarf<Slice<'_>>, budget: &Budget) -> Result<Units, Unreadable> {
+    pub(super) fn read(dwarf: &gimli::Dwarf<Slice<'_>>, budget: &Budget) -> Result<Units, Unreadable> {
         let mut found = Units::default();
         found.share_abbreviations(dwarf, budget)?;
         let mut claims = Vec::new();
@@ -140,18 +140,18 @@ impl Units {
 
     /// The units that claim `address`, the best first. Padding behind a function is claimed by no unit, yet its line table
     /// goes on to the next function.
-    pub fn of(&self, address: u64) -> impl Iterator<Item = usize> {
+    pub(super) fn of(&self, address: u64) -> impl Iterator<Item = usize> {
         let claims = self.claims.at(address).take(MOST_CLAIMS).chain(self.claims.before(address));
         claims.map(|span| span.value)
     }
 
     /// The unit whose entries include the byte at `offset` of `.debug_info`.
-    pub fn at_offset(&self, offset: DebugInfoOffset) -> Option<&Unit> {
+    pub(super) fn at_offset(&self, offset: DebugInfoOffset) -> Option<&Unit> {
         self.units.get(self.units.partition_point(|unit| unit.offset.0 <= offset.0).checked_sub(1)?)
     }
 
     /// Reads what is needed to read a unit's entries.
-    pub fn open<'data>(
+    pub(super) fn open<'data>(
         &self,
         dwarf: &gimli::Dwarf<Slice<'data>>,
         header: UnitHeader<Slice<'data>>,
@@ -323,7 +323,7 @@ fn each_range<'data>(
 
 /// What an entry says of its addresses.
 #[derive(Default)]
-pub struct Ranges<'data> {
+pub(super) struct Ranges<'data> {
     low: Option<AttributeValue<Slice<'data>>>,
     high: Option<AttributeValue<Slice<'data>>>,
     list: Option<AttributeValue<Slice<'data>>>,
@@ -331,7 +331,7 @@ pub struct Ranges<'data> {
 
 impl<'data> Ranges<'data> {
     /// Takes down an attribute, if it is about addresses.
-    pub fn note(&mut self, name: dw::DwAt, value: AttributeValue<Slice<'data>>) {
+    pub(super) fn note(&mut self, name: dw::DwAt, value: AttributeValue<Slice<'data>>) {
         match name {
             dw::DW_AT_low_pc => self.low = Some(value),
             dw::DW_AT_high_pc => self.high = Some(value),
@@ -341,7 +341,7 @@ impl<'data> Ranges<'data> {
     }
 
     /// Hands out all, up to an error. Each is taken from the budget, those that say nothing too.
-    pub fn each(
+    pub(super) fn each(
         self,
         unit: gimli::UnitRef<'_, Slice<'data>>,
         budget: &Budget,
@@ -375,7 +375,7 @@ impl<'data> Ranges<'data> {
 }
 
 /// The text of a string attribute: all of it, or what fits into a name, and whether that is all.
-pub fn text<'data>(
+pub(super) fn text<'data>(
     unit: gimli::UnitRef<'_, Slice<'data>>,
     value: AttributeValue<Slice<'data>>,
     budget: &Budget,

@@ -13,7 +13,7 @@ use crate::image::{ElfImage, STT_SECTION};
 use crate::kernel::rules::Rules;
 
 /// By section: its symbols with their addresses, ties by position in the symbol table, or by size and position.
-pub fn by_address(image: &ElfImage, rules: &Rules) -> Vec<Vec<(u64, SymbolId)>> {
+pub(super) fn by_address(image: &ElfImage, rules: &Rules) -> Vec<Vec<(u64, SymbolId)>> {
     let mut sections = vec![Vec::new(); image.sections.len()];
     for (id, symbol) in image.symbols() {
         sections[symbol.section.index()].push((symbol.value, id));
@@ -29,7 +29,7 @@ pub fn by_address(image: &ElfImage, rules: &Rules) -> Vec<Vec<(u64, SymbolId)>> 
 
 /// The symbols of one section by address.
 #[derive(Clone, Debug, Default)]
-pub struct AddressMap {
+pub(super) struct AddressMap {
     /// By start, ties as [`by_address`] has them.
     tree: Vec<(u64, SymbolId)>,
     /// Made for the first question: most sections are never asked about.
@@ -55,7 +55,7 @@ fn answer(answers: &Answers, offset: u64) -> Option<SymbolId> {
 
 impl AddressMap {
     /// Of a section's symbols those that the release finds by address.
-    pub fn new(image: &ElfImage, symbols: &[(u64, SymbolId)], rules: &Rules) -> AddressMap {
+    pub(super) fn new(image: &ElfImage, symbols: &[(u64, SymbolId)], rules: &Rules) -> AddressMap {
         let found = |&&(_, id): &&(u64, SymbolId)| {
             let symbol = image.symbol(id);
             // Undefined symbols share section 0, where no address means anything.
@@ -66,7 +66,7 @@ impl AddressMap {
     }
 
     /// The first function that starts at the offset, and the first symbol that is no section's.
-    pub fn first_at(&self, offset: u64, symbols: &Symbols) -> Firsts {
+    pub(super) fn first_at(&self, offset: u64, symbols: &Symbols) -> Firsts {
         let first = self.tree.partition_point(|&(start, _)| start < offset);
         let rest = &self.tree[first..];
         if rest.get(FEW).is_none_or(|&(start, _)| start != offset) {
@@ -82,7 +82,7 @@ impl AddressMap {
     }
 
     /// The function whose range has the offset, the first one of several.
-    pub fn function_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
+    pub(super) fn function_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
         let answers = self.functions.get_or_init(|| {
             let minimum = u64::from(symbols.zero_size_found);
             let ranges = self.tree.iter().enumerate().filter(|(_, (_, id))| symbols.is_function(*id));
@@ -92,7 +92,7 @@ impl AddressMap {
     }
 
     /// The symbol whose range has the offset, the release's choice of several.
-    pub fn symbol_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
+    pub(super) fn symbol_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
         let answers = self.symbols.get_or_init(|| {
             let ranges = self.tree.iter().enumerate().filter(|(_, (_, id))| symbols.kind(*id) != STT_SECTION);
             answers(ranges.map(|(order, &(start, id))| {
@@ -104,7 +104,7 @@ impl AddressMap {
     }
 
     /// See [`super::Symbols::hole`].
-    pub fn hole(&self, offset: u64, sizes: &[u64], before_first: bool) -> Option<u64> {
+    pub(super) fn hole(&self, offset: u64, sizes: &[u64], before_first: bool) -> Option<u64> {
         let behind = self.tree.partition_point(|&(start, _)| start <= offset);
         let Some(&(start, id)) = self.tree[..behind].last() else {
             return match self.tree.first() {
@@ -161,7 +161,7 @@ fn answers(ranges: impl Iterator<Item = (u64, u64, (u64, usize), SymbolId)>) -> 
 
 /// The order of objtool's per-section symbol list: each symbol goes behind the last one that starts at or before it in
 /// the tree, and zero-size symbols leave the tree again unless they are found by address.
-pub fn list_order(image: &ElfImage, symbols: &[(u64, SymbolId)], rules: &Rules) -> Vec<SymbolId> {
+pub(super) fn list_order(image: &ElfImage, symbols: &[(u64, SymbolId)], rules: &Rules) -> Vec<SymbolId> {
     let mut ids: Vec<SymbolId> = symbols.iter().map(|&(_, id)| id).collect();
     if rules.symbols.zero_size_found {
         return ids;

@@ -10,7 +10,7 @@ use crate::image::ElfImage;
 
 /// The symbols by the hashes of their names.
 #[derive(Clone, Debug)]
-pub struct Names(Vec<(u32, SymbolId)>);
+pub(super) struct Names(Vec<(u32, SymbolId)>);
 
 fn hash_of(name: &str) -> u32 {
     let mut hasher = rustc_hash::FxHasher::default();
@@ -20,7 +20,7 @@ fn hash_of(name: &str) -> u32 {
 
 impl Names {
     /// Takes down all symbols of an object.
-    pub fn new(image: &ElfImage) -> Names {
+    pub(super) fn new(image: &ElfImage) -> Names {
         let mut names: Vec<_> = image.symbols().map(|(id, _)| (hash_of(image.symbol_name(id)), id)).collect();
         names.sort_unstable();
         // Names with one hash are nearly always the same name. Where somebody has made others, a look-up must not pass over
@@ -32,7 +32,7 @@ impl Names {
     }
 
     /// The symbols of this name.
-    pub fn all(
+    pub(super) fn all(
         &self,
         image: &ElfImage,
         name: &str,
@@ -48,7 +48,7 @@ impl Names {
 }
 
 /// Whether the name is that of a function's cold part.
-pub fn is_cold(name: &str) -> bool {
+pub(super) fn is_cold(name: &str) -> bool {
     // Most names have no dot at all.
     name.as_bytes().contains(&b'.') && name.contains(".cold")
 }

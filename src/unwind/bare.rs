@@ -27,7 +27,7 @@ pub struct Bare {
 const MOST_BYTES: u64 = 1 << 20;
 
 /// The functions that move the stack and have no row.
-pub fn find(image: &ElfImage, tables: &Tables) -> Vec<Bare> {
+pub(super) fn find(image: &ElfImage, tables: &Tables) -> Vec<Bare> {
     let mut found = Vec::new();
     for (id, symbol) in image.symbols().filter(|(_, symbol)| symbol.is_function() && symbol.size > 0) {
         let Some(at) = place_of(image, symbol) else { continue };

@@ -13,11 +13,11 @@ use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::image::{ET_REL, ElfImage, Reloc};
 
 /// No row, no instruction.
-pub const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 /// Where a direct branch leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Target {
+pub(super) enum Target {
     /// Nowhere: no branch.
     None,
     /// An instruction of [`Code`].
@@ -30,7 +30,7 @@ pub enum Target {
 
 /// An instruction.
 #[derive(Clone, Copy, Debug)]
-pub struct Insn {
+pub(super) struct Insn {
     /// Its section.
     pub section: SectionId,
     /// Its offset.
@@ -55,19 +55,19 @@ pub struct Insn {
 
 impl Insn {
     /// Where it stands.
-    pub fn loc(&self) -> CodeLoc {
+    pub(super) fn loc(&self) -> CodeLoc {
         CodeLoc::new(self.section, u64::from(self.offset))
     }
 
     /// The offset behind it.
-    pub fn end(&self) -> u32 {
+    pub(super) fn end(&self) -> u32 {
         self.offset.saturating_add(u32::from(self.len))
     }
 }
 
 /// The instructions of all descriptions.
 #[derive(Debug, Default)]
-pub struct Code {
+pub(super) struct Code {
     /// Ascending by section and offset.
     pub insns: Vec<Insn>,
     /// Places in code whose address the code itself takes.
@@ -89,7 +89,7 @@ struct Reading<'a> {
 
 impl Code {
     /// Decodes the code of all descriptions.
-    pub fn read(image: &ElfImage, addresses: &Addresses, tables: &Tables) -> Code {
+    pub(super) fn read(image: &ElfImage, addresses: &Addresses, tables: &Tables) -> Code {
         let mut reading =
             Reading { image, addresses, reader: Reader::default(), code: Code::default(), targets: Vec::new() };
         let mut reached = (SectionId(0), 0);
@@ -114,18 +114,18 @@ impl Code {
     }
 
     /// The instruction that starts at a place.
-    pub fn at(&self, loc: CodeLoc) -> Option<u32> {
+    pub(super) fn at(&self, loc: CodeLoc) -> Option<u32> {
         let found = self.insns.binary_search_by_key(&loc, Insn::loc).ok()?;
         Some(found as u32)
     }
 
     /// The instruction with this number.
-    pub fn get(&self, insn: u32) -> Option<&Insn> {
+    pub(super) fn get(&self, insn: u32) -> Option<&Insn> {
         self.insns.get(insn as usize)
     }
 
     /// The numbers of the instructions in a range of a section.
-    pub fn range(&self, section: SectionId, start: u32, end: u32) -> std::ops::Range<u32> {
+    pub(super) fn range(&self, section: SectionId, start: u32, end: u32) -> std::ops::Range<u32> {
         let at = |offset: u32| {
             let loc = CodeLoc::new(section, u64::from(offset));
             self.insns.partition_point(|insn| insn.loc() < loc) as u32

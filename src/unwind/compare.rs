@@ -22,18 +22,18 @@ use super::table::Tables;
 use super::value::{Base, Place, RA, RSP, Reg, Value};
 
 /// What a finding is about: bit 0 is the CFA, the others are those of [`JUDGED`].
-pub type Mask = u8;
+pub(super) type Mask = u8;
 /// The CFA's bit.
-pub const CFA: Mask = 1;
+pub(super) const CFA: Mask = 1;
 
 /// The bit of a register of [`JUDGED`].
-pub fn bit(reg: Reg) -> Mask {
+pub(super) fn bit(reg: Reg) -> Mask {
     JUDGED.iter().position(|&judged| judged == reg).map_or(0, |at| 2 << at)
 }
 
 /// What came of comparing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Comparison {
+pub(super) struct Comparison {
     /// What is wrong.
     pub wrong: Mask,
     /// What can not be told.
@@ -42,7 +42,7 @@ pub struct Comparison {
 
 /// What tables and code are compared by.
 #[derive(Clone, Copy)]
-pub struct Judge<'a> {
+pub(super) struct Judge<'a> {
     /// The tables.
     pub tables: &'a Tables,
     /// The code.
@@ -51,7 +51,7 @@ pub struct Judge<'a> {
 
 impl Judge<'_> {
     /// What the row takes for the CFA, by the state.
-    pub fn cfa(&self, row: &Row, state: &State) -> Value {
+    pub(super) fn cfa(&self, row: &Row, state: &State) -> Value {
         match row.cfa {
             CfaRule::None => Value::Unknown,
             CfaRule::Register { reg, offset } => match u8::try_from(reg) {
@@ -63,13 +63,13 @@ impl Judge<'_> {
     }
 
     /// Whether rsp was moved by an amount of which only run time knows.
-    pub fn is_lowered_by_register(&self, base: Base) -> bool {
+    pub(super) fn is_lowered_by_register(&self, base: Base) -> bool {
         let maker = base.maker().and_then(|insn| self.code.get(insn));
         maker.is_some_and(|insn| matches!(insn.op, Op::AddReg { to: RSP, minus: true, .. }))
     }
 
     /// Compares.
-    pub fn compare(&self, row: &Row, state: &State) -> Comparison {
+    pub(super) fn compare(&self, row: &Row, state: &State) -> Comparison {
         let mut found = Comparison::default();
         // Case 1.
         if row.is_outermost() {
@@ -113,7 +113,7 @@ impl Judge<'_> {
     }
 
     /// What a rule finds for a register; `None` where it promises nothing.
-    pub fn register(&self, rule: Rule, reg: Reg, state: &State) -> Option<Value> {
+    pub(super) fn register(&self, rule: Rule, reg: Reg, state: &State) -> Option<Value> {
         let at = |place: Option<Place>| match place.map(|place| (place, state.word(place))) {
             Some((_, Some(value))) => value,
             // Above the return address is the caller's business, and the return address itself a special case.

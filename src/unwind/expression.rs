@@ -16,7 +16,7 @@ const MOST_OPERATIONS: usize = 256;
 
 /// Evaluates `bytes`, with `first` on the stack. A word below the return address that nobody was seen to write holds
 /// nothing that an unwinder asks for.
-pub fn evaluate(bytes: &[u8], state: &State, first: Option<Value>) -> Value {
+pub(super) fn evaluate(bytes: &[u8], state: &State, first: Option<Value>) -> Value {
     run(bytes, state, first).unwrap_or(Value::Unknown)
 }
 
@@ -69,7 +69,7 @@ fn run(bytes: &[u8], state: &State, first: Option<Value>) -> Option<Value> {
 }
 
 /// An expression for people: `*(rsp+40)+8`.
-pub fn words(bytes: &[u8]) -> String {
+pub(super) fn words(bytes: &[u8]) -> String {
     let mut stack: Vec<String> = Vec::new();
     let mut operations = Expression(EndianSlice::new(bytes, LittleEndian)).operations(ENCODING);
     for _ in 0..MOST_OPERATIONS {

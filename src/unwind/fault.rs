@@ -85,7 +85,7 @@ pub struct Frame {
 }
 
 /// What is known of a place at which a row is wrong.
-pub struct Scene<'a> {
+pub(super) struct Scene<'a> {
     /// The object.
     pub image: &'a ElfImage,
     /// Tables and code.
@@ -130,7 +130,7 @@ fn by(reg: Reg, offset: i32) -> String {
 }
 
 /// How the CFA can be found by a register that holds an address of the frame: the one that is asked for, rsp, rbp, any.
-pub fn truth(state: &State, wanted: Option<Reg>) -> Option<(Reg, i32)> {
+pub(super) fn truth(state: &State, wanted: Option<Reg>) -> Option<(Reg, i32)> {
     let order = wanted.into_iter().chain([RSP, RBP]).chain(0u8..16);
     let found = order.filter_map(|reg| {
         let place = state.reg(reg).place().filter(|place| place.base == Base::CFA)?;
@@ -270,7 +270,7 @@ impl Scene<'_> {
     }
 
     /// The CFA is wrong.
-    pub fn cfa(&self, row: &Row) -> Told {
+    pub(super) fn cfa(&self, row: &Row) -> Told {
         match row.cfa {
             CfaRule::Register { reg, offset } => self.cfa_by_register(Reg::try_from(reg).unwrap_or(RSP), offset),
             CfaRule::Expression(_) | CfaRule::None => self.cfa_by_expression(),
@@ -373,7 +373,7 @@ impl Scene<'_> {
     }
 
     /// The rule of a register is wrong.
-    pub fn register(&self, row: &Row, reg: Reg) -> Told {
+    pub(super) fn register(&self, row: &Row, reg: Reg) -> Told {
         let rule = row.rule(reg);
         let value = self.judge.register(rule, reg, self.state).unwrap_or(Value::Unknown);
         let is_word = matches!(rule, Rule::Offset(_) | Rule::Expression(_));
@@ -413,7 +413,7 @@ impl Scene<'_> {
     }
 
     /// The register whose old value the word holds that the row takes for another one's.
-    pub fn taken_for(&self, row: &Row, reg: Reg) -> Option<Reg> {
+    pub(super) fn taken_for(&self, row: &Row, reg: Reg) -> Option<Reg> {
         match self.judge.register(row.rule(reg), reg, self.state) {
             Some(Value::Entry(other)) if other != reg && bit(other) != 0 => Some(other),
             _ => None,
@@ -433,7 +433,7 @@ fn moved(op: Op) -> Option<i32> {
 }
 
 /// What is odd about a description.
-pub fn oddity(oddity: Oddity) -> &'static str {
+pub(super) fn oddity(oddity: Oddity) -> &'static str {
     match oddity {
         Oddity::NothingRemembered => "a remembered state is restored here, but none was remembered",
         Oddity::RegisterOfExpression => {

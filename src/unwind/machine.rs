@@ -13,7 +13,7 @@ use super::row::{CfaRule, Expression, JUDGED, Oddity, Row, Rule};
 use super::value::RA;
 
 /// What gimli reads from.
-pub type Slice<'a> = EndianSlice<'a, LittleEndian>;
+pub(super) type Slice<'a> = EndianSlice<'a, LittleEndian>;
 
 /// More rows than this no function has.
 const MOST_ROWS: usize = 1 << 20;
@@ -22,7 +22,7 @@ const MOST_REMEMBERED: usize = 1 << 10;
 
 /// What a CIE says, before any instruction of a description.
 #[derive(Clone)]
-pub struct Initial {
+pub(super) struct Initial {
     row: Row,
 }
 
@@ -49,7 +49,7 @@ fn blank() -> Row {
 }
 
 /// What the CIE says at first.
-pub fn initial<'b, S: UnwindSection<Slice<'b>>>(
+pub(super) fn initial<'b, S: UnwindSection<Slice<'b>>>(
     section: &S,
     bases: &BaseAddresses,
     cie: &CommonInformationEntry<Slice<'b>>,
@@ -78,7 +78,7 @@ pub fn initial<'b, S: UnwindSection<Slice<'b>>>(
 
 /// Makes the rows of a description whose code lies at `start..end`, as far as it can be read. What was odd, and at which
 /// place of the code.
-pub fn run<'b, S: UnwindSection<Slice<'b>>>(
+pub(super) fn run<'b, S: UnwindSection<Slice<'b>>>(
     section: &S,
     bases: &BaseAddresses,
     fde: &FrameDescriptionEntry<Slice<'b>>,

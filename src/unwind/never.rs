@@ -72,7 +72,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// Whether a call of `name` is the end of a path.
-pub fn returns_never(name: &str) -> bool {
+pub(super) fn returns_never(name: &str) -> bool {
     static SET: OnceLock<FxHashSet<&str>> = OnceLock::new();
     let set = SET.get_or_init(|| NAMES.iter().copied().collect());
     set.contains(name) || is_throw_of_libstdcxx(name) || is_panic_of_rust(name)

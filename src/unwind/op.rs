@@ -116,7 +116,7 @@ pub enum Op {
 
 /// Where an instruction leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Flow {
+pub(super) enum Flow {
     /// On.
     Next,
     /// To its target.
@@ -146,20 +146,20 @@ pub enum Flow {
 
 impl Flow {
     /// Whether the next instruction may come after it.
-    pub fn falls(self) -> bool {
+    pub(super) fn falls(self) -> bool {
         !matches!(self, Flow::Jump | Flow::JumpIndirect | Flow::Far | Flow::Return | Flow::Stop)
     }
 }
 
 /// The register's number in DWARF, if it is a general one of 64 bits.
-pub fn number(register: Register) -> Option<Reg> {
+pub(super) fn number(register: Register) -> Option<Reg> {
     // psABI, figure 3.36: not the order of the encoding.
     const DWARF: [Reg; 16] = [0, 2, 1, 3, 7, 6, 4, 5, 8, 9, 10, 11, 12, 13, 14, 15];
     register.is_gpr64().then(|| DWARF.get(register.number()).copied())?
 }
 
 /// Where the instruction leads.
-pub fn flow(insn: &Instruction) -> Flow {
+pub(super) fn flow(insn: &Instruction) -> Flow {
     match insn.flow_control() {
         FlowControl::Next => match insn.mnemonic() {
             Mnemonic::Syscall | Mnemonic::Sysenter => Flow::SystemCall,
@@ -194,7 +194,7 @@ pub fn flow(insn: &Instruction) -> Flow {
 }
 
 /// Says what instructions do.
-pub struct Reader {
+pub(super) struct Reader {
     info: InstructionInfoFactory,
 }
 
@@ -206,7 +206,7 @@ impl Default for Reader {
 
 impl Reader {
     /// What the instruction does.
-    pub fn op(&mut self, insn: &Instruction) -> Op {
+    pub(super) fn op(&mut self, insn: &Instruction) -> Op {
         exact(insn).unwrap_or_else(|| self.any(insn))
     }
 

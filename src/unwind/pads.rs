@@ -9,7 +9,7 @@ use crate::ids::{CodeLoc, SectionId};
 
 /// Calls in a range of code lead to a place when something is thrown through them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Pad {
+pub(super) struct Pad {
     /// Offset of the first byte in the section of the function.
     pub start: u32,
     /// Offset behind the last.
@@ -61,7 +61,7 @@ impl Bytes<'_> {
 }
 
 /// The landing pads that the area at `at` of `bytes` names for the function. None where it can not be read.
-pub fn read(bytes: &[u8], at: CodeLoc, addresses: &Addresses, function: (SectionId, u32)) -> Vec<Pad> {
+pub(super) fn read(bytes: &[u8], at: CodeLoc, addresses: &Addresses, function: (SectionId, u32)) -> Vec<Pad> {
     let mut found = Vec::new();
     let _ = sites(bytes, at, addresses, function, &mut found);
     found

@@ -46,7 +46,7 @@ fn linked_tables(store: &dyn Store, image: &ElfImage, addresses: &Addresses, cod
 
 /// Code that something points to.
 #[derive(Debug, Default)]
-pub struct Pointers {
+pub(super) struct Pointers {
     /// Instructions, ascending.
     insns: Vec<u32>,
     /// What an indirect jump's own table leads to.
@@ -55,7 +55,7 @@ pub struct Pointers {
 
 impl Pointers {
     /// Collects them.
-    pub fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, code: &Code) -> Pointers {
+    pub(super) fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, code: &Code) -> Pointers {
         let mut insns = Vec::new();
         let mut add = |loc: CodeLoc| {
             if let Some(insn) = code.at(loc).filter(|&insn| code.get(insn).is_some_and(|insn| insn.row != NONE)) {
@@ -96,12 +96,12 @@ impl Pointers {
     }
 
     /// All of them.
-    pub fn insns(&self) -> &[u32] {
+    pub(super) fn insns(&self) -> &[u32] {
         &self.insns
     }
 
     /// Those behind `start` and before `end`.
-    pub fn within(&self, code: &Code, section: SectionId, start: u32, end: u32) -> &[u32] {
+    pub(super) fn within(&self, code: &Code, section: SectionId, start: u32, end: u32) -> &[u32] {
         let at = |offset: u32| {
             let loc = CodeLoc::new(section, u64::from(offset));
             self.insns.partition_point(|&insn| code.get(insn).is_some_and(|insn| insn.loc() < loc))
@@ -110,7 +110,7 @@ impl Pointers {
     }
 
     /// What the jump's own table leads to, where it was found.
-    pub fn table_of(&self, jump: u32) -> Option<&[u32]> {
+    pub(super) fn table_of(&self, jump: u32) -> Option<&[u32]> {
         self.tables.get(&jump).map(Vec::as_slice)
     }
 }

@@ -13,14 +13,14 @@ const FIRST: u64 = 1 << 20;
 const GAP: u64 = 64;
 
 /// Where a symbol is defined: in a linked file its value is an address, in an object an offset.
-pub fn place_of(image: &ElfImage, symbol: &Symbol) -> Option<CodeLoc> {
+pub(super) fn place_of(image: &ElfImage, symbol: &Symbol) -> Option<CodeLoc> {
     let place = symbol.place()?;
     let start = if image.kind == ET_REL { 0 } else { image.section(place.section).addr };
     Some(CodeLoc::new(place.section, place.offset.checked_sub(start)?))
 }
 
 /// Where every section would lie.
-pub struct Addresses {
+pub(super) struct Addresses {
     /// By section; 0 for those that are not loaded and need no address.
     start: Vec<u64>,
     /// Start, end, section; ascending.
@@ -30,7 +30,7 @@ pub struct Addresses {
 
 impl Addresses {
     /// Gives each section of `image` an address: its own if it has one.
-    pub fn of(image: &ElfImage) -> Addresses {
+    pub(super) fn of(image: &ElfImage) -> Addresses {
         let relocatable = image.kind == ET_REL;
         let mut addresses = Addresses { start: vec![0; image.sections.len()], order: Vec::new(), relocatable };
         let mut next = FIRST;
@@ -50,19 +50,19 @@ impl Addresses {
     }
 
     /// The address of a section's first byte.
-    pub fn start(&self, section: SectionId) -> u64 {
+    pub(super) fn start(&self, section: SectionId) -> u64 {
         self.start.get(section.index()).copied().unwrap_or(0)
     }
 
     /// The byte that an address means.
-    pub fn loc(&self, address: u64) -> Option<CodeLoc> {
+    pub(super) fn loc(&self, address: u64) -> Option<CodeLoc> {
         let at = self.order.partition_point(|&(start, ..)| start <= address).checked_sub(1)?;
         let &(start, end, section) = self.order.get(at)?;
         (address < end).then(|| CodeLoc::new(section, address - start))
     }
 
     /// A section's bytes, relocated.
-    pub fn contents(&self, store: &dyn Store, image: &ElfImage, id: SectionId) -> Result<Vec<u8>, LoadError> {
+    pub(super) fn contents(&self, store: &dyn Store, image: &ElfImage, id: SectionId) -> Result<Vec<u8>, LoadError> {
         let mut bytes = image.read_section(store, id)?;
         if !self.relocatable {
             return Ok(bytes);

@@ -7,7 +7,7 @@ use super::value::{CALLEE_SAVED, RA, Reg};
 
 /// Bytes of an expression: a range of those of the tables.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Expression {
+pub(super) struct Expression {
     /// Where it starts.
     pub start: u32,
     /// How long it is.
@@ -16,7 +16,7 @@ pub struct Expression {
 
 /// How the CFA is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum CfaRule {
+pub(super) enum CfaRule {
     /// Nothing is said.
     None,
     /// A register and a number.
@@ -32,7 +32,7 @@ pub enum CfaRule {
 
 /// How a register of the caller is found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Rule {
+pub(super) enum Rule {
     /// It is as it was.
     Same,
     /// In memory, so far above the CFA.
@@ -50,12 +50,12 @@ pub enum Rule {
 }
 
 /// The registers that rows are judged by: those a function gives back, and the return address.
-pub const JUDGED: [Reg; 7] =
+pub(super) const JUDGED: [Reg; 7] =
     [CALLEE_SAVED[0], CALLEE_SAVED[1], CALLEE_SAVED[2], CALLEE_SAVED[3], CALLEE_SAVED[4], CALLEE_SAVED[5], RA];
 
 /// A row: in force from its start to its end, in the order of addresses, whatever the control flow.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Row {
+pub(super) struct Row {
     /// Offset of the first byte in the section of the code.
     pub start: u32,
     /// Offset behind the last.
@@ -74,21 +74,21 @@ pub struct Row {
 
 impl Row {
     /// The rule of a register.
-    pub fn rule(&self, reg: Reg) -> Rule {
+    pub(super) fn rule(&self, reg: Reg) -> Rule {
         let judged = JUDGED.iter().position(|&judged| judged == reg).and_then(|at| self.rules.get(at));
         let other = || self.others.iter().find(|(other, _)| *other == u16::from(reg)).map(|(_, rule)| rule);
         judged.or_else(other).copied().unwrap_or(Rule::Same)
     }
 
     /// Whether it is the row of a function that was just called by the rules.
-    pub fn is_of_entry(&self) -> bool {
+    pub(super) fn is_of_entry(&self) -> bool {
         self.cfa == CfaRule::Register { reg: 7, offset: 8 }
             && self.rules[..6].iter().all(|rule| *rule == Rule::Same)
             && self.rules[6] == Rule::Offset(-8)
     }
 
     /// Whether nobody is above.
-    pub fn is_outermost(&self) -> bool {
+    pub(super) fn is_outermost(&self) -> bool {
         self.rules[6] == Rule::Undefined
     }
 }

@@ -17,7 +17,7 @@ use crate::image::{ElfImage, STB_LOCAL};
 
 /// How a path leaves a function.
 #[derive(Clone, Copy, Debug)]
-pub struct Left {
+pub(super) struct Left {
     /// The instruction by which it leaves.
     pub at: u32,
     /// How.
@@ -35,7 +35,7 @@ pub struct Left {
 }
 
 /// Functions that begin inside another one's description: their name is global, their row that of an entry.
-pub fn inner_entries(image: &ElfImage, code: &Code, ground: &Ground<'_>) -> Vec<u32> {
+pub(super) fn inner_entries(image: &ElfImage, code: &Code, ground: &Ground<'_>) -> Vec<u32> {
     let mut found = Vec::new();
     for (_, symbol) in image.symbols() {
         if symbol.is_undefined() || symbol.binding == STB_LOCAL || !image.section(symbol.section).is_code() {
@@ -53,7 +53,7 @@ pub fn inner_entries(image: &ElfImage, code: &Code, ground: &Ground<'_>) -> Vec<
 }
 
 /// Follows all paths, from all entries.
-pub fn settle(ground: &Ground<'_>, entries: &[u32], cancel: &CancelToken) -> Result<States, Cancelled> {
+pub(super) fn settle(ground: &Ground<'_>, entries: &[u32], cancel: &CancelToken) -> Result<States, Cancelled> {
     let mut states = States::default();
     let mut starts: Vec<(u32, u32)> = ground.starts.iter().map(|(&at, &fde)| (at, fde)).collect();
     starts.sort_unstable();
@@ -85,7 +85,7 @@ pub fn settle(ground: &Ground<'_>, entries: &[u32], cancel: &CancelToken) -> Res
 }
 
 /// Whether a function that is called here keeps other registers than the convention says.
-pub fn matters(ground: &Ground<'_>, kept: &FxHashMap<u32, u16>) -> bool {
+pub(super) fn matters(ground: &Ground<'_>, kept: &FxHashMap<u32, u16>) -> bool {
     let all: u16 = VOLATILE.iter().fold(!0, |mask, reg| mask & !(1 << reg));
     ground.judge.code.insns.iter().any(|insn| match insn.target {
         super::code::Target::Insn(target) if insn.flow == super::op::Flow::Call => {
@@ -97,7 +97,7 @@ pub fn matters(ground: &Ground<'_>, kept: &FxHashMap<u32, u16>) -> bool {
 }
 
 /// By description: what it leaves as it was on all ways out.
-pub fn kept_registers(left: &BTreeMap<u32, Vec<Left>>) -> FxHashMap<u32, u16> {
+pub(super) fn kept_registers(left: &BTreeMap<u32, Vec<Left>>) -> FxHashMap<u32, u16> {
     let saved: u16 = CALLEE_SAVED.iter().fold(0, |mask, reg| mask | 1 << reg);
     let mut kept = FxHashMap::default();
     for (&fde, left) in left {

@@ -8,20 +8,20 @@ use super::op::{Mem, Op, Source};
 use super::value::{Base, Place, RA, RBP, RSP, Reg, VOLATILE, Value};
 
 /// So many bytes below rsp keep their contents, calls aside (psABI §3.2.2).
-pub const RED_ZONE: i32 = 128;
+pub(super) const RED_ZONE: i32 = 128;
 /// A frame has more words than this only where it is an array, which nobody unwinds by.
 const MOST_WORDS: usize = 768;
 
 /// The state before an instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct State {
+pub(super) struct State {
     regs: [Value; 16],
     words: Vec<(Place, Value)>,
 }
 
 impl State {
     /// At the entry of a function that is called by the rules.
-    pub fn at_entry() -> State {
+    pub(super) fn at_entry() -> State {
         let mut state = State::blank();
         for (reg, value) in (0u8..).zip(&mut state.regs) {
             *value = Value::Entry(reg);
@@ -32,40 +32,40 @@ impl State {
     }
 
     /// Nothing is known.
-    pub fn blank() -> State {
+    pub(super) fn blank() -> State {
         State { regs: [Value::Unknown; 16], words: Vec::new() }
     }
 
     /// What a register holds.
-    pub fn reg(&self, reg: Reg) -> Value {
+    pub(super) fn reg(&self, reg: Reg) -> Value {
         self.regs.get(usize::from(reg)).copied().unwrap_or(Value::Unknown)
     }
 
     /// Sets a register and nothing else.
-    pub fn put_reg(&mut self, reg: Reg, value: Value) {
+    pub(super) fn put_reg(&mut self, reg: Reg, value: Value) {
         if let Some(slot) = self.regs.get_mut(usize::from(reg)) {
             *slot = value;
         }
     }
 
     /// The word at a place; `None` where nobody was seen to write.
-    pub fn word(&self, place: Place) -> Option<Value> {
+    pub(super) fn word(&self, place: Place) -> Option<Value> {
         let at = self.words.binary_search_by_key(&place, |&(place, _)| place).ok()?;
         self.words.get(at).map(|&(_, value)| value)
     }
 
     /// The words that were written, ascending.
-    pub fn words(&self) -> &[(Place, Value)] {
+    pub(super) fn words(&self) -> &[(Place, Value)] {
         &self.words
     }
 
     /// Whether there may be words that the list has no room for.
-    pub fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.words.len() >= MOST_WORDS
     }
 
     /// Sets a word and nothing else.
-    pub fn put_word(&mut self, place: Place, value: Value) {
+    pub(super) fn put_word(&mut self, place: Place, value: Value) {
         match self.words.binary_search_by_key(&place, |&(place, _)| place) {
             Ok(at) => self.words[at].1 = value,
             Err(at) if self.words.len() < MOST_WORDS => self.words.insert(at, (place, value)),
@@ -74,12 +74,12 @@ impl State {
     }
 
     /// A register that still holds what `wanted` held at entry.
-    pub fn holder_of(&self, wanted: Reg) -> Option<Reg> {
+    pub(super) fn holder_of(&self, wanted: Reg) -> Option<Reg> {
         (0u8..16).find(|&reg| self.reg(reg) == Value::Entry(wanted))
     }
 
     /// Takes over what another path knows. Whether anything changed.
-    pub fn meet(&mut self, other: &State) -> bool {
+    pub(super) fn meet(&mut self, other: &State) -> bool {
         let mut changed = false;
         for (mine, theirs) in self.regs.iter_mut().zip(&other.regs) {
             let met = mine.meet(*theirs);
@@ -120,7 +120,7 @@ impl State {
     }
 
     /// The address that a memory operand has.
-    pub fn address(&self, mem: Mem) -> Option<Place> {
+    pub(super) fn address(&self, mem: Mem) -> Option<Place> {
         self.reg(mem.base?).place()?.moved(mem.disp)
     }
 
@@ -173,7 +173,7 @@ impl State {
     }
 
     /// Forgets what lies further than `zone` below rsp: a signal handler or a function that is called may write there.
-    pub fn forget_below(&mut self, zone: i32) {
+    pub(super) fn forget_below(&mut self, zone: i32) {
         let Some(rsp) = self.reg(RSP).place() else { return };
         let first = Place { base: rsp.base, offset: i32::MIN };
         let from = self.words.partition_point(|&(other, _)| other < first);
@@ -209,14 +209,14 @@ impl State {
     }
 
     /// What a call leaves on the stack for the code that is called.
-    pub fn inside_call(&self) -> State {
+    pub(super) fn inside_call(&self) -> State {
         let mut inner = self.clone();
         inner.push(8, Value::Computed);
         inner
     }
 
     /// Behind a call that leaves these registers as they were: everything below the frame is lost, too.
-    pub fn call(&mut self, kept: Option<u16>) {
+    pub(super) fn call(&mut self, kept: Option<u16>) {
         match kept {
             Some(kept) => {
                 (0u8..16).filter(|reg| kept & (1 << reg) == 0).for_each(|reg| self.put_reg(reg, Value::Computed))
@@ -227,14 +227,14 @@ impl State {
     }
 
     /// Behind a system call (psABI §A.2.1).
-    pub fn system_call(&mut self) {
+    pub(super) fn system_call(&mut self) {
         for reg in [0, 2, 11] {
             self.put_reg(reg, Value::Computed);
         }
     }
 
     /// Goes over an instruction.
-    pub fn step(&mut self, insn: u32, op: Op) {
+    pub(super) fn step(&mut self, insn: u32, op: Op) {
         // Where nothing is known of rsp, behind a loop that moves it for example, what is stored by it can still be found by it.
         if matches!(op, Op::Store { to: Mem { base: Some(RSP), .. }, .. }) && self.reg(RSP).place().is_none() {
             let named = self.fresh(insn);
@@ -326,7 +326,7 @@ impl State {
 
     /// Where a comparison says that two registers are equal, each is what is known of the other. `None`: they can not be,
     /// so that nobody comes this way.
-    pub fn equal(&mut self, one: Reg, other: Reg) -> Option<()> {
+    pub(super) fn equal(&mut self, one: Reg, other: Reg) -> Option<()> {
         match (self.reg(one).place(), self.reg(other).place()) {
             (Some(a), Some(b)) if a.base == b.base => (a.offset == b.offset).then_some(()),
             (None, Some(b)) => {

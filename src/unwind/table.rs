@@ -21,7 +21,7 @@ use crate::image::{ET_REL, ElfImage, Store};
 
 /// The description of one piece of code.
 #[derive(Clone, Debug)]
-pub struct Fde {
+pub(super) struct Fde {
     /// Its section.
     pub section: SectionId,
     /// Offset of the first byte.
@@ -42,7 +42,7 @@ pub struct Fde {
 
 /// All descriptions of an object.
 #[derive(Default, Debug)]
-pub struct Tables {
+pub(super) struct Tables {
     /// By section and start.
     pub fdes: Vec<Fde>,
     /// The rows of all.
@@ -57,7 +57,7 @@ pub struct Tables {
 
 /// Which table is read where both describe the same code.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Order {
+pub(super) enum Order {
     /// `.eh_frame`: run time goes by that.
     EhFrameFirst,
     /// `.debug_frame`: some debuggers prefer it.
@@ -66,7 +66,7 @@ pub enum Order {
 
 impl Tables {
     /// Reads all tables of `image`.
-    pub fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, order: Order) -> Tables {
+    pub(super) fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, order: Order) -> Tables {
         let mut tables = Tables::default();
         let mut seen = FxHashMap::default();
         let mut names = [".eh_frame", ".debug_frame"];
@@ -116,13 +116,13 @@ impl Tables {
     }
 
     /// The bytes of an expression.
-    pub fn expression(&self, expression: Expression) -> &[u8] {
+    pub(super) fn expression(&self, expression: Expression) -> &[u8] {
         let start = expression.start as usize;
         self.expressions.get(start..start.saturating_add(expression.len as usize)).unwrap_or(&[])
     }
 
     /// The rows of a description.
-    pub fn rows_of(&self, fde: &Fde) -> &[Row] {
+    pub(super) fn rows_of(&self, fde: &Fde) -> &[Row] {
         self.rows.get(fde.rows.start as usize..fde.rows.end as usize).unwrap_or(&[])
     }
 }

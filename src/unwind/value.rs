@@ -8,21 +8,21 @@
 //! knows, behind an alignment for example, is a base of its own, named by the instruction that made it.
 
 /// A register, in DWARF's numbers (psABI, figure 3.36).
-pub type Reg = u8;
+pub(super) type Reg = u8;
 /// `rbx`.
-pub const RBX: Reg = 3;
+pub(super) const RBX: Reg = 3;
 /// `rbp`.
-pub const RBP: Reg = 6;
+pub(super) const RBP: Reg = 6;
 /// `rsp`.
-pub const RSP: Reg = 7;
+pub(super) const RSP: Reg = 7;
 /// `r11`.
-pub const R11: Reg = 11;
+pub(super) const R11: Reg = 11;
 /// The column of the return address.
-pub const RA: Reg = 16;
+pub(super) const RA: Reg = 16;
 /// What a function gives back as it was (psABI, figure 3.4).
-pub const CALLEE_SAVED: [Reg; 6] = [RBX, RBP, 12, 13, 14, 15];
+pub(super) const CALLEE_SAVED: [Reg; 6] = [RBX, RBP, 12, 13, 14, 15];
 /// What a call may change: all others but rsp.
-pub const VOLATILE: [Reg; 9] = [0, 1, 2, 4, 5, 8, 9, 10, R11];
+pub(super) const VOLATILE: [Reg; 9] = [0, 1, 2, 4, 5, 8, 9, 10, R11];
 
 const NAMES: [&str; 17] = [
     "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
@@ -35,26 +35,26 @@ pub fn name(reg: Reg) -> &'static str {
 
 /// The base of addresses: the CFA, or an address of the function's own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Base(pub u32);
+pub(super) struct Base(pub u32);
 
 impl Base {
     /// The CFA.
-    pub const CFA: Base = Base(0);
+    pub(super) const CFA: Base = Base(0);
 
     /// The address that this instruction made.
-    pub fn made_by(insn: u32) -> Base {
+    pub(super) fn made_by(insn: u32) -> Base {
         Base(insn.saturating_add(1))
     }
 
     /// The instruction that made it; `None` for the CFA.
-    pub fn maker(self) -> Option<u32> {
+    pub(super) fn maker(self) -> Option<u32> {
         self.0.checked_sub(1)
     }
 }
 
 /// A place of the stack, or the address of one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// What it counts from.
     pub base: Base,
     /// How far above that.
@@ -63,19 +63,19 @@ pub struct Place {
 
 impl Place {
     /// A place by its distance from the CFA.
-    pub fn of_cfa(offset: i32) -> Place {
+    pub(super) fn of_cfa(offset: i32) -> Place {
         Place { base: Base::CFA, offset }
     }
 
     /// The place `by` bytes above.
-    pub fn moved(self, by: i32) -> Option<Place> {
+    pub(super) fn moved(self, by: i32) -> Option<Place> {
         Some(Place { base: self.base, offset: self.offset.checked_add(by)? })
     }
 }
 
 /// What is known of a word.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Value {
+pub(super) enum Value {
     /// Nothing: it may be the right one.
     Unknown,
     /// Something that was computed: nothing that an unwinder asks for.
@@ -92,15 +92,15 @@ pub enum Value {
 
 impl Value {
     /// The CFA itself.
-    pub const CFA: Value = Value::Frame(Place { base: Base::CFA, offset: 0 });
+    pub(super) const CFA: Value = Value::Frame(Place { base: Base::CFA, offset: 0 });
 
     /// The address of the place at this distance from the CFA.
-    pub fn of_cfa(offset: i32) -> Value {
+    pub(super) fn of_cfa(offset: i32) -> Value {
         Value::Frame(Place::of_cfa(offset))
     }
 
     /// The place that it is the address of.
-    pub fn place(self) -> Option<Place> {
+    pub(super) fn place(self) -> Option<Place> {
         match self {
             Value::Frame(place) => Some(place),
             Value::Unknown | Value::Computed | Value::Number(_) | Value::Differs | Value::Entry(_) => None,
@@ -108,7 +108,7 @@ impl Value {
     }
 
     /// The value and a number.
-    pub fn plus(self, by: i32) -> Value {
+    pub(super) fn plus(self, by: i32) -> Value {
         match self {
             Value::Frame(place) => place.moved(by).map_or(Value::Unknown, Value::Frame),
             Value::Number(number) => number.checked_add(by).map_or(Value::Computed, Value::Number),
@@ -118,12 +118,12 @@ impl Value {
     }
 
     /// Whether it is nothing that anybody could unwind by, on every path.
-    pub fn is_computed(self) -> bool {
+    pub(super) fn is_computed(self) -> bool {
         matches!(self, Value::Computed | Value::Number(_))
     }
 
     /// What is known where two paths meet.
-    pub fn meet(self, other: Value) -> Value {
+    pub(super) fn meet(self, other: Value) -> Value {
         match (self, other) {
             (a, b) if a == b => a,
             (Value::Unknown, _) | (_, Value::Unknown) => Value::Unknown,

@@ -107,7 +107,7 @@ pub struct Judgement {
 }
 
 /// What came of comparing every instruction.
-pub struct Verdicts<'a> {
+pub(super) struct Verdicts<'a> {
     ground: &'a Ground<'a>,
     /// By instruction.
     pub found: Vec<Comparison>,
@@ -160,7 +160,7 @@ impl Sink for Verdicts<'_> {
 }
 
 /// Judges all rows.
-pub fn judge(
+pub(super) fn judge(
     image: &ElfImage,
     tables: &Tables,
     code: &Code,
@@ -174,7 +174,7 @@ pub fn judge(
 }
 
 /// The state at every place where paths meet, with calls of functions that keep other registers than the convention says.
-pub fn settled(image: &ElfImage, ground: &mut Ground<'_>, cancel: &CancelToken) -> Result<States, Cancelled> {
+pub(super) fn settled(image: &ElfImage, ground: &mut Ground<'_>, cancel: &CancelToken) -> Result<States, Cancelled> {
     let entries = inner_entries(image, ground.judge.code, ground);
     entries.iter().for_each(|&entry| ground.mark(entry));
     let states = settle(ground, &entries, cancel)?;
@@ -187,7 +187,11 @@ pub fn settled(image: &ElfImage, ground: &mut Ground<'_>, cancel: &CancelToken) 
 }
 
 /// Compares every instruction that a path leads to.
-pub fn verdicts<'a>(ground: &'a Ground<'a>, states: &States, cancel: &CancelToken) -> Result<Verdicts<'a>, Cancelled> {
+pub(super) fn verdicts<'a>(
+    ground: &'a Ground<'a>,
+    states: &States,
+    cancel: &CancelToken,
+) -> Result<Verdicts<'a>, Cancelled> {
     let code = ground.judge.code;
     let n = code.insns.len();
     let mut verdicts = Verdicts {
@@ -254,13 +258,13 @@ impl Verdicts<'_> {
     }
 
     /// Whether the row of an instruction is about another stack.
-    pub fn is_foreign(&self, at: u32) -> bool {
+    pub(super) fn is_foreign(&self, at: u32) -> bool {
         let row = self.ground.judge.code.get(at).map_or(NONE, |insn| insn.row);
         self.foreign.contains(&at) && !self.meant.contains(&row)
     }
 
     /// Registers that a function of its own convention puts back nowhere.
-    pub fn loose(&self) -> FxHashMap<u32, u16> {
+    pub(super) fn loose(&self) -> FxHashMap<u32, u16> {
         let mut loose = FxHashMap::default();
         for (&fde, left) in &self.left {
             let counted = |left: &&Left| matches!(left.exit, Exit::Return | Exit::Crossing | Exit::TailTo(_));

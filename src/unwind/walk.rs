@@ -37,7 +37,7 @@ use crate::image::ElfImage;
 
 /// How a path leaves its function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Exit {
+pub(super) enum Exit {
     /// By a return.
     Return,
     /// By a jump to another function of this object, which its first row describes.
@@ -49,7 +49,7 @@ pub enum Exit {
 }
 
 /// Who is told where paths lead.
-pub trait Sink {
+pub(super) trait Sink {
     /// A path leads to an instruction at which others may arrive, too.
     fn arrive(&mut self, at: u32, state: &State, from: Option<u32>);
     /// A path leaves its function.
@@ -59,7 +59,7 @@ pub trait Sink {
 }
 
 /// Who does not care.
-pub struct Nobody;
+pub(super) struct Nobody;
 
 impl Sink for Nobody {
     fn arrive(&mut self, _: u32, _: &State, _: Option<u32>) {}
@@ -69,7 +69,7 @@ impl Sink for Nobody {
 
 /// Why a path was not followed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Lost {
+pub(super) enum Lost {
     /// A call whose remainder does not fit.
     CallThatMayNotReturn,
     /// The call of a label whose row is of neither kind.
@@ -79,7 +79,7 @@ pub enum Lost {
 }
 
 /// What following needs to know.
-pub struct Ground<'a> {
+pub(super) struct Ground<'a> {
     /// The object.
     pub image: &'a ElfImage,
     /// Tables and code.
@@ -98,7 +98,7 @@ pub struct Ground<'a> {
 
 impl<'a> Ground<'a> {
     /// Finds where paths may meet.
-    pub fn new(image: &'a ElfImage, judge: Judge<'a>, pointers: &'a Pointers) -> Ground<'a> {
+    pub(super) fn new(image: &'a ElfImage, judge: Judge<'a>, pointers: &'a Pointers) -> Ground<'a> {
         let code = judge.code;
         let mut ground = Ground {
             image,
@@ -157,44 +157,44 @@ impl<'a> Ground<'a> {
     }
 
     /// Whether the description is of code that was split off a function.
-    pub fn is_part(&self, number: u32) -> bool {
+    pub(super) fn is_part(&self, number: u32) -> bool {
         self.parts.contains(&number)
     }
 
     /// From here on paths may meet at this instruction.
-    pub fn mark(&mut self, insn: u32) {
+    pub(super) fn mark(&mut self, insn: u32) {
         if let Some(meets) = self.meets.get_mut(insn as usize) {
             *meets = true;
         }
     }
 
     /// Whether paths may meet at the instruction.
-    pub fn meets_at(&self, insn: u32) -> bool {
+    pub(super) fn meets_at(&self, insn: u32) -> bool {
         self.meets.get(insn as usize).copied().unwrap_or(false)
     }
 
     /// A description.
-    pub fn fde(&self, number: u32) -> Option<&'a Fde> {
+    pub(super) fn fde(&self, number: u32) -> Option<&'a Fde> {
         self.judge.tables.fdes.get(number as usize)
     }
 
     /// The row of an instruction.
-    pub fn row(&self, insn: &Insn) -> Option<&'a Row> {
+    pub(super) fn row(&self, insn: &Insn) -> Option<&'a Row> {
         self.judge.tables.rows.get(insn.row as usize)
     }
 
     /// The first row of a description.
-    pub fn first_row(&self, number: u32) -> Option<&'a Row> {
+    pub(super) fn first_row(&self, number: u32) -> Option<&'a Row> {
         self.fde(number).and_then(|fde| self.judge.tables.rows_of(fde).first())
     }
 
     /// Whether the description can be judged at all.
-    pub fn is_readable(&self, number: u32) -> bool {
+    pub(super) fn is_readable(&self, number: u32) -> bool {
         self.fde(number).is_some_and(|fde| !fde.signal && !fde.other_column)
     }
 
     /// Goes over the instruction `at`. The one behind it, if the path goes on there.
-    pub fn go(&self, at: u32, state: &mut State, before: Op, sink: &mut impl Sink) -> Option<u32> {
+    pub(super) fn go(&self, at: u32, state: &mut State, before: Op, sink: &mut impl Sink) -> Option<u32> {
         let insn = self.judge.code.get(at)?;
         match insn.flow {
             Flow::Next => {
@@ -400,7 +400,7 @@ fn is_padding(insn: &Insn) -> bool {
 }
 
 /// What a row says of registers and frame, taken at its word; what it does not say is not known.
-pub fn as_row_says(row: &Row) -> State {
+pub(super) fn as_row_says(row: &Row) -> State {
     let mut state = State::blank();
     match row.cfa {
         CfaRule::Register { reg, offset } if reg < 16 => {
@@ -434,7 +434,7 @@ pub fn as_row_says(row: &Row) -> State {
 
 /// The states at which paths meet, and those that were not settled yet.
 #[derive(Default)]
-pub struct States {
+pub(super) struct States {
     at: FxHashMap<u32, Box<State>>,
     pending: BinaryHeap<Reverse<u32>>,
     queued: FxHashSet<u32>,
@@ -444,24 +444,24 @@ pub struct States {
 
 impl States {
     /// The state at an instruction at which paths meet.
-    pub fn get(&self, insn: u32) -> Option<&State> {
+    pub(super) fn get(&self, insn: u32) -> Option<&State> {
         self.at.get(&insn).map(Box::as_ref)
     }
 
     /// Whether a path begins at the instruction.
-    pub fn is_seed(&self, insn: u32) -> bool {
+    pub(super) fn is_seed(&self, insn: u32) -> bool {
         self.seeds.contains(&insn)
     }
 
     /// Where paths were followed from, ascending.
-    pub fn starts(&self) -> Vec<u32> {
+    pub(super) fn starts(&self) -> Vec<u32> {
         let mut starts: Vec<u32> = self.at.keys().copied().collect();
         starts.sort_unstable();
         starts
     }
 
     /// Follows all paths until nothing changes.
-    pub fn settle(&mut self, ground: &Ground<'_>, cancel: &CancelToken) -> Result<(), Cancelled> {
+    pub(super) fn settle(&mut self, ground: &Ground<'_>, cancel: &CancelToken) -> Result<(), Cancelled> {
         while let Some(Reverse(start)) = self.pending.pop() {
             cancel.check()?;
             self.queued.remove(&start);

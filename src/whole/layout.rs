@@ -21,7 +21,7 @@ struct Piece {
 
 /// A place in an object that was linked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Origin<'a> {
+pub(super) struct Origin<'a> {
     /// The object, as the linker was given it.
     pub object: &'a str,
     /// The section's name in the object.
@@ -34,7 +34,7 @@ pub struct Origin<'a> {
 
 /// What a linked object was put together from.
 #[derive(Clone, Debug, Default)]
-pub struct Layout {
+pub(super) struct Layout {
     names: Vec<String>,
     /// By output section.
     pieces: FxHashMap<String, Vec<Piece>>,
@@ -42,7 +42,7 @@ pub struct Layout {
 
 impl Layout {
     /// Reads a linker's map.
-    pub fn parse(map: &str) -> Layout {
+    pub(super) fn parse(map: &str) -> Layout {
         let mut reading = Reading::default();
         if map.lines().next().is_some_and(|line| line.trim_start().starts_with("VMA")) {
             map.lines().skip(1).for_each(|line| reading.lld(line));
@@ -60,14 +60,14 @@ impl Layout {
     }
 
     /// Gives the object that the linker knew as `from` the name `to`.
-    pub fn rename(&mut self, from: &str, to: &str) {
+    pub(super) fn rename(&mut self, from: &str, to: &str) {
         for name in self.names.iter_mut().filter(|name| *name == from) {
             to.clone_into(name);
         }
     }
 
     /// Where the byte at `offset` of the output section `section` comes from; `None` for padding.
-    pub fn origin(&self, section: &str, offset: u64) -> Option<Origin<'_>> {
+    pub(super) fn origin(&self, section: &str, offset: u64) -> Option<Origin<'_>> {
         let pieces = self.pieces.get(section)?;
         let behind = pieces.partition_point(|piece| piece.start <= offset);
         let piece = pieces.get(behind.checked_sub(1)?)?;

@@ -25,7 +25,7 @@ const LIMITS: Limits = Limits { time: Duration::from_secs(120), memory: 8 << 30,
 
 /// What the linker made.
 #[derive(Debug)]
-pub struct Linked {
+pub(super) struct Linked {
     /// The object.
     pub object: Vec<u8>,
     /// Where its parts come from.
@@ -33,7 +33,7 @@ pub struct Linked {
 }
 
 /// Links `program`; `replaced` is a member and the object to take in its place.
-pub fn link(
+pub(super) fn link(
     program: &Program,
     replaced: Option<(usize, &[u8])>,
     scratch: &Scratch,

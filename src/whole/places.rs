@@ -21,7 +21,7 @@ struct Member {
 }
 
 /// The lines of a linked object.
-pub struct MemberPlaces {
+pub(super) struct MemberPlaces {
     layout: Arc<Layout>,
     /// The names of the linked object's sections, by their ids.
     sections: Vec<String>,
@@ -34,7 +34,7 @@ pub struct MemberPlaces {
 
 impl MemberPlaces {
     /// Reads nothing yet.
-    pub fn new(
+    pub(super) fn new(
         layout: Arc<Layout>,
         linked: &ElfImage,
         directory: &Path,
@@ -45,12 +45,12 @@ impl MemberPlaces {
     }
 
     /// Where a place of the linked object comes from.
-    pub fn origin(&self, at: CodeLoc) -> Option<Origin<'_>> {
+    pub(super) fn origin(&self, at: CodeLoc) -> Option<Origin<'_>> {
         self.layout.origin(self.sections.get(at.section.index())?, at.offset)
     }
 
     /// Where a place of a section of this name comes from.
-    pub fn origin_in(&self, section: &str, offset: u64) -> Option<Origin<'_>> {
+    pub(super) fn origin_in(&self, section: &str, offset: u64) -> Option<Origin<'_>> {
         self.layout.origin(section, offset)
     }
 

@@ -55,7 +55,7 @@ pub enum Unavailable {
 
 /// The objects of a kernel, in the order in which they are linked.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub(super) struct Program {
     /// The build directory, in which the linker runs.
     pub directory: PathBuf,
     /// The objects, as the archive names them.
@@ -68,7 +68,7 @@ pub struct Program {
 
 impl Program {
     /// The program that is built in `directory`.
-    pub fn of(directory: &Path, finder: &Finder) -> Result<Program, Unavailable> {
+    pub(super) fn of(directory: &Path, finder: &Finder) -> Result<Program, Unavailable> {
         let archive = directory.join("vmlinux.a");
         if !archive.is_file() {
             return Err(Unavailable::NoProgram(directory.to_owned()));
@@ -89,7 +89,7 @@ impl Program {
     }
 
     /// The program that is built in `directory`, and which of its members the object at `path` is.
-    pub fn with_member(directory: &Path, path: &Path, finder: &Finder) -> Result<(Program, usize), Unavailable> {
+    pub(super) fn with_member(directory: &Path, path: &Path, finder: &Finder) -> Result<(Program, usize), Unavailable> {
         let program = Program::of(directory, finder)?;
         let member = program.member(path).ok_or_else(|| Unavailable::NotMember(path.to_owned()))?;
         Ok((program, member))
@@ -97,7 +97,7 @@ impl Program {
 
     /// Refuses members that a linker would take for something else than an object: it obeys text as a script, and makes
     /// code of bitcode in its own way.
-    pub fn check_members(&self) -> Result<(), Unavailable> {
+    pub(super) fn check_members(&self) -> Result<(), Unavailable> {
         for member in &self.members {
             let file = self.directory.join(member);
             let unreadable = |why: String| Unavailable::Unreadable { file: file.clone(), why };
@@ -112,14 +112,14 @@ impl Program {
     }
 
     /// When the archive and each member was written last.
-    pub fn stamps(&self) -> Vec<Option<SystemTime>> {
+    pub(super) fn stamps(&self) -> Vec<Option<SystemTime>> {
         let names = std::iter::once("vmlinux.a").chain(self.members.iter().map(String::as_str));
         let written = |name: &str| std::fs::metadata(self.directory.join(name)).and_then(|meta| meta.modified()).ok();
         names.map(written).collect()
     }
 
     /// Which member the object at `path` is.
-    pub fn member(&self, path: &Path) -> Option<usize> {
+    pub(super) fn member(&self, path: &Path) -> Option<usize> {
         let is_it = |member: &String| self.directory.join(member) == path;
         self.members.iter().position(is_it).or_else(|| {
             let real = path.canonicalize().ok()?;

@@ -34,7 +34,7 @@ pub(super) struct NewReloc {
 
 impl NewReloc {
     /// Room for one.
-    pub const EMPTY: NewReloc = NewReloc { offset: 0, symbol: Handle::NULL, kind: RelocKind::NONE, addend: 0 };
+    pub(super) const EMPTY: NewReloc = NewReloc { offset: 0, symbol: Handle::NULL, kind: RelocKind::NONE, addend: 0 };
 }
 
 /// What a table added to the object looks like.
@@ -48,7 +48,7 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Entries of `entsize` bytes that nothing aligns.
-    pub fn new(name: &'static str, entsize: u64) -> Shape {
+    pub(super) fn new(name: &'static str, entsize: u64) -> Shape {
         Shape { name, entsize, align: 1, flags: 0 }
     }
 }
@@ -88,7 +88,7 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     /// The object as it is.
-    pub fn new(analysis: &'a Analysis, store: &dyn Store) -> Result<Draft<'a>, WriteError> {
+    pub(super) fn new(analysis: &'a Analysis, store: &dyn Store) -> Result<Draft<'a>, WriteError> {
         let symbols = SymbolTable::read(&analysis.image, store)?;
         Ok(Draft {
             analysis,
@@ -102,18 +102,18 @@ impl<'a> Draft<'a> {
     }
 
     /// Whether nothing was changed.
-    pub fn is_unchanged(&self) -> bool {
+    pub(super) fn is_unchanged(&self) -> bool {
         let same_symbols = self.symbols.as_ref().is_none_or(|symbols| !symbols.is_changed());
         self.added.is_empty() && self.overwritten.is_empty() && same_symbols
     }
 
     /// Whether the object has a section of this name.
-    pub fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.analysis.image.section_by_name(name).is_some()
     }
 
     /// Adds a symbol, with its name where it has one.
-    pub fn add_symbol(&mut self, name: Option<&str>, mut symbol: NewSymbol) -> Result<Handle, WriteError> {
+    pub(super) fn add_symbol(&mut self, name: Option<&str>, mut symbol: NewSymbol) -> Result<Handle, WriteError> {
         if let Some(name) = name {
             symbol.name = self.add_name(&[".strtab"], name)?;
         }
@@ -122,7 +122,7 @@ impl<'a> Draft<'a> {
 
     /// The symbol of a section of code. A weak function may be dropped for another one, so that a place in it can only be
     /// told from its section; assemblers leave out the symbol of a section when nothing of their own needs it.
-    pub fn section_symbol(&mut self, section: SectionId) -> Result<Handle, WriteError> {
+    pub(super) fn section_symbol(&mut self, section: SectionId) -> Result<Handle, WriteError> {
         if let Some(symbol) = self.analysis.image.section(section).symbol {
             return Ok(symbol.into());
         }
@@ -136,19 +136,19 @@ impl<'a> Draft<'a> {
     }
 
     /// A relocation at `offset` that leads to a place in code.
-    pub fn reloc_to(&mut self, at: CodeLoc, offset: u64, kind: RelocKind) -> Result<NewReloc, WriteError> {
+    pub(super) fn reloc_to(&mut self, at: CodeLoc, offset: u64, kind: RelocKind) -> Result<NewReloc, WriteError> {
         Ok(NewReloc { offset, symbol: self.section_symbol(at.section)?, kind, addend: at.offset as i64 })
     }
 
     /// Gives a symbol of the object another size.
-    pub fn resize(&mut self, symbol: SymbolId, size: u64) {
+    pub(super) fn resize(&mut self, symbol: SymbolId, size: u64) {
         if let Some(symbols) = &mut self.symbols {
             symbols.resize(symbol, size);
         }
     }
 
     /// Adds a section with these bytes.
-    pub fn add_section(&mut self, shape: &Shape, bytes: Vec<u8>) -> Result<SectionId, WriteError> {
+    pub(super) fn add_section(&mut self, shape: &Shape, bytes: Vec<u8>) -> Result<SectionId, WriteError> {
         let name = self.add_name(&NAMES_OF_SECTIONS, shape.name)?;
         Ok(self.push(Added {
             name,
@@ -163,7 +163,7 @@ impl<'a> Draft<'a> {
     }
 
     /// Adds a section of `n` zeroed entries, and one with its relocations.
-    pub fn add_table(&mut self, shape: &Shape, n: usize, relocs: Vec<NewReloc>) -> Result<(), WriteError> {
+    pub(super) fn add_table(&mut self, shape: &Shape, n: usize, relocs: Vec<NewReloc>) -> Result<(), WriteError> {
         let base = self.add_section(shape, vec![0; n * shape.entsize as usize])?;
         let name = self.add_name(&NAMES_OF_SECTIONS, &format!(".rela{}", shape.name))?;
         let symtab = self.symbols.as_ref().ok_or(WriteError::NoSection(".symtab"))?.section;

@@ -20,7 +20,7 @@ pub(super) struct Handle(u32);
 
 impl Handle {
     /// The null symbol.
-    pub const NULL: Handle = Handle(0);
+    pub(super) const NULL: Handle = Handle(0);
 }
 
 impl From<SymbolId> for Handle {
@@ -60,7 +60,7 @@ pub(super) struct SymbolTable {
 
 impl SymbolTable {
     /// Reads the tables, if there are any.
-    pub fn read(image: &ElfImage, store: &dyn Store) -> Result<Option<SymbolTable>, WriteError> {
+    pub(super) fn read(image: &ElfImage, store: &dyn Store) -> Result<Option<SymbolTable>, WriteError> {
         let Some(section) = image.symtab else { return Ok(None) };
         let bytes = image.read_section(store, section)?;
         let n = bytes.len() / SIZE;
@@ -90,7 +90,7 @@ impl SymbolTable {
     }
 
     /// Adds a symbol.
-    pub fn add(&mut self, new: &NewSymbol) -> Result<Handle, WriteError> {
+    pub(super) fn add(&mut self, new: &NewSymbol) -> Result<Handle, WriteError> {
         let narrow = u16::try_from(new.section.0).ok().filter(|&index| index < SHN_LORESERVE);
         let handle = Handle(self.entries.len() as u32);
         self.is_changed = true;
@@ -128,7 +128,7 @@ impl SymbolTable {
     }
 
     /// Gives a symbol another size.
-    pub fn resize(&mut self, symbol: SymbolId, size: u64) {
+    pub(super) fn resize(&mut self, symbol: SymbolId, size: u64) {
         if let Some(entry) = self.entries.get_mut(symbol.index()) {
             entry.st_size = object::U64::new(LE, size);
             self.is_changed = true;
@@ -149,33 +149,33 @@ impl SymbolTable {
     }
 
     /// The index that the symbol has in the end. One that is not in the table keeps its own.
-    pub fn index(&self, symbol: Handle) -> u32 {
+    pub(super) fn index(&self, symbol: Handle) -> u32 {
         self.positions.get(symbol.0 as usize).copied().unwrap_or(symbol.0)
     }
 
     /// Whether the table is another than it was.
-    pub fn is_changed(&self) -> bool {
+    pub(super) fn is_changed(&self) -> bool {
         self.is_changed
     }
 
     /// Whether symbols of the object have other indexes than they had.
-    pub fn is_renumbered(&self) -> bool {
+    pub(super) fn is_renumbered(&self) -> bool {
         self.is_renumbered
     }
 
     /// How many symbols are local, the null symbol counted: `sh_info`.
-    pub fn n_locals(&self) -> u32 {
+    pub(super) fn n_locals(&self) -> u32 {
         self.n_locals
     }
 
     /// The table's contents.
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(super) fn bytes(&self) -> Vec<u8> {
         let entries = self.order.iter().filter_map(|handle| self.entries.get(handle.0 as usize));
         entries.flat_map(pod::bytes_of).copied().collect()
     }
 
     /// The contents of the wide table, if there is one.
-    pub fn wide_bytes(&self) -> Option<Vec<u8>> {
+    pub(super) fn wide_bytes(&self) -> Option<Vec<u8>> {
         let wide = self.wide.as_ref()?;
         Some(self.order.iter().filter_map(|handle| wide.get(handle.0 as usize)).flat_map(|i| i.to_le_bytes()).collect())
     }

@@ -22,12 +22,12 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub fn new(to_server: DuplexStream, from_server: DuplexStream) -> Client {
+    pub(super) fn new(to_server: DuplexStream, from_server: DuplexStream) -> Client {
         Client { to_server, from_server: BufReader::new(from_server), last_id: 0, published: Vec::new() }
     }
 
     /// Asks, and waits for the answer.
-    pub async fn request(&mut self, method: &str, params: Option<Value>) -> anyhow::Result<Value> {
+    pub(super) async fn request(&mut self, method: &str, params: Option<Value>) -> anyhow::Result<Value> {
         self.last_id += 1;
         let id = self.last_id;
         let mut message = json!({ "jsonrpc": "2.0", "id": id, "method": method });
@@ -49,12 +49,12 @@ impl Client {
     }
 
     /// Tells.
-    pub async fn notify(&mut self, method: &str, params: Value) -> anyhow::Result<()> {
+    pub(super) async fn notify(&mut self, method: &str, params: Value) -> anyhow::Result<()> {
         self.send(&json!({ "jsonrpc": "2.0", "method": method, "params": params })).await
     }
 
     /// Waits for the diagnostics of this version of a document.
-    pub async fn diagnostics(&mut self, version: i32) -> anyhow::Result<Vec<Value>> {
+    pub(super) async fn diagnostics(&mut self, version: i32) -> anyhow::Result<Vec<Value>> {
         loop {
             let wanted = |params: &Value| params["version"] == version;
             if let Some(at) = self.published.iter().position(wanted) {

@@ -102,7 +102,7 @@ impl Answer {
     }
 
     /// What the exit status says of it.
-    pub fn verdict(&self) -> Verdict {
+    pub(super) fn verdict(&self) -> Verdict {
         match self.status {
             Status::Found | Status::Moved => Verdict::Found,
             Status::Absent | Status::Gone | Status::Unreadable => Verdict::Incomplete,
@@ -118,7 +118,7 @@ pub(super) struct Collected {
 
 impl Collected {
     /// Takes an answer.
-    pub fn take(&mut self, answer: Answer) {
+    pub(super) fn take(&mut self, answer: Answer) {
         let at = self.objects.iter().position(|(_, report)| report.object == answer.object);
         let at = at.unwrap_or_else(|| {
             let report = Report {
@@ -144,7 +144,7 @@ impl Collected {
     }
 
     /// The entries of a document.
-    pub fn entries(self) -> Vec<sarif::Entry> {
+    pub(super) fn entries(self) -> Vec<sarif::Entry> {
         self.objects.into_iter().map(|(path, report)| sarif::Entry::new(report, &path)).collect()
     }
 }
@@ -211,7 +211,7 @@ pub(super) struct Answers<'a> {
 }
 
 impl<'a> Answers<'a> {
-    pub fn new(
+    pub(super) fn new(
         judge: &'a Judge<'a>,
         build_dir: Option<PathBuf>,
         is_live: bool,
@@ -221,7 +221,7 @@ impl<'a> Answers<'a> {
     }
 
     /// Takes note of where make works.
-    pub fn hear(&mut self, line: &str) {
+    pub(super) fn hear(&mut self, line: &str) {
         self.folders.hear(line);
     }
 
@@ -238,7 +238,7 @@ impl<'a> Answers<'a> {
     }
 
     /// What is known of a line.
-    pub fn answer(&mut self, said: &Said, line: usize) -> Answer {
+    pub(super) fn answer(&mut self, said: &Said, line: usize) -> Answer {
         let name = said.object(|name| self.find(name).is_some()).to_owned();
         let path = self.find(&name).unwrap_or_else(|| PathBuf::from(&name));
         let at = self.look(&path, &name);

@@ -35,7 +35,7 @@ pub(super) fn parse(line: &str) -> Option<Said> {
 
 impl Said {
     /// The object's name: what is behind the last blank, or more where a name with blanks exists.
-    pub fn object(&self, exists: impl Fn(&str) -> bool) -> &str {
+    pub(super) fn object(&self, exists: impl Fn(&str) -> bool) -> &str {
         let starts = std::iter::once(0).chain(self.head.match_indices([' ', '\t', '>']).map(|(at, _)| at + 1));
         let names = starts.filter_map(|at| self.head.get(at..)).map(|name| name.trim_start_matches([' ', '\t', '>']));
         let last = self.head.rsplit([' ', '\t', '>']).next().unwrap_or(&self.head);
@@ -80,7 +80,7 @@ pub(super) struct Folders {
 
 impl Folders {
     /// Takes note of a folder that make enters.
-    pub fn hear(&mut self, line: &str) {
+    pub(super) fn hear(&mut self, line: &str) {
         let Some((_, quoted)) = line.split_once(": Entering directory ") else { return };
         let name = quoted.trim().trim_start_matches(['`', '\'', '"', '\u{2018}']);
         let name = Path::new(name.trim_end_matches(['\'', '"', '\u{2019}']));
@@ -94,7 +94,7 @@ impl Folders {
     }
 
     /// The folders, the last one that was entered first.
-    pub fn nearest_first(&self) -> impl Iterator<Item = &Path> {
+    pub(super) fn nearest_first(&self) -> impl Iterator<Item = &Path> {
         self.entered.iter().rev().map(PathBuf::as_path)
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct Surroundings {
 
 impl Surroundings {
     /// Those of this process.
-    pub fn of_process() -> Surroundings {
+    pub(super) fn of_process() -> Surroundings {
         let value = |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned());
         Surroundings {
             args: value("OBJTOOL_ARGS"),
@@ -203,7 +203,7 @@ impl Line {
     }
 
     /// Whether objtool prints, for what was asked, what orcls has in no form or in another one: numbers, disassembly.
-    pub fn is_in_objtools_own_form(&self, kernel: Kernel) -> bool {
+    pub(super) fn is_in_objtools_own_form(&self, kernel: Kernel) -> bool {
         let Options { stats, trace, disas, verbose, backtrace, .. } = &self.options;
         // Since 7.0 a way is told with its disassembly.
         let way = *backtrace && kernel >= Kernel::V7_0;

@@ -77,7 +77,7 @@ impl Drop for Watched<'_> {
 }
 
 /// The hidden mode.
-pub fn keep(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub(super) fn keep(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let folder = arguments.next().map(PathBuf::from);
     let mut number = || arguments.next().and_then(|word| word.to_str()?.parse().ok());
     let (Some(folder), Some(device), Some(inode)) = (folder, number(), number()) else {

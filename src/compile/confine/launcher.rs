@@ -31,7 +31,7 @@ const FACTS: [&str; 6] =
 const MORE_TASKS: u64 = 64;
 
 /// Locks this process in, and becomes the program.
-pub fn become_program(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
+pub(super) fn become_program(mut arguments: impl Iterator<Item = OsString>) -> ExitCode {
     let failed = |why: &str| {
         // Who started this process reads the compiler's words, and finds this among them.
         drop(std::io::Write::write_all(&mut std::io::stderr(), format!("orcls: error: {why}\n").as_bytes()));

@@ -20,7 +20,7 @@ const RING: i64 = 425;
 const X32: i64 = 0x4000_0000;
 
 /// Forbids sockets to this thread, and so to what it becomes.
-pub fn forbid(program: &Path) {
+pub(super) fn forbid(program: &Path) {
     let (numbers, arch): (&[i64], TargetArch) = match std::env::consts::ARCH {
         "x86_64" => (&[41, RING, 41 | X32, RING | X32], TargetArch::x86_64),
         "aarch64" => (&[198, RING], TargetArch::aarch64),

@@ -10,7 +10,7 @@ use super::strings;
 const NOSPEC: &str = "asm/nospec-branch.h";
 
 /// An indirect branch through a thunk.
-pub fn nospec(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn nospec(case: &Case<'_>) -> Vec<Fix> {
     let line = case.at.unwrap_or(case.line);
     let instructions = case.instructions(line);
     let Some(branch) = instructions.iter().find(|one| one.operands().starts_with('*')) else { return Vec::new() };
@@ -113,7 +113,7 @@ fn operand_of(case: &Case<'_>, lines: std::ops::RangeInclusive<usize>, operand: 
 }
 
 /// A call only for its return address, said to be one.
-pub fn intra_call(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn intra_call(case: &Case<'_>) -> Vec<Fix> {
     const NAME: &str = "ANNOTATE_INTRA_FUNCTION_CALL";
     let lines = case.causes.iter().map(|cause| cause.line).chain(case.at).chain([case.line]);
     let calls = |line: &usize| case.instructions(*line).iter().any(|one| one.word().starts_with("call"));

@@ -18,7 +18,7 @@ use super::super::super::verdict::Verdict;
 use super::patch::{Fix, Patch};
 
 /// A finding with what a fix is made from.
-pub struct Case<'a> {
+pub(super) struct Case<'a> {
     /// Which one it is.
     pub whose: Whose,
     pub finding: &'a ReportedFinding,
@@ -42,7 +42,7 @@ pub struct Case<'a> {
 }
 
 /// An operation that a finding comes from.
-pub struct Blamed<'a> {
+pub(super) struct Blamed<'a> {
     pub line: usize,
     pub instruction: &'a str,
     pub insn: Option<InsnId>,
@@ -52,7 +52,7 @@ pub struct Blamed<'a> {
 
 impl<'a> Case<'a> {
     /// `None` for a finding of another file.
-    pub fn new(
+    pub(super) fn new(
         snapshot: &'a Snapshot,
         document: &'a Document,
         verdict: &'a Verdict,
@@ -105,19 +105,19 @@ impl<'a> Case<'a> {
     }
 
     /// The text of a line without the space around it.
-    pub fn trimmed(&self, line: usize) -> &'a str {
+    pub(super) fn trimmed(&self, line: usize) -> &'a str {
         self.lines.get(line).map_or("", |text| text.trim())
     }
 
     /// The space at the start of a line; that of an instruction where it has none.
-    pub fn indent(&self, line: usize) -> String {
+    pub(super) fn indent(&self, line: usize) -> String {
         let text = self.lines.get(line).copied().unwrap_or("\t");
         let indent: String = text.chars().take_while(|c| c.is_whitespace()).collect();
         if indent.is_empty() { "\t".to_owned() } else { indent }
     }
 
     /// A header, behind the last one that the file includes.
-    pub fn include(&self, header: &str) -> Option<Patch> {
+    pub(super) fn include(&self, header: &str) -> Option<Patch> {
         let line = format!("#include <{header}>");
         if self.lines.iter().any(|text| text.trim() == line) {
             return None;
@@ -127,19 +127,19 @@ impl<'a> Case<'a> {
     }
 
     /// The fix as it is, and with a header: which of them compiles is found by trying.
-    pub fn with_header(&self, title: &str, patches: Vec<Patch>, header: &str) -> Vec<Fix> {
+    pub(super) fn with_header(&self, title: &str, patches: Vec<Patch>, header: &str) -> Vec<Fix> {
         let plain = Fix::new(title, patches.clone());
         let more = self.include(header).map(|include| Fix::new(title, patches.into_iter().chain([include]).collect()));
         std::iter::once(plain).chain(more).collect()
     }
 
     /// The instructions of a line, as they are written.
-    pub fn instructions(&self, line: usize) -> Vec<&Statement> {
+    pub(super) fn instructions(&self, line: usize) -> Vec<&Statement> {
         self.text.on_line(line).filter(|statement| statement.is_instruction()).collect()
     }
 
     /// Where the code of the finding's function begins and ends, from its start macro or label to its end macro.
-    pub fn extent(&self) -> Option<(usize, usize)> {
+    pub(super) fn extent(&self) -> Option<(usize, usize)> {
         let name = self.finding.function.as_deref()?;
         let start = self.text.label(name)?.line;
         let closes = |line: &str| {

@@ -8,7 +8,7 @@ use super::strings;
 use crate::causes::text::Statement;
 
 /// `.pushsection .rodata` around the data at the cause.
-pub fn rodata(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn rodata(case: &Case<'_>) -> Vec<Fix> {
     let Some(at) = case.at else { return Vec::new() };
     let statements = &case.text.statements;
     let Some(start) = statements.iter().position(|one| one.line >= at && (one.is_data() || one.label().is_some()))
@@ -37,7 +37,7 @@ pub fn rodata(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// `__annotate_jump_table` on a table in C, or `const` entries.
-pub fn annotate_table(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn annotate_table(case: &Case<'_>) -> Vec<Fix> {
     let (Some(at), Some(name)) = (case.at.filter(|_| !case.assembly), case.cause.subject.as_deref()) else {
         return Vec::new();
     };

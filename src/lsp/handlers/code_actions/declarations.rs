@@ -6,7 +6,7 @@ use super::case::Case;
 use super::patch::{Fix, Patch};
 
 /// `__noreturn` on the declarations and the definition in this file.
-pub fn noreturn(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn noreturn(case: &Case<'_>) -> Vec<Fix> {
     let Some(name) = case.cause.subject.as_deref().filter(|_| !case.assembly) else { return Vec::new() };
     let mut lines: Vec<usize> = case.causes.iter().map(|cause| cause.line).chain(case.at).collect();
     lines.sort_unstable();
@@ -25,7 +25,7 @@ pub fn noreturn(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// A trap where the source says that a point is never reached.
-pub fn bug(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn bug(case: &Case<'_>) -> Vec<Fix> {
     let Some(at) = case.at.filter(|_| !case.assembly) else { return Vec::new() };
     let text = case.lines[at];
     let claims = ["__builtin_unreachable()", "unreachable()"];
@@ -38,7 +38,7 @@ pub fn bug(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// The kernel's `RET` instead of the file's own.
-pub fn kernel_return_header(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn kernel_return_header(case: &Case<'_>) -> Vec<Fix> {
     let Some(at) = case.at.filter(|_| case.assembly) else { return Vec::new() };
     let is_define = |line: usize| {
         let words: Vec<&str> = case.lines[line].split_whitespace().collect();
@@ -65,7 +65,7 @@ pub fn kernel_return_header(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// `__always_inline` for a helper that the compiler did not inline.
-pub fn always_inline(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn always_inline(case: &Case<'_>) -> Vec<Fix> {
     let (Some(at), Some(name)) = (case.at.filter(|_| !case.assembly), case.cause.subject.as_deref()) else {
         return Vec::new();
     };

@@ -13,7 +13,7 @@ use super::patch::{Fix, Patch};
 const MOST_LINES: usize = 400;
 
 /// What may mend a finding about an unwind table.
-pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let found = match case.finding.code {
         Code::UnwindStackUntold => untold(case),
         Code::UnwindRegisterWrong => [register(case), restored(case), partner(case)].concat(),

@@ -17,7 +17,7 @@ const PAIRS: [(&str, &str); 4] = [
 ];
 
 /// The end of user access before the return that leaves it open.
-pub fn end_user_access(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn end_user_access(case: &Case<'_>) -> Vec<Fix> {
     if case.assembly {
         let opened = case.causes.iter().any(|cause| case.trimmed(cause.line).contains("ASM_STAC"));
         let patch = Patch::insert(case.line, vec![format!("{}ASM_CLAC", case.indent(case.line))]);
@@ -78,7 +78,7 @@ fn uses_direction(case: &Case<'_>) -> bool {
 }
 
 /// `cld` where the flag is to be clear again.
-pub fn clear_direction(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn clear_direction(case: &Case<'_>) -> Vec<Fix> {
     let indent = case.indent(case.line);
     let line = if case.assembly { format!("{indent}cld") } else { format!("{indent}asm volatile(\"cld\");") };
     let title = format!("Insert `{}` before line {}", line.trim(), case.line + 1);
@@ -86,7 +86,7 @@ pub fn clear_direction(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// A `std`, `cld`, `stac` or `clac` that nothing needs.
-pub fn remove_change(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn remove_change(case: &Case<'_>) -> Vec<Fix> {
     let lines = case.causes.iter().map(|cause| cause.line).chain([case.line]);
     let removable = |line: &usize| {
         let change = case.instructions(*line);

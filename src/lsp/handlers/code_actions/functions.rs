@@ -11,7 +11,7 @@ fn is_return(line: &str) -> bool {
 }
 
 /// A frame around the function.
-pub fn frame(case: &Case<'_>) -> Option<Fix> {
+pub(super) fn frame(case: &Case<'_>) -> Option<Fix> {
     let (start, end) = case.extent().filter(|_| case.assembly)?;
     let mut patches = vec![Patch::insert(start + 1, vec!["\tFRAME_BEGIN".to_owned()])];
     let returns = (start..end).filter(|&line| is_return(case.lines[line]));
@@ -22,7 +22,7 @@ pub fn frame(case: &Case<'_>) -> Option<Fix> {
 
 /// An `asm` statement that calls must name the stack pointer as an output, so that the compiler sets up the frame first. It
 /// comes behind the other outputs, and operands with numbers behind it get new ones.
-pub fn call_constraint(case: &Case<'_>) -> Option<Fix> {
+pub(super) fn call_constraint(case: &Case<'_>) -> Option<Fix> {
     let (_, block) = case.text.block_at(case.line).filter(|(_, block)| !block.top_level)?;
     let lines = case.lines.get(block.first..=block.last)?;
     let changed = with_call_constraint(&lines.join("\n"))?;
@@ -116,7 +116,7 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
 }
 
 /// The size that a function lacks: behind its last line, in the way that the text around it is written.
-pub fn size(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn size(case: &Case<'_>) -> Vec<Fix> {
     let Some(name) = case.finding.function.as_deref().or(case.cause.subject.as_deref()) else { return Vec::new() };
     let Some(start) = case.text.label(name) else { return Vec::new() };
     let next = case.text.statements.iter().filter(|other| other.block == start.block && other.line > start.line);
@@ -152,7 +152,7 @@ pub fn size(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// Code that is not called like a function is not one.
-pub fn code_instead_of_function(case: &Case<'_>) -> Option<Fix> {
+pub(super) fn code_instead_of_function(case: &Case<'_>) -> Option<Fix> {
     let (start, end) = case.extent().filter(|_| case.assembly)?;
     let as_code = |line: usize| {
         let text = case.lines[line];
@@ -166,7 +166,7 @@ pub fn code_instead_of_function(case: &Case<'_>) -> Option<Fix> {
 }
 
 /// A return where the code runs on, or at the end of its function: the kernel's macro, or what the text itself has.
-pub fn ending(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn ending(case: &Case<'_>) -> Vec<Fix> {
     if !case.assembly {
         return Vec::new();
     }
@@ -182,7 +182,7 @@ pub fn ending(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// `RET` instead of a plain return, on the line itself or in the macro that the line uses.
-pub fn kernel_return(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn kernel_return(case: &Case<'_>) -> Vec<Fix> {
     if !case.assembly {
         let line = case.at.unwrap_or(case.line);
         let Some(changed) = case.lines.get(line).and_then(|text| with_return_string(text)) else { return Vec::new() };
@@ -248,7 +248,7 @@ fn with_return_string(text: &str) -> Option<String> {
 }
 
 /// `int3` behind a jump.
-pub fn trap(case: &Case<'_>) -> Option<Fix> {
+pub(super) fn trap(case: &Case<'_>) -> Option<Fix> {
     let patch = Patch::insert(case.line + 1, vec![format!("{}int3", case.indent(case.line))]);
     case.assembly.then(|| Fix::new(format!("Insert `int3` after line {}", case.line + 1), vec![patch]))
 }

@@ -6,7 +6,7 @@ use super::case::Case;
 use super::patch::{Fix, Patch};
 
 /// A hint that does not fit goes.
-pub fn correct(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn correct(case: &Case<'_>) -> Vec<Fix> {
     let Some(at) = case.at else { return Vec::new() };
     let alone: Vec<_> = case.text.on_line(at).collect();
     let is_hint = matches!(alone.as_slice(), [only] if only.word().starts_with("UNWIND_HINT"));

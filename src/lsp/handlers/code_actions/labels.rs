@@ -8,7 +8,7 @@ use super::patch::{Fix, Patch};
 use super::strings;
 
 /// A label that becomes a function.
-pub fn function(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn function(case: &Case<'_>) -> Vec<Fix> {
     let (Some(name), Some(at)) = (case.cause.subject.as_deref(), case.at) else { return Vec::new() };
     let typed = {
         let line = strings::line(case, at, &format!(".type {name}, @function"));
@@ -56,7 +56,7 @@ fn last_line(case: &Case<'_>, at: usize) -> usize {
 }
 
 /// `ENDBR` at the start of a function.
-pub fn endbr(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn endbr(case: &Case<'_>) -> Vec<Fix> {
     let Some(at) = case.at else { return Vec::new() };
     if !case.assembly {
         let line = strings::line(case, at, "endbr64");
@@ -68,7 +68,7 @@ pub fn endbr(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// `ANNOTATE_NOENDBR` at a point that nothing jumps to.
-pub fn noendbr(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn noendbr(case: &Case<'_>) -> Vec<Fix> {
     const NAME: &str = "ANNOTATE_NOENDBR";
     let Some(at) = case.at.filter(|&at| !case.instructions(at).is_empty()) else { return Vec::new() };
     let on_own_line = case.text.on_line(at).all(|one| one.label().is_none());

@@ -48,7 +48,7 @@ impl<'a> Parts<'a> {
 }
 
 /// The placements to try.
-pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn fixes(case: &Case<'_>) -> Vec<Fix> {
     let arms = arms(case);
     let mut fixes = Vec::new();
     for more in 0..=MOST_NOPS {

@@ -7,7 +7,7 @@ use super::patch::{Fix, Patch};
 use crate::cfi::Base;
 
 /// `lea 8(%rsp), %r10` for `mov %rsp, %reg`, and the way back likewise.
-pub fn drap(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn drap(case: &Case<'_>) -> Vec<Fix> {
     let (Some(register), Some(at)) = (case.cause.subject.as_deref(), case.at.filter(|_| case.assembly)) else {
         return Vec::new();
     };
@@ -56,7 +56,7 @@ pub fn drap(case: &Case<'_>) -> Vec<Fix> {
 }
 
 /// `UNWIND_HINT_SAVE` before, `UNWIND_HINT_UNDEFINED` in and `UNWIND_HINT_RESTORE` behind code that uses rbp.
-pub fn hints_around(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn hints_around(case: &Case<'_>) -> Vec<Fix> {
     let Some((number, block)) = case.at.and_then(|at| case.text.block_at(at)).filter(|_| !case.assembly) else {
         return Vec::new();
     };

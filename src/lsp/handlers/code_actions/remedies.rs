@@ -9,7 +9,7 @@ use super::patch::{Fix, Patch};
 use super::{calls, data, declarations, directives, flags, functions, hints, labels, nops, realign, stack};
 
 /// What may help, the most likely first.
-pub fn fixes(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn fixes(case: &Case<'_>) -> Vec<Fix> {
     case.cause.kind.remedies().iter().flat_map(|&remedy| propose(remedy, case)).collect()
 }
 

@@ -24,7 +24,7 @@ const KEPT: [&str; 9] = [
 ];
 
 /// A text without the directives of a function.
-pub struct Stripped {
+pub(super) struct Stripped {
     /// The text.
     pub text: String,
     /// The function.
@@ -35,7 +35,7 @@ pub struct Stripped {
 }
 
 /// Takes out the directives of the finding's function; `None` where some share a line with others.
-pub fn stripped(case: &Case<'_>) -> Option<Stripped> {
+pub(super) fn stripped(case: &Case<'_>) -> Option<Stripped> {
     let of_table = |code: Code| code.slug().starts_with("unwind-");
     if !case.assembly || !of_table(case.finding.code) {
         return None;
@@ -65,7 +65,7 @@ pub fn stripped(case: &Case<'_>) -> Option<Stripped> {
 
 impl Stripped {
     /// The fix, if the function could be written.
-    pub fn fix(&self, done: &Annotated) -> Option<Fix> {
+    pub(super) fn fix(&self, done: &Annotated) -> Option<Fix> {
         let number = done.written.iter().position(|function| function.name == self.name)?;
         let mut patches: Vec<Patch> = Vec::new();
         for edit in done.edits.iter().filter(|edit| edit.function == number) {

@@ -54,7 +54,7 @@ impl Deed {
 }
 
 /// What may balance the stack.
-pub fn balance(case: &Case<'_>) -> Vec<Fix> {
+pub(super) fn balance(case: &Case<'_>) -> Vec<Fix> {
     if is_about_something_else(case) {
         return Vec::new();
     }

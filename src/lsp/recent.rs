@@ -64,9 +64,8 @@ impl Recent {
 
     /// Keeps a verdict on the task's texts, the judgement of which began at `begin`.
     pub(super) fn keep(&self, task: &Task, build: &Arc<Build>, verdict: &Verdict, begin: SystemTime) {
-        let of_text = verdict.versions.get(&task.source) == Some(&task.document.version);
         let n_bytes = verdict.anatomy.as_ref().map_or(0, |anatomy| anatomy.object.size());
-        if !of_text || n_bytes > MAX_BYTES {
+        if !verdict.is_of(task) || n_bytes > MAX_BYTES {
             return;
         }
         let open = |path: &PathBuf| task.open.iter().find(|document| document.path.as_ref() == Some(path));

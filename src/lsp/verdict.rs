@@ -275,6 +275,11 @@ impl Verdict {
         self.judged = judged.collect();
     }
 
+    /// Whether it is about the text that was asked about: compiled, or as the built object was made from it.
+    pub fn is_of(&self, task: &Task) -> bool {
+        self.versions.get(&task.source) == Some(&task.document.version)
+    }
+
     /// The codes of its findings.
     pub fn codes(&self) -> impl Iterator<Item = Code> {
         let elsewhere = self.elsewhere.iter().map(|elsewhere| &elsewhere.finding);

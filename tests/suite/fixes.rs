@@ -30,9 +30,23 @@ impl Workspace {
 
     fn judged_by(engine: impl Engine, text: &str) -> Workspace {
         let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("case.S"), "").expect("the file is written");
+        Workspace::in_folder(dir, engine, text)
+    }
+
+    /// On disk as it is opened, and built.
+    fn built(text: &str) -> Workspace {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("case.S"), text).expect("the file is written");
+        let mut cc = std::process::Command::new("cc");
+        let status = cc.args(["-c", "-g", "-o", "case.o", "case.S"]).current_dir(dir.path()).status();
+        assert!(status.expect("cc runs").success());
+        Workspace::in_folder(dir, Toolchain::new().expect("an engine"), text)
+    }
+
+    fn in_folder(dir: TempDir, engine: impl Engine, text: &str) -> Workspace {
         let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/include");
         let file = dir.path().join("case.S");
-        std::fs::write(&file, "").expect("the file is written");
         let command = json!([{
             "directory": dir.path(),
             "arguments": ["cc", "-DKERNEL=612", "-I", include, "-c", "-o", "case.o", "case.S"],
@@ -127,6 +141,19 @@ fn a_push_too_many_is_removed_or_taken_back() {
     let text = function("\tpushq %rbx\n\tnop\n\tret\n");
     check(&text, "return-with-modified-frame", "Insert `popq %rbx` before line 7");
     check(&text, "return-with-modified-frame", "Remove `pushq %rbx` in line 5");
+}
+
+/// Without the push the text is that of the built object, which answers for it.
+#[test]
+fn a_push_typed_into_what_was_built_is_removed() {
+    let clean = function("\tnop\n\tret\n");
+    let mut workspace = Workspace::built(&clean);
+    assert_eq!(workspace.findings(), [] as [Value; 0]);
+    let findings = workspace.replace(&clean.replace("\tnop\n", "\tpushq %rbx\n\tnop\n"));
+    let finding = findings.first().expect("a finding").clone();
+    let titles: Vec<Value> = workspace.actions(&finding).iter().map(|action| action["title"].clone()).collect();
+    assert!(titles.contains(&json!("Remove `pushq %rbx` in line 5")), "{titles:?}");
+    workspace.end();
 }
 
 #[test]

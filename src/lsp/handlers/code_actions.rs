@@ -37,7 +37,7 @@ use super::super::documents::Document;
 use super::super::offers::{Offer, Whose};
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
-use super::super::verdict::{Basis, Freshness, Task, Trouble, Verdict};
+use super::super::verdict::{Freshness, Task, Trouble, Verdict};
 use super::diagnostics::grouped;
 use super::unwind;
 use case::Case;
@@ -248,8 +248,10 @@ impl<'a> Prover<'a> {
     /// Whether the text with the fix compiles to code without the finding and without any other that was not there.
     fn works(&self, case: &Case<'_>, fix: &Fix, cancel: &CancelToken) -> Result<bool, Cancelled> {
         let text = patch::apply(self.document.text.as_str(), &fix.patches);
-        match self.snapshot.engine.judge(&self.task(text), cancel) {
-            Ok(after) => Ok(after.basis == Basis::Buffer && improved(self.verdict, &after, case.finding)),
+        let task = self.task(text);
+        match self.snapshot.engine.judge(&task, cancel) {
+            // The text before the fault was typed may be that of the built object.
+            Ok(after) => Ok(after.is_of(&task) && improved(self.verdict, &after, case.finding)),
             Err(Trouble::Cancelled) => Err(Cancelled),
             Err(_) => Ok(false),
         }

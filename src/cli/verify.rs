@@ -168,13 +168,12 @@ fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result
     let bytes = object.store.read(0, object.store.size()).map_err(said)?;
     std::fs::write(&copy, bytes).map_err(said)?;
     let words = analysis.options.words(&analysis.rules);
-    let confinement = Confinement {
-        // From 7.2 on objtool looks up where its own stack is.
-        read: tool.parent().map(Path::to_owned).into_iter().chain([PathBuf::from("/proc/self")]).collect(),
-        write: job.path().to_owned(),
-        execute: Toolchain::alone(&tool).programs,
-        is_open: false,
-    };
+    let execute = Toolchain::alone(&tool).programs;
+    // Libraries lie beside the loader, which is not the system's where objtool was unpacked with its own. From 7.2 on
+    // objtool looks up where its own stack is.
+    let folders = execute.iter().chain([&tool]).filter_map(|program| program.parent()).map(Path::to_owned);
+    let read = folders.chain([PathBuf::from("/proc/self")]).collect();
+    let confinement = Confinement { read, write: job.path().to_owned(), execute, is_open: false };
     let mut command = scratch.command(&tool, &confinement, LIMITS).map_err(said)?;
     clean_environment(&mut command, job.path(), job.path());
     // A distribution's objtool asks for the architecture. Where its libraries are is the user's to say.
@@ -196,9 +195,9 @@ fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result
         Err(error) => return Err(format!("{}: {error}", tool.display())),
     };
     let lines = verify::lines(&printed, &copy.display().to_string());
-    // What keeps it from its work it says without the object's name.
-    let own_trouble = printed.lines().find(|line| line.starts_with("error: objtool"));
-    if let Some(why) = own_trouble.filter(|_| !status.success() && lines.is_empty()) {
+    // What keeps it, or who loads it, from the work is said without the object's name. That is no answer.
+    if !status.success() && lines.is_empty() {
+        let why = printed.lines().find(|line| !line.trim().is_empty()).map_or(status.to_string(), str::to_owned);
         return Err(format!("objtool could not do its work: {why}"));
     }
     let after = FileStore::open(&copy).map_err(|error| error.to_string())?;

@@ -143,7 +143,7 @@ fn the_objtool_of_a_tree_writes_nothing_but_its_copy() {
     fs::set_permissions(tree.path("evil"), fs::Permissions::from_mode(0o755)).unwrap();
     let (evil, out) = (tree.path("evil"), tree.path("out"));
     tree.objtool(&format!(
-        "touch {}; cp \"$object\" {}; {} && echo \"$object: warning: objtool: ran\" >&2; rm -f {}",
+        "touch {}; cp \"$object\" {}; {} && echo \"$object: warning: objtool: ran\" >&2; rm -f {}; exit 0",
         out.display(),
         out.display(),
         evil.display(),

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -18,14 +18,21 @@ use super::super::Limits;
 use super::super::process::{self, Outcome};
 use super::super::program::search_path;
 use crate::cancel::CancelToken;
+use crate::files;
 
 /// What the drivers start on the way from a text to an object.
 const PARTS: [&str; 5] = ["cc1", "cc1plus", "as", "collect2", "clang"];
 /// Where a system keeps its programs. A compiler that is a script may need any of them.
 const SYSTEM: [&str; 10] =
     ["/usr", "/bin", "/sbin", "/lib", "/lib64", "/lib32", "/opt", "/nix/store", "/gnu/store", "/snap"];
-/// How much of a program is read for the name of its loader.
-const HEAD: u64 = 64 << 10;
+/// `PT_INTERP` (gABI, "Program Header").
+const PT_INTERP: u64 = 3;
+/// Program headers that are looked at.
+const MAX_SEGMENTS: u64 = 256;
+/// Bytes of a loader's path.
+const MAX_NAME: u64 = 4096;
+/// How much of a program tells whether it is one for the processor.
+const HEAD: u64 = 4;
 const LIMITS: Limits = Limits { time: Duration::from_secs(10), memory: 4 << 30, file: 1 << 20 };
 
 /// The programs of a compiler.
@@ -114,23 +121,30 @@ fn head(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The loader that a program of this machine names.
+/// The loader that a program of this machine names. Its name and the table that leads to it may lie anywhere in the file: tools
+/// that change it append it.
 fn loader(path: &Path) -> Option<PathBuf> {
-    let bytes = head(path)?;
-    let number = |at: usize, n: usize| {
+    let file = files::open(path).ok()?;
+    let read = |at: u64, n: usize| {
+        let mut bytes = vec![0; n];
+        file.read_exact_at(&mut bytes, at).ok().map(|()| bytes)
+    };
+    let number = |bytes: &[u8], at: usize, n: usize| {
         let bytes = bytes.get(at..at.checked_add(n)?)?;
-        let little =
-            bytes.iter().rev().try_fold(0usize, |sum, &byte| sum.checked_mul(256)?.checked_add(byte.into()))?;
-        Some(little)
+        Some(bytes.iter().rev().fold(0u64, |sum, &byte| sum << 8 | u64::from(byte)))
     };
     // Of 64 bits, the low byte first: `e_phoff`, `e_phentsize`, `e_phnum`; `p_type`, `p_offset`, `p_filesz`.
-    if bytes.get(4..6)? != [2, 1] {
+    let header = read(0, 64)?;
+    if header.get(..6)? != b"\x7fELF\x02\x01" {
         return None;
     }
-    let (table, size, n) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
-    let entry = (0..n).filter_map(|i| table.checked_add(size.checked_mul(i)?)).find(|&at| number(at, 4) == Some(3))?;
-    let (start, length) = (number(entry.checked_add(8)?, 8)?, number(entry.checked_add(32)?, 8)?);
-    let name = bytes.get(start..start.checked_add(length)?)?.split(|&byte| byte == 0).next()?;
+    let (table, size, n) = (number(&header, 32, 8)?, number(&header, 54, 2)?, number(&header, 56, 2)?);
+    let entry = (0..n.min(MAX_SEGMENTS))
+        .filter_map(|i| read(table.checked_add(size * i)?, 56))
+        .find(|entry| number(entry, 0, 4) == Some(PT_INTERP))?;
+    let (start, length) = (number(&entry, 8, 8)?, number(&entry, 32, 8)?);
+    let name = read(start, usize::try_from(length.min(MAX_NAME)).ok()?)?;
+    let name = name.split(|&byte| byte == 0).next()?;
     PathBuf::from(std::str::from_utf8(name).ok()?).canonicalize().ok()
 }
 

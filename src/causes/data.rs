@@ -72,9 +72,8 @@ fn is_written_as_bytes(suspect: &Suspect<'_>, insn: InsnId, line: u32, text: &Te
         return false;
     }
     let bytes = decode::bytes(suspect.image(), suspect.insns(), insn);
-    let from = text.asm.statements.partition_point(|statement| statement.line + 1 < line as usize);
-    let mut data = text.asm.statements[from..].iter().filter(|statement| statement.is_data()).take(MOST);
-    data.any(|statement| statement.bytes().is_some_and(|written| written == bytes))
+    let mut data = text.asm.data_from((line as usize).saturating_sub(1)).take(MOST);
+    data.any(|(_, statement)| statement.bytes().is_some_and(|written| written == bytes))
 }
 
 /// So many lines of data behind a line are looked at.
@@ -96,13 +95,9 @@ struct Run {
 
 /// The first data behind a line (from 1) in a section of code, before the next instruction.
 fn run_after(text: &Text, line: u32) -> Option<Run> {
-    let statements = &text.asm.statements;
-    let from = statements.partition_point(|statement| statement.line < line as usize);
     let is_code = |section: &str| section.starts_with(".text") || section.contains(".text") || section == ".entry.text";
-    let first = (from..statements.len()).find(|&at| {
-        let statement = &statements[at];
-        statement.is_data() && statement.in_macro.is_none() && is_code(&statement.section)
-    })?;
+    let mut data = text.asm.data_from(line as usize);
+    let (first, _) = data.find(|(_, statement)| statement.in_macro.is_none() && is_code(&statement.section))?;
     Some(run_at(text, first))
 }
 

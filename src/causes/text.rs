@@ -106,6 +106,8 @@ pub struct Block {
 pub struct AsmText {
     /// All statements, in the order of the text.
     pub statements: Vec<Statement>,
+    /// Which of them put data where they are, ascending.
+    data: Vec<usize>,
     /// The asm statements of C.
     pub blocks: Vec<Block>,
     /// A file of assembly, not C.
@@ -149,8 +151,17 @@ impl AsmText {
         self.statements.push(Statement { line, text, block, in_macro: None, section: Rc::from(".text") });
     }
 
+    /// The statements of data on a line (from 0) and behind it, with their positions.
+    pub fn data_from(&self, line: usize) -> impl Iterator<Item = (usize, &Statement)> {
+        let before = self.data.partition_point(|&at| self.statements.get(at).is_some_and(|one| one.line < line));
+        let behind = self.data.get(before..).unwrap_or_default();
+        behind.iter().filter_map(|&at| Some((at, self.statements.get(at)?)))
+    }
+
     /// Says of each statement which macro and which section it belongs to.
     fn settle(&mut self) {
+        let all = self.statements.iter().enumerate();
+        self.data = all.filter(|(_, statement)| statement.is_data()).map(|(at, _)| at).collect();
         let text: Rc<str> = Rc::from(".text");
         let mut section = Rc::clone(&text);
         let mut stack: Vec<Rc<str>> = Vec::new();

@@ -243,17 +243,18 @@ impl<'a> Source<'a> {
         Ok(source)
     }
 
+    /// The labels of the text, each with the number of its statement.
+    fn labels(&self) -> FxHashMap<&str, usize> {
+        let statements = self.statements.iter().enumerate();
+        statements.filter_map(|(number, statement)| Some((label_of(self.text, statement)?, number))).collect()
+    }
+
     /// Functions without directives, or with none but those that begin and end them.
     fn candidates(&self, only: Option<&str>) -> Result<Vec<Candidate>, Trouble> {
         let image = &self.image;
         let (entry_only, told) = unwind::told_of_entry_only(&self.object, image);
         let exceptions = self.exceptions();
-        let labels: FxHashMap<&str, usize> = self
-            .statements
-            .iter()
-            .enumerate()
-            .filter_map(|(number, statement)| Some((label_of(self.text, statement)?, number)))
-            .collect();
+        let labels = self.labels();
         let mut starts: Vec<(SectionId, u64, u64, bool, &str)> = Vec::new();
         for (id, symbol) in image.symbols() {
             let name = image.symbol_name(id);
@@ -318,12 +319,7 @@ impl<'a> Source<'a> {
                 |start| name.strip_prefix(start).is_some_and(|rest: &str| rest.bytes().all(|c| c.is_ascii_digit()));
             numbered(".LLSDA") || numbered(".LLSDAC") || numbered("GCC_except_table")
         };
-        let labels: FxHashMap<&str, usize> = self
-            .statements
-            .iter()
-            .enumerate()
-            .filter_map(|(number, statement)| Some((label_of(self.text, statement)?, number)))
-            .collect();
+        let labels = self.labels();
         let mut routines =
             labels.keys().filter_map(|name| name.strip_prefix("DW.ref.")).filter(|name| name.contains("personality"));
         let routine = routines.next().filter(|_| routines.next().is_none());

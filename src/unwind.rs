@@ -9,9 +9,10 @@
 //!  relocated  tables as a linker would have placed them
 //!  table      rows (row), by gimli's reading of the instructions (machine), and landing pads (pads)
 //!  code       instructions, what they do (op) and where they lead; pointers: what data points to
-//!  walk       the state (state, value) at every place where paths meet
+//!  walk       the state (state, value, zone) at every place where paths meet
 //!  verdict    each row against the state before each instruction (compare), and how functions are left
-//!  fault      one finding for each cause
+//!  program    what callers do not get back, and what is lost below rsp
+//!  fault      one finding for each cause; way: the branches that lead there
 //!  sides      both beside each other, for people
 //!  derive     all that rows of a function could say; rows: what they should say, for `annotate`
 //! ```
@@ -28,6 +29,7 @@ mod never;
 mod op;
 mod pads;
 mod pointers;
+mod program;
 mod relocated;
 mod row;
 mod rows;
@@ -38,6 +40,8 @@ mod table;
 mod value;
 mod verdict;
 mod walk;
+mod way;
+mod zone;
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::image::{ElfImage, Store};
@@ -50,6 +54,7 @@ pub use rows::{Cfa as RowCfa, REGISTERS, Saved, Told as RowTold, rows};
 pub use sides::{RowWords, Side, sides};
 pub use value::name as register_name;
 pub use verdict::{Finding, Judgement, Subject, Unjudged};
+pub use way::Branch;
 
 /// Whether an object is for user space: it has unwind tables in sections that a kernel discards, and nothing that only a
 /// kernel has.

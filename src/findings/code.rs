@@ -185,6 +185,8 @@ codes! {
     UnwindTableMissing = "unwind-table-missing", Severity::Information, [Unwinding];
     /// A function does not give back what it has to.
     NotGivenBack = "not-given-back", Error, [Running, Unwinding];
+    /// What a leaf function keeps below the stack pointer is written over.
+    RedZoneOverwritten = "red-zone-overwritten", Error, [Running];
 }
 
 impl Code {

@@ -365,7 +365,8 @@ impl CauseKind {
             | Code::UnwindExpressionLost
             | Code::UnwindMalformed
             | Code::UnwindTableMissing
-            | Code::NotGivenBack => CauseKind::UnwindTable,
+            | Code::NotGivenBack
+            | Code::RedZoneOverwritten => CauseKind::UnwindTable,
             Code::PushfStackExhausted
             | Code::UnreachableInstruction
             | Code::IgnoredFunctionReached

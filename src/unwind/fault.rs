@@ -45,6 +45,8 @@ pub enum Class {
     NoTable,
     /// The program itself: a register or the stack is not given back.
     NotGivenBack,
+    /// The program itself: what a leaf keeps below rsp is written over.
+    RedZone,
 }
 
 /// Something that explains a finding, at a place.

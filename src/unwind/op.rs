@@ -104,6 +104,10 @@ pub enum Op {
         one: Reg,
         other: Reg,
     },
+    /// `std` and `cld`.
+    Direction {
+        set: bool,
+    },
     /// Anything else: registers that get a computed value, those that may get any, and what is stored.
     Writes {
         computed: u16,
@@ -249,6 +253,16 @@ impl Reader {
     }
 }
 
+/// The memory that an instruction reads, as far as it can be followed, with its size.
+pub(super) fn reads(insn: &Instruction) -> Vec<(Mem, u16)> {
+    let mut factory = InstructionInfoFactory::new();
+    let read = |access: OpAccess| {
+        matches!(access, OpAccess::Read | OpAccess::ReadWrite | OpAccess::CondRead | OpAccess::ReadCondWrite)
+    };
+    let used = factory.info(insn).used_memory().iter().filter(|used| read(used.access()));
+    used.filter_map(|used| Some((followed(used)?, used.memory_size().size() as u16))).collect()
+}
+
 fn followed(used: &UsedMemory) -> Option<Mem> {
     if used.index() != Register::None || matches!(used.segment(), Register::FS | Register::GS) {
         return None;
@@ -307,6 +321,7 @@ fn exact(insn: &Instruction) -> Option<Op> {
         Mnemonic::Enter if insn.code() == Code::Enterq_imm16_imm8 && insn.immediate8_2nd() == 0 => {
             Op::Enter { size: insn.immediate16() }
         }
+        Mnemonic::Std | Mnemonic::Cld => Op::Direction { set: insn.mnemonic() == Mnemonic::Std },
         Mnemonic::Mov if two => mov(insn)?,
         Mnemonic::Lea => lea(insn)?,
         Mnemonic::Cmp => match (reg(insn, 0), reg(insn, 1)) {

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::code::{Code, NONE};
 use super::relocated::place_of;
 use super::row::{CfaRule, Row, Rule};
-use super::state::State;
+use super::state::{Direction, State};
 use super::value::{CALLEE_SAVED, RSP, VOLATILE, Value};
 use super::walk::{Exit, Ground, Sink, States, as_row_says};
 use crate::cancel::{CancelToken, Cancelled};
@@ -30,6 +30,8 @@ pub(super) struct Left {
     pub differs: u16,
     /// The stack pointer.
     pub rsp: Value,
+    /// The direction flag.
+    pub direction: Direction,
     /// The word that rsp points to.
     pub top: Option<Value>,
 }

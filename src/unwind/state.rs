@@ -6,17 +6,46 @@
 
 use super::op::{Mem, Op, Source};
 use super::value::{Base, Place, RA, RBP, RSP, Reg, VOLATILE, Value};
+use super::zone::Zone;
 
 /// So many bytes below rsp keep their contents, calls aside (psABI §3.2.2).
 pub(super) const RED_ZONE: i32 = 128;
 /// A frame has more words than this only where it is an array, which nobody unwinds by.
 const MOST_WORDS: usize = 768;
 
+/// The direction flag, which is clear at entry and exit (psABI §3.2.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Direction {
+    /// Clear.
+    Clear,
+    /// Set, by this instruction.
+    Set(u32),
+    /// Set on some path, by this instruction.
+    Differs(u32),
+    /// `popf` has it from wherever.
+    Unknown,
+}
+
+impl Direction {
+    fn meet(self, other: Direction) -> Direction {
+        use Direction::{Clear, Differs, Set, Unknown};
+        match (self, other) {
+            (Unknown, _) | (_, Unknown) => Unknown,
+            (Clear, Clear) => Clear,
+            (Set(a), Set(b)) => Set(a.min(b)),
+            (Clear, Set(by) | Differs(by)) | (Set(by) | Differs(by), Clear) => Differs(by),
+            (Set(a) | Differs(a), Set(b) | Differs(b)) => Differs(a.min(b)),
+        }
+    }
+}
+
 /// The state before an instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct State {
     regs: [Value; 16],
     words: Vec<(Place, Value)>,
+    direction: Direction,
+    zone: Zone,
 }
 
 impl State {
@@ -28,12 +57,23 @@ impl State {
         }
         state.regs[usize::from(RSP)] = Value::of_cfa(-8);
         state.put_word(Place::of_cfa(-8), Value::Entry(RA));
+        state.direction = Direction::Clear;
         state
     }
 
     /// Nothing is known.
     pub(super) fn blank() -> State {
-        State { regs: [Value::Unknown; 16], words: Vec::new() }
+        State { regs: [Value::Unknown; 16], words: Vec::new(), direction: Direction::Unknown, zone: Zone::default() }
+    }
+
+    /// The direction flag.
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// What was stored below rsp.
+    pub(super) fn zone(&self) -> &Zone {
+        &self.zone
     }
 
     /// What a register holds.
@@ -86,6 +126,10 @@ impl State {
             changed |= met != *mine;
             *mine = met;
         }
+        let direction = self.direction.meet(other.direction);
+        changed |= direction != self.direction;
+        self.direction = direction;
+        changed |= self.zone.meet(&other.zone);
         if self.words == other.words {
             return changed;
         }
@@ -189,6 +233,7 @@ impl State {
     fn fresh(&mut self, insn: u32) -> Value {
         let base = Base::made_by(insn);
         self.words.retain(|(place, _)| place.base != base);
+        self.zone.forget(base);
         for value in self.regs.iter_mut().filter(|value| value.place().is_some_and(|place| place.base == base)) {
             *value = Value::Unknown;
         }
@@ -224,6 +269,17 @@ impl State {
             None => VOLATILE.iter().for_each(|&reg| self.put_reg(reg, Value::Computed)),
         }
         self.forget_below(0);
+        self.direction = match self.direction {
+            Direction::Unknown => Direction::Unknown,
+            _ => Direction::Clear,
+        };
+    }
+
+    /// A call writes the return address below rsp, and a function that is out of sight may write anywhere there.
+    pub(super) fn calls_over_zone(&mut self, insn: u32, is_in_sight: bool) {
+        if let Some(rsp) = self.reg(RSP).place() {
+            self.zone.overwrite(rsp, if is_in_sight { 8 } else { RED_ZONE }, insn);
+        }
     }
 
     /// Behind a system call (psABI §A.2.1).
@@ -240,10 +296,15 @@ impl State {
             let named = self.fresh(insn);
             self.put_reg(RSP, named);
         }
+        let rsp = self.reg(RSP).place();
         match op {
             Op::Keep | Op::Compare { .. } => {}
+            Op::Direction { set } => self.direction = if set { Direction::Set(insn) } else { Direction::Clear },
             Op::Push { from, size } => {
                 let value = if size == 8 { self.read(from) } else { Value::Computed };
+                if let Some(rsp) = rsp {
+                    self.zone.overwrite(rsp, i32::from(size), insn);
+                }
                 self.push(u16::from(size), value);
             }
             Op::Pop { to, size } => {
@@ -253,7 +314,7 @@ impl State {
                 match to {
                     Source::Reg(reg) => self.set(reg, value),
                     Source::Mem(mem) => self.store(self.address(mem), u16::from(size), value),
-                    Source::Other => {}
+                    Source::Other => self.direction = Direction::Unknown,
                 }
             }
             Op::Leave => {
@@ -268,7 +329,11 @@ impl State {
             }
             Op::Copy { to, from } => self.set(to, self.reg(from)),
             Op::Load { to, from } => self.set(to, self.load(from)),
-            Op::Store { to, from } => self.store(self.address(to), 8, self.reg(from)),
+            Op::Store { to, from } => {
+                let place = self.address(to);
+                self.zone.store(place, 8, rsp, insn);
+                self.store(place, 8, self.reg(from));
+            }
             Op::Number { to, value } => self.set(to, Value::Number(value)),
             Op::Lea { to, from, by } => self.set(to, self.reg(from).plus(by)),
             Op::AddReg { to, by, minus } => {
@@ -303,11 +368,13 @@ impl State {
             }
             Op::ExchangeMem { mem, reg } => {
                 let (word, value, place) = (self.load(mem), self.reg(reg), self.address(mem));
+                self.zone.store(place, 8, rsp, insn);
                 self.store(place, 8, value);
                 self.set(reg, word);
             }
             Op::Writes { computed, unknown, mem, size, vector } => {
-                let place = self.address(mem);
+                let place = self.address(mem).filter(|_| size > 0);
+                self.zone.store(place, size, rsp, insn);
                 match place {
                     Some(place) if vector => self.store_vector(Some(place), size),
                     Some(place) if size > 0 => self.store(Some(place), size, Value::Computed),

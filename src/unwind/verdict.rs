@@ -19,8 +19,10 @@ use super::row::{CfaRule, JUDGED, Oddity, Row, Rule};
 use super::settle::{Left, inner_entries, kept_registers, matters, settle};
 use super::state::State;
 use super::table::Tables;
-use super::value::{Base, CALLEE_SAVED, RA, RSP, Reg, VOLATILE, Value};
+use super::value::{CALLEE_SAVED, RSP, Reg, VOLATILE, Value};
 use super::walk::{Exit, Ground, Lost, Nobody, Sink, States};
+use super::way::Branch;
+use super::zone::Kept;
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::{CodeLoc, SymbolId};
 use crate::image::ElfImage;
@@ -74,6 +76,10 @@ pub enum Subject {
     Entry,
     /// The description is malformed.
     Malformed(Oddity),
+    /// The direction flag is left set, by this instruction.
+    DirectionFlag(CodeLoc),
+    /// What lies below rsp is written over.
+    RedZone,
 }
 
 /// Something that is wrong.
@@ -89,6 +95,8 @@ pub struct Finding {
     pub told: Told,
     /// Whether a call is made while it is so: then exceptions and every backtrace suffer, else profilers only.
     pub over_a_call: bool,
+    /// The branches that lead there, where that is not plain to see.
+    pub way: Vec<Branch>,
 }
 
 /// What came of an object.
@@ -108,7 +116,7 @@ pub struct Judgement {
 
 /// What came of comparing every instruction.
 pub(super) struct Verdicts<'a> {
-    ground: &'a Ground<'a>,
+    pub ground: &'a Ground<'a>,
     /// By instruction.
     pub found: Vec<Comparison>,
     /// By instruction: whether a path leads there.
@@ -119,13 +127,15 @@ pub(super) struct Verdicts<'a> {
     leader: Vec<u32>,
     /// What leads to a place where paths meet; `None` is a caller.
     pub edges: FxHashMap<u32, Vec<Option<u32>>>,
-    left: BTreeMap<u32, Vec<Left>>,
+    pub left: BTreeMap<u32, Vec<Left>>,
     /// What could not be followed.
     pub lost: Vec<(u32, Lost)>,
     /// By description: registers that it saves somewhere.
     saved: FxHashMap<u32, u16>,
     /// Rows that are right somewhere.
     meant: FxHashSet<u32>,
+    /// What reads a word below rsp that was written over, by the instruction that did that; the first in each case.
+    pub overwritten: BTreeMap<u32, (Kept, u32)>,
 }
 
 impl Sink for Verdicts<'_> {
@@ -148,6 +158,7 @@ impl Sink for Verdicts<'_> {
             unknown: mask(&|_, value| value == Value::Unknown),
             differs: mask(&|_, value| value == Value::Differs),
             rsp,
+            direction: state.direction(),
             top: rsp.place().and_then(|place| state.word(place)),
         };
         let fde = self.ground.judge.code.get(at).map_or(NONE, |insn| insn.fde);
@@ -205,6 +216,7 @@ pub(super) fn verdicts<'a>(
         lost: Vec::new(),
         saved: FxHashMap::default(),
         meant: FxHashSet::default(),
+        overwritten: BTreeMap::new(),
     };
     for start in states.starts() {
         cancel.check()?;
@@ -241,6 +253,9 @@ impl Verdicts<'_> {
         };
         if let Value::Entry(reg) = stored {
             *self.saved.entry(insn.fde).or_default() |= 1u16.checked_shl(u32::from(reg)).unwrap_or(0);
+        }
+        if state.zone().is_damaged() {
+            self.look_below(at, insn, state);
         }
         let Some(row) = self.ground.row(insn) else { return };
         let found = self.ground.judge.compare(row, state);
@@ -287,7 +302,7 @@ impl Verdicts<'_> {
     }
 
     /// The state before an instruction.
-    fn state_at(&self, at: u32, states: &States) -> Option<State> {
+    pub(super) fn state_at(&self, at: u32, states: &States) -> Option<State> {
         let start = self.leader.get(at as usize).copied()?;
         let mut state = states.get(start)?.clone();
         let (mut here, mut before) = (start, Op::Keep);
@@ -344,7 +359,8 @@ impl Verdicts<'_> {
         self.origins(states, names, &mut findings);
         self.tails(states, names, &mut findings);
         self.entries(names, &mut findings);
-        self.exits(names, &loose, &mut findings);
+        self.exits(states, names, &loose, &mut findings);
+        self.zone(names, &mut findings);
         self.malformed(names, &mut findings);
         findings.sort_by_key(|a| (a.at, a.subject));
         judgement.findings = findings;
@@ -352,7 +368,7 @@ impl Verdicts<'_> {
     }
 
     /// The instructions that lead to one; `None` is a caller.
-    fn before(&self, at: u32) -> Vec<Option<u32>> {
+    pub(super) fn before(&self, at: u32) -> Vec<Option<u32>> {
         if self.leader.get(at as usize) == Some(&at) {
             return self.edges.get(&at).cloned().unwrap_or_default();
         }
@@ -480,7 +496,10 @@ impl Verdicts<'_> {
                     _ => scene.cfa(row),
                 };
                 let over_a_call = self.spans_a_call(insn.fde, mask);
-                findings.push(Finding { at: insn.loc(), function: names.at(insn.loc()), subject, told, over_a_call });
+                let is_wrong = |state: &State| self.ground.judge.compare(row, state).wrong & mask != 0;
+                let way = if before.is_none() { self.way_to(at, states, &is_wrong) } else { Vec::new() };
+                let function = names.at(insn.loc());
+                findings.push(Finding { at: insn.loc(), function, subject, told, over_a_call, way });
             }
         }
     }
@@ -531,39 +550,6 @@ impl Verdicts<'_> {
         })
     }
 
-    fn tails(&self, states: &States, names: &Names, findings: &mut Vec<Finding>) {
-        let code = self.ground.judge.code;
-        for left in self.left.values().flatten() {
-            let Exit::TailTo(home) = left.exit else { continue };
-            let (Some(insn), Some(row)) = (code.get(left.at), self.ground.first_row(home)) else { continue };
-            if !row.is_of_entry() {
-                continue;
-            }
-            let Some(state) = self.state_at(left.at, states) else { continue };
-            let found = self.ground.judge.compare(row, &state);
-            let new = found.wrong & !self.found.get(left.at as usize).map_or(0, |found| found.wrong);
-            if new != 0 {
-                let what = if new & CFA != 0 {
-                    "the stack is not as it was at entry".to_owned()
-                } else {
-                    let lost =
-                        CALLEE_SAVED.iter().filter(|&&reg| new & bit(reg) != 0).map(|&reg| super::value::name(reg));
-                    format!("{} not put back", lost.collect::<Vec<_>>().join(", "))
-                };
-                let words = format!("jumps to another function with {what}");
-                let words = words.replace("with the stack is", "while the stack is");
-                let told = simple(Class::NotGivenBack, words, insn.loc());
-                findings.push(Finding {
-                    at: insn.loc(),
-                    function: names.at(insn.loc()),
-                    subject: Subject::Tail(new),
-                    told,
-                    over_a_call: true,
-                });
-            }
-        }
-    }
-
     /// Functions whose first row has registers saved, in words above the return address that no call makes.
     fn entries(&self, names: &Names, findings: &mut Vec<Finding>) {
         for (&first, &fde) in &self.ground.starts {
@@ -591,67 +577,8 @@ impl Verdicts<'_> {
                 subject: Subject::Entry,
                 told,
                 over_a_call,
+                way: Vec::new(),
             });
-        }
-    }
-
-    /// What the caller does not get back.
-    fn exits(&self, names: &Names, loose: &FxHashMap<u32, u16>, findings: &mut Vec<Finding>) {
-        let code = self.ground.judge.code;
-        for (fde, left) in &self.left {
-            // What the table has wrong is told there, once.
-            let told = self.ground.fde(*fde).is_some_and(|fde| {
-                let inside = |at: CodeLoc| {
-                    at.section == fde.section && (u64::from(fde.start)..u64::from(fde.end)).contains(&at.offset)
-                };
-                findings.iter().any(|finding| inside(finding.at))
-            });
-            if told {
-                continue;
-            }
-            let loose = loose.get(fde).copied().unwrap_or(0);
-            for left in left.iter().filter(|left| matches!(left.exit, Exit::Return | Exit::Tail)) {
-                let Some(insn) = code.get(left.at) else { continue };
-                if self.ground.row(insn).is_some_and(Row::is_outermost) {
-                    continue;
-                }
-                let mut push = |subject, words: String| {
-                    let told = simple(Class::NotGivenBack, words, insn.loc());
-                    findings.push(Finding {
-                        at: insn.loc(),
-                        function: names.at(insn.loc()),
-                        subject,
-                        told,
-                        over_a_call: true,
-                    });
-                };
-                let on_frame = left.rsp.place().is_some_and(|place| place.base == Base::CFA);
-                let other = matches!(left.top, Some(Value::Entry(reg)) if reg != RA)
-                    || matches!(left.top, Some(Value::Frame(_) | Value::Differs | Value::Number(_)));
-                if on_frame && other {
-                    let held = match left.top {
-                        Some(Value::Entry(reg)) => format!("what {} held at entry", super::value::name(reg)),
-                        _ => "no return address".to_owned(),
-                    };
-                    push(
-                        Subject::ReturnsElsewhere,
-                        format!("returns to the wrong place: the word that rsp points to is {held}"),
-                    );
-                    continue;
-                }
-                if left.rsp != Value::of_cfa(-8) {
-                    continue;
-                }
-                for &reg in &CALLEE_SAVED {
-                    let mask = 1u16 << reg;
-                    if loose & mask == 0 && left.same & mask == 0 && left.unknown & mask == 0 {
-                        let some = if left.differs & mask == 0 { "" } else { " on some path" };
-                        let words =
-                            format!("returns{some} without putting the caller's {} back", super::value::name(reg));
-                        push(Subject::NotRestored(reg), words);
-                    }
-                }
-            }
         }
     }
 
@@ -665,14 +592,15 @@ impl Verdicts<'_> {
                 let before = code.range(fde.section, fde.start, offset).next_back();
                 told.directive_behind = before.and_then(|before| code.get(before)).map(|insn| insn.loc());
                 let subject = Subject::Malformed(oddity);
-                findings.push(Finding { at, function: names.at(at), subject, told, over_a_call: true });
+                let function = names.at(at);
+                findings.push(Finding { at, function, subject, told, over_a_call: true, way: Vec::new() });
             }
         }
     }
 }
 
 /// What needs no explanation by its surroundings.
-fn simple(class: Class, words: String, culprit: CodeLoc) -> Told {
+pub(super) fn simple(class: Class, words: String, culprit: CodeLoc) -> Told {
     Told {
         class,
         words,

@@ -350,6 +350,7 @@ impl<'a> Ground<'a> {
             Target::Symbol(symbol) => returns = !returns_never(self.image.symbol_name(symbol)),
             Target::Place(_) | Target::None => {}
         }
+        state.calls_over_zone(at, matches!(insn.target, Target::Insn(_)));
         state.call(kept);
         let fde = self.fde(insn.fde)?;
         for pad in fde.pads.iter().filter(|pad| pad.start <= insn.offset && insn.offset < pad.end) {

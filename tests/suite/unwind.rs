@@ -183,6 +183,116 @@ fn a_register_that_is_not_given_back() {
 }
 
 #[test]
+fn the_direction_flag_is_left_set() {
+    let body = |early: &str, end: &str| {
+        format!("\tstd\n\ttest %rdi, %rdi\n\tje 1f\n\trep movsb\n{end}\tret\n1:\n{early}\tret\n")
+    };
+    expect(&body("\tcld\n", ""), &[(Code::NotGivenBack, 10)]);
+    expect(&body("", ""), &[(Code::NotGivenBack, 10), (Code::NotGivenBack, 12)]);
+    expect(&body("\tcld\n", "\tcld\n"), &[]);
+    // Put back from where it was, whatever that is.
+    expect(
+        "\tpushfq\n\t.cfi_adjust_cfa_offset 8\n\tstd\n\trep movsb\n\tpopfq\n\t.cfi_adjust_cfa_offset -8\n\tret\n",
+        &[],
+    );
+}
+
+#[test]
+fn a_local_helper_may_set_the_direction_flag_for_its_callers() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let helper = "\t.text\n\t.type down, @function\ndown:\n\t.cfi_startproc\n\tstd\n\tret\n\t.cfi_endproc\n\t.size down, . - down\n";
+    assemble(folder.path(), "f", &format!("{helper}{}", function("\tcall down\n\trep movsb\n\tcld\n\tret\n")));
+    let (_, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!(found(&answers[0]), []);
+}
+
+#[test]
+fn a_push_over_what_a_leaf_keeps_below_rsp() {
+    let told = "\tpush %rcx\n\t.cfi_adjust_cfa_offset 8\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n";
+    let body = |between: &str, read: &str| format!("\tmov %rdi, -8(%rsp)\n{between}\tmov {read}, %rax\n\tret\n");
+    expect(&body(told, "-8(%rsp)"), &[(Code::RedZoneOverwritten, 7)]);
+    // One finding for one push, whether the table is told or not.
+    expect(&body("\tpushfq\n\tpop %rcx\n", "-8(%rsp)"), &[(Code::RedZoneOverwritten, 7)]);
+    expect(&body("\tcall g\n", "-8(%rsp)"), &[(Code::RedZoneOverwritten, 7)]);
+    // Another word; a word that is stored anew; the word that was pushed, while it is on the stack.
+    expect(&body(told, "-24(%rdi)"), &[]);
+    expect(&body(&format!("{told}\tmov %rsi, -8(%rsp)\n"), "-8(%rsp)"), &[]);
+    expect(
+        &body(
+            "\tpush %rcx\n\t.cfi_adjust_cfa_offset 8\n\tmov (%rsp), %rdx\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n",
+            "%rdx",
+        ),
+        &[],
+    );
+    // The red zone is skipped first.
+    let skipped = "\tlea -128(%rsp), %rsp\n\t.cfi_adjust_cfa_offset 128\n\tpush %rcx\n\t.cfi_adjust_cfa_offset 8\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n\tlea 128(%rsp), %rsp\n\t.cfi_adjust_cfa_offset -128\n";
+    expect(&body(skipped, "-8(%rsp)"), &[]);
+    // On one of two paths.
+    let some = format!("\ttest %rsi, %rsi\n\tje 1f\n{told}1:\n");
+    expect(&body(&some, "-8(%rsp)"), &[(Code::RedZoneOverwritten, 9)]);
+    expect(&format!("\ttest %rsi, %rsi\n\tje 1f\n\tmov %rdi, -8(%rsp)\n1:\n{told}\tret\n"), &[]);
+}
+
+#[test]
+fn inline_assembly_in_a_leaf() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = |before: &str, after: &str| {
+        format!(
+            "long leaf(long a, long b)\n{{\n\tvolatile long kept = a * b;\n\tlong flags;\n\tasm volatile({before}\n\t\t\"pushfq\\n\\t\"\n\
+             \t\t\"popq %0\\n\\t\"\n\t\t{after}: \"=r\" (flags) : : \"memory\");\n\treturn kept + flags;\n}}\n"
+        )
+    };
+    let build = |name: &str, text: String| {
+        std::fs::write(folder.path().join(format!("{name}.c")), text).expect("a folder of the test's own takes files");
+        let done = Command::new("cc")
+            .current_dir(folder.path())
+            .args(["-g", "-O2", "-c", "-o", &format!("{name}.o"), &format!("{name}.c")])
+            .status();
+        assert!(done.expect("a C compiler").success());
+    };
+    build("push", source("", "\"\""));
+    build("skip", source("\"lea -128(%%rsp), %%rsp\\n\\t\"", "\"lea 128(%%rsp), %%rsp\""));
+    let (_, answers) = check(folder.path(), &["--rules", "user", "push.o", "skip.o"]);
+    assert_eq!(found(&answers[0]), [(Code::RedZoneOverwritten.to_string(), 6)], "{}", answers[0]);
+    // What is left is that the table is not told, which nobody needs between two calls.
+    let left: Vec<_> = found(&answers[1]).into_iter().map(|(code, _)| code).collect();
+    assert!(!left.contains(&Code::RedZoneOverwritten.to_string()), "{}", answers[1]);
+}
+
+#[test]
+fn the_branches_that_lead_to_a_return_are_named() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let body = "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %rbx, 0\n\tmov %rdi, %rbx\n\ttest %rsi, %rsi\n\tje 1f\n\
+                \tcall g\n\ttest %rax, %rax\n\tjne 2f\n1:\n\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %rbx\n\tret\n2:\n\
+                \t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\tpop %rcx\n\t.cfi_adjust_cfa_offset -8\n\tret\n";
+    assemble(folder.path(), "f", &function(body));
+    let (_, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!(found(&answers[0]), [(Code::NotGivenBack.to_string(), 25)], "{}", answers[0]);
+    let path = answers[0]["findings"][0]["path"].as_array().expect("a path");
+    let steps: Vec<_> =
+        path.iter().map(|step| (step["kind"].as_str(), step["line"].as_u64(), step["text"].as_str())).collect();
+    let wanted = [
+        (Some("branch"), Some(11), Some("the branch is not taken (`je`)")),
+        (Some("branch"), Some(14), Some("the branch is taken (`jne`)")),
+    ];
+    assert_eq!(steps, wanted);
+}
+
+#[test]
+fn generated_files_name_their_generator() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = format!(
+        "/* Do not edit. Generated by mul-x86_64.pl. */\n{}",
+        function("\tpush %rcx\n\tnop\n\tpop %rcx\n\tret\n")
+    );
+    assemble(folder.path(), "f", &source);
+    let (_, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!(found(&answers[0]), [(Code::UnwindStackUntold.to_string(), 7)]);
+    let message = answers[0]["findings"][0]["message"].as_str().expect("a message");
+    assert!(message.ends_with("; the file is generated by mul-x86_64.pl, where a change belongs"), "{message}");
+}
+
+#[test]
 fn a_function_without_a_table_among_others() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bare = "\t.text\n\t.type g, @function\ng:\n\tpush %rbx\n\tpop %rbx\n\tret\n\t.size g, . - g\n";

@@ -30,7 +30,8 @@ use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
 use crate::decode::Kind;
-use crate::findings::Code;
+use crate::findings::{Code, Fault};
+use crate::ids::CodeLoc;
 use crate::report::findings::{PathKind, PathStep, Report, ReportedFinding};
 use crate::report::{Cause, CauseKind};
 use crate::source_map::Lines;
@@ -133,6 +134,7 @@ const FINDERS: &[Finder] = &[
     restores::arms,
     restores::unfollowed,
     restores::above_the_frame,
+    frames::popped_in_asm,
     frames::used_in_asm,
     frames::not_set_up,
     frames::as_data,
@@ -165,8 +167,37 @@ pub fn explain(report: &mut Report, analysis: &Analysis, lines: &Lines, sources:
         if let Some(told) = told {
             told.apply(reported);
         }
+        let suspect = Suspect { scene: &scene, finding, reported: Shown::of(reported) };
+        name_lines_of_statements(&suspect, reported);
     }
     follow_ups(report, analysis);
+}
+
+/// The lines of asm statements on which what is at fault is written, instead of the statement's first.
+fn name_lines_of_statements(suspect: &Suspect<'_>, reported: &mut ReportedFinding) {
+    let analysis = suspect.view().analysis;
+    let is_c = |file: &Arc<str>| file.ends_with(".c") || file.ends_with(".h");
+    if !suspect.scene.main.as_ref().is_some_and(is_c) {
+        return;
+    }
+    for step in reported.path.iter_mut().filter(|step| step.kind == PathKind::Cause) {
+        let section = analysis.image.section_by_name(&step.section);
+        let insn = section.and_then(|section| analysis.insns.at(CodeLoc::new(section, step.offset)));
+        let Some(insn) = insn.filter(|&insn| suspect.line(insn) == step.file.clone().zip(step.line)) else { continue };
+        let Some((file, line)) = suspect.written_line(insn) else { continue };
+        let is_cause = reported.cause.file.as_ref() == Some(&file) && reported.cause.line == step.line;
+        if is_cause && suspect.finding.insn == Some(insn) {
+            reported.cause.line = Some(line);
+        }
+        step.line = Some(line);
+    }
+    let Some(insn) = suspect.finding.insn else { return };
+    let own = reported.cause.file.clone().zip(reported.cause.line);
+    let written = suspect.written_line(insn).filter(|_| own == suspect.line(insn));
+    if let Some(written) = written {
+        reported.cause.line = Some(written.1);
+        reported.path.push(suspect.remark(&written, format!("`{}` is written here", suspect.words(insn))));
+    }
 }
 
 /// Causes of more findings than these are not looked for: nobody reads so many.
@@ -176,11 +207,22 @@ const MOST: usize = 4096;
 fn follow_ups(report: &mut Report, analysis: &Analysis) {
     let mut spoiled: FxHashMap<String, Cause> = FxHashMap::default();
     let mut calls: FxHashMap<(String, u64), Cause> = FxHashMap::default();
+    let mut branches: FxHashMap<(String, u64), Cause> = FxHashMap::default();
     // Behind data that is read as code, instructions do not begin where functions do.
     let mut misread: FxHashMap<String, Cause> = FxHashMap::default();
     for finding in report.findings.iter() {
-        if let Some(section) = finding.section.as_ref().filter(|_| finding.cause.kind == CauseKind::DataInCode) {
-            misread.entry(section.clone()).or_insert_with(|| finding.cause.clone());
+        let section = || match finding.id.and_then(|id| analysis.finding(id)).map(|own| &own.fault) {
+            Some(Fault::Undecodable { section, .. }) => Some(analysis.image.section(*section).name.clone()),
+            _ => finding.section.clone(),
+        };
+        if finding.cause.kind == CauseKind::DataInCode
+            && let Some(section) = section()
+        {
+            misread.entry(section).or_insert_with(|| finding.cause.clone());
+        }
+        // A branch through a thunk needs no `int3` behind it.
+        if let (Code::IndirectBranch, Some(section), Some(offset)) = (finding.code, &finding.section, finding.offset) {
+            branches.insert((section.clone(), offset), finding.cause.clone());
         }
         let Some(function) = &finding.function else { continue };
         if finding.cause.kind.spoils() {
@@ -212,7 +254,11 @@ fn follow_ups(report: &mut Report, analysis: &Analysis) {
         };
         let by_section = by_section.filter(|_| unread);
         let by_function = finding.function.as_ref().and_then(|function| spoiled.get(function));
-        if let Some(cause) = by_call.or(by_function).or(by_section) {
+        let by_branch = match (finding.code, &finding.section, finding.offset) {
+            (Code::MissingInt3, Some(section), Some(offset)) => branches.get(&(section.clone(), offset)),
+            _ => None,
+        };
+        if let Some(cause) = by_call.or(by_function).or(by_section).or(by_branch) {
             finding.cause = cause.clone();
         }
     }

@@ -205,7 +205,11 @@ fn is_declared_so(suspect: &Suspect<'_>, name: &str, declared: Option<&Line>) ->
         let lines = source::declarations(&text, name).into_iter();
         let says = |at: usize| {
             let line = (Arc::clone(&main), at as u32 + 1);
-            let near = text.lines.get(at.saturating_sub(1)..=(at + 1).min(text.lines.len() - 1)).unwrap_or_default();
+            // An attribute may stand on the line before, or on the one behind: not where that is another declaration.
+            let open = |at: usize| text.lines.get(at).is_some_and(|line| !line.trim_end().ends_with([';', '}', '{']));
+            let first = if at > 0 && open(at - 1) { at - 1 } else { at };
+            let last = if open(at) { at + 1 } else { at };
+            let near = text.lines.get(first..=last.min(text.lines.len() - 1)).unwrap_or_default();
             near.iter().any(|line| line.contains("noreturn")) || !macros_of(suspect, Some(&line)).is_empty()
         };
         lines.into_iter().any(says).then_some(())

@@ -42,6 +42,31 @@ fn writers(suspect: &Suspect<'_>) -> Vec<InsnId> {
 
 const MOST: usize = 4;
 
+/// An asm statement of C that saves and restores rbp, in a function that has a frame: `pop %rbp` is what ends one.
+pub(super) fn popped_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
+    let Fault::CallWithoutFramePointer = suspect.finding.fault else { return None };
+    let pops = |insn: &InsnId| {
+        let ops = suspect.insns().ops(*insn);
+        ops.iter().any(|op| matches!((op.dest, op.src), (Dest::Reg(Base::BP), Source::Pop)))
+    };
+    let pop = suspect.way(0).into_iter().rev().find(pops)?;
+    let line = suspect.line(pop)?;
+    let text = suspect.text(&line).filter(|text| !text.asm.assembly)?;
+    let (number, block) = text.asm.block_at(line.1 as usize - 1).filter(|(_, block)| !block.top_level)?;
+    let on = |at: usize| -> Line { (Arc::clone(&line.0), at as u32 + 1) };
+    let own = || text.asm.statements.iter().filter(|one| one.block == number && one.operands() == "%rbp");
+    let push = own().find(|one| one.word().starts_with("push"))?;
+    let pop = own().find(|one| one.word().starts_with("pop"))?;
+    let says = format!(
+        "the asm statement at {} saves rbp and restores it: its `{}` ends the frame for objtool, so that this call has none. Where \
+         the statement needs rbp, UNWIND_HINT_SAVE before the push and UNWIND_HINT_RESTORE behind the pop tell objtool so",
+        suspect.place(&on(block.first)),
+        pop.text
+    );
+    let remarks = [push, pop].map(|one| suspect.remark(&on(one.line), format!("`{}`", one.text)));
+    Some(Told::new(CauseKind::FramePointerInAsm, says).about("rbp").with(remarks).on(Some(on(block.first))))
+}
+
 /// An asm statement of C that uses rbp.
 pub(super) fn used_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
     if !is_about_rbp(suspect) {

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::Sources;
 use super::text::{AsmText, Statement};
+use super::{Sources, source};
 use crate::analysis::Analysis;
 use crate::decode::{InsnTable, Kind, Usage};
 use crate::findings::{Finding, StepKind};
@@ -21,6 +21,9 @@ use crate::report::findings::{PathKind, PathStep, ReportedFinding};
 use crate::report::path;
 use crate::report::view::View;
 use crate::source_map::{Declaration, Lines};
+
+/// So many instructions of an asm statement are looked at, on either side of one.
+const MOST_OF_STATEMENT: usize = 64;
 
 /// A line of a file, from 1.
 pub(super) type Line = (Arc<str>, u32);
@@ -131,6 +134,46 @@ impl<'a> Suspect<'a> {
     pub(super) fn line(&self, insn: InsnId) -> Option<Line> {
         let place = self.view().nearest_place(self.insns().loc(insn))?;
         Some((place.file, place.line?))
+    }
+
+    /// The line on which an instruction of an asm statement is written. The debug info of C gives all instructions of the
+    /// statement its first line. `None` where that is as good, or where it cannot be told.
+    pub(super) fn written_line(&self, insn: InsnId) -> Option<Line> {
+        let line = self.line(insn)?;
+        let text = self.text(&line).filter(|text| !text.asm.assembly)?;
+        let (number, block) = text.asm.block_at(line.1 as usize - 1)?;
+        if block.top_level || block.first == block.last || line.1 as usize - 1 != block.first {
+            return None;
+        }
+        let own = text.asm.statements.iter().filter(|one| one.block == number && &*one.section == ".text");
+        let statements: Vec<&Statement> = own.filter(|one| one.is_instruction() && one.in_macro.is_none()).collect();
+        let is_same = |at: &InsnId| self.line(*at).as_ref() == Some(&line);
+        let back = std::iter::successors(Some(insn), |&at| self.insns().prev_in_section(at));
+        let first = back.take_while(is_same).take(MOST_OF_STATEMENT).last()?;
+        let run = std::iter::successors(Some(first), |&at| self.insns().next_in_section(at));
+        let run: Vec<InsnId> = run.take_while(is_same).take(2 * MOST_OF_STATEMENT).collect();
+        let shown: Vec<String> = run.iter().map(|&at| self.words(at)).collect();
+        let fits = |statement: &&Statement, shown: &String| source::same_mnemonic(statement.word(), shown);
+        let begins = |at: &usize| {
+            let rest = shown.get(*at..).filter(|rest| rest.len() >= statements.len());
+            rest.is_some_and(|rest| statements.iter().zip(rest).all(|(statement, shown)| fits(statement, shown)))
+        };
+        let at = run.iter().position(|&other| other == insn)?;
+        let starts: Vec<usize> = (0..run.len()).filter(begins).collect();
+        let aligned = match starts.as_slice() {
+            [start] => at.checked_sub(*start).and_then(|at| statements.get(at).copied()),
+            _ => None,
+        };
+        let only = || {
+            let same: Vec<_> = statements.iter().filter(|one| fits(one, &shown[at])).collect();
+            let alike = shown.iter().filter(|other| same.iter().any(|one| fits(one, other))).count();
+            match same.as_slice() {
+                [only] if alike == 1 => Some(**only),
+                _ => None,
+            }
+        };
+        let statement = aligned.or_else(only)?;
+        Some((line.0, statement.line as u32 + 1))
     }
 
     /// The line of an instruction in the source file: where it is written, or where the call is that brought it in.

@@ -22,7 +22,7 @@ pub(super) fn call_leaves(callee: &str) -> Told<'_> {
         origin: Origin::Here,
         objtool: words(move |_| format!("call to {callee}() leaves .noinstr.text section")),
         sentence: sentence(move |s| {
-            format!("{}, which may be instrumented; no instrumentation is allowed here", call_to(s, callee))
+            format!("{}, which may be instrumented, from `noinstr` code, where that is not allowed", call_to(s, callee))
         }),
     }
 }

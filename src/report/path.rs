@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::cfi::Base;
 use crate::decode::Kind;
 use crate::findings::{Fault, Finding, Origin, StateAt, Step, StepKind};
 use crate::ids::{CodeLoc, InsnId};
@@ -247,6 +248,9 @@ impl Path<'_> {
             }
             (StepKind::Missing, _, None) => format!("only {} has `{insn}`", self.owner(step.insn, "the first path")),
             (StepKind::Misplaced, ..) => format!("`{insn}` takes the slot of another register"),
+            (StepKind::Move, 0, _) if self.is_frame_behind(step.insn) => {
+                format!("`{insn}` sets up the frame, which is taken down again before the call")
+            }
             (StepKind::Move, 0, _) => format!("`{insn}` sets up no frame: rbp was not saved just before"),
             (StepKind::Move, ..) => format!("`{insn}` moves the stack pointer"),
             (_, 0, Some(other)) => format!("`{insn}` and `{other}` do not add up"),
@@ -257,6 +261,13 @@ impl Path<'_> {
             (_, ..0, None) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
         };
         self.push(PathKind::Cause, step.insn, text);
+    }
+
+    /// Whether the frame is found from rbp behind an instruction.
+    fn is_frame_behind(&self, insn: InsnId) -> bool {
+        let next = self.view.analysis.insns.next_in_section(insn);
+        let state = next.and_then(|next| self.view.analysis.states.state(next));
+        state.is_some_and(|state| state.cfa.base == Base::BP)
     }
 
     /// Where code ends that should not: a return is missing there, or it has gone from where a jump leads.

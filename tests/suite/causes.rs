@@ -193,6 +193,45 @@ fn asm_statements_that_use_rbp_or_call_are_told() {
     );
 }
 
+/// What `pop %rbp` in an asm statement does to the frame of the function around it, and where that is written.
+#[test]
+fn an_asm_statement_that_saves_rbp_ends_the_frame_around_it() {
+    let text = "void before(void);\nvoid after(void);\nint f(int a)\n{\n\tbefore();\n\tasm volatile(\"push %%rbp\\n\\t\"\n\t\t\"nop\\n\\t\"\n\t\t\"pop %%rbp\" : : \"a\" (a) : \"memory\");\n\tafter();\n\treturn a;\n}\n";
+    let options = Options { stackval: true, ..Options::default() };
+    let flags = ["-fno-omit-frame-pointer"];
+    c(text, &flags, options.clone(), CauseKind::FramePointerInAsm, "\"pop %%rbp\"", "ends the frame");
+    let text = function("f", "\tpush %rbp\n\tmov %rsp, %rbp\n\tnop\n\tpop %rbp\n\tcall g\n\tret\n");
+    let case = Case { name: "case.S", text: &text, flags: &[], options };
+    let findings = case.findings();
+    let told = |words: &str| findings[0].path.iter().any(|step| step.text.contains(words));
+    assert!(told("sets up the frame, which is taken down again"), "{:#?}", findings[0].path);
+    assert!(!told("sets up no frame"), "{:#?}", findings[0].path);
+}
+
+/// The debug info has the first line of an asm statement for all of it.
+#[test]
+fn what_is_at_fault_in_an_asm_statement_is_told_with_its_own_line() {
+    let text = "int f(int a)\n{\n\tasm volatile(\"mov %0, %%ecx\\n\\t\"\n\t\t\"inc %%ecx\\n\\t\"\n\t\t\"call helper\" : : \"r\" (a) : \"rcx\", \"memory\");\n\treturn a;\n}\n";
+    let options = Options { stackval: true, ..Options::default() };
+    let flags = ["-fno-omit-frame-pointer", "-fno-shrink-wrap"];
+    c(text, &flags, options, CauseKind::CallInAsm, "\"call helper\"", "ASM_CALL_CONSTRAINT");
+    let text = "void f(void)\n{\n\tasm volatile(\"lea 1f(%%rip), %%rax\\n\\t\"\n\t\t\"jmp *%%rax\\n\"\n\t\t\"1:\" : : : \"rax\");\n}\n";
+    let options = Options { retpoline: true, sls: true, ..orc() };
+    let case = Case { name: "case.c", text, flags: &["-mharden-sls=all"], options };
+    case.check(CauseKind::PlainIndirectBranch, "\"jmp *%%rax", "without a retpoline");
+    let kinds: Vec<CauseKind> = case.findings().iter().map(|finding| finding.cause.kind).collect();
+    assert!(kinds.iter().all(|&kind| kind == CauseKind::PlainIndirectBranch), "{kinds:?}");
+}
+
+#[test]
+fn functions_behind_data_in_top_level_asm_are_no_fault_of_their_own() {
+    let text = "asm(\".text\\nblob:\\n\"\n\t\".byte 0x06, 0x17, 0x27, 0x37, 0x60, 0x61, 0x62, 0x70\\n\"\n\t\".byte 0x0e, 0x16, 0x1e, 0x1f, 0x2f, 0x3f, 0x9a, 0xea\\n\");\nextern const unsigned char blob[16];\nint f(int n)\n{\n\treturn blob[n & 15];\n}\n";
+    let case = Case { name: "case.c", text, flags: &[], options: orc() };
+    let findings = case.findings();
+    let kinds: Vec<CauseKind> = findings.iter().map(|finding| finding.cause.kind).collect();
+    assert!(kinds.len() > 1 && kinds.iter().all(|&kind| kind == CauseKind::DataInCode), "{findings:#?}");
+}
+
 #[test]
 fn hints_without_which_a_path_is_balanced_are_wrong() {
     let hint = "\t.macro UNWIND_HINT_FUNC\n.Lhere_\\@:\n\t.pushsection .discard.unwind_hints\n\t.long .Lhere_\\@ - .\n\t.short 8\n\t.byte 5, 5, 0\n\t.balign 4\n\t.popsection\n\t.endm\n";
@@ -230,6 +269,9 @@ fn a_callee_that_nothing_declares_so_is_not_said_to_be_declared_so() {
     let text = "void set(int);\nvoid f(int a)\n{\n\tset(a);\n\tif (a > 2) {\n\t\tset(0);\n\t\t__builtin_unreachable();\n\t}\n\tset(1);\n}\nint g(void)\n{\n\treturn 1;\n}\n";
     let flags = ["-fno-reorder-functions", "-fno-optimize-sibling-calls"];
     c(text, &flags, orc(), CauseKind::Unreachable, "__builtin_unreachable", "never reached");
+    // The declaration on the line before is another one's.
+    let beside = text.replace("void set(int);", "void stop(void) __attribute__((noreturn));\nvoid set(int);");
+    c(&beside, &flags, orc(), CauseKind::Unreachable, "__builtin_unreachable", "never reached");
 }
 
 #[test]

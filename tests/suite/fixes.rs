@@ -34,6 +34,12 @@ impl Workspace {
         Workspace::in_folder(dir, engine, text)
     }
 
+    fn open_c(text: &str) -> Workspace {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("case.c"), "").expect("the file is written");
+        Workspace::in_folder(dir, Toolchain::new().expect("an engine"), text)
+    }
+
     /// On disk as it is opened, and built.
     fn built(text: &str) -> Workspace {
         let dir = tempfile::tempdir().expect("a folder");
@@ -46,11 +52,12 @@ impl Workspace {
 
     fn in_folder(dir: TempDir, engine: impl Engine, text: &str) -> Workspace {
         let include = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/include");
-        let file = dir.path().join("case.S");
+        let name = if dir.path().join("case.c").exists() { "case.c" } else { "case.S" };
+        let file = dir.path().join(name);
         let command = json!([{
             "directory": dir.path(),
-            "arguments": ["cc", "-DKERNEL=612", "-I", include, "-c", "-o", "case.o", "case.S"],
-            "file": "case.S",
+            "arguments": ["cc", "-DKERNEL=612", "-I", include, "-g", "-O2", "-c", "-o", "case.o", name],
+            "file": name,
         }]);
         std::fs::write(dir.path().join("compile_commands.json"), command.to_string()).expect("the command is written");
         let uri = format!("file://{}", file.display());
@@ -114,7 +121,11 @@ fn apply(text: &str, action: &Value, uri: &str) -> String {
 /// Every action for the finding `code` is applied; one of them is called `title`.
 #[track_caller]
 fn check(text: &str, code: &str, title: &str) {
-    let mut workspace = Workspace::open(text);
+    check_in(Workspace::open(text), text, code, title);
+}
+
+#[track_caller]
+fn check_in(mut workspace: Workspace, text: &str, code: &str, title: &str) {
     let findings = workspace.findings();
     let finding = findings.iter().find(|finding| finding["code"] == code);
     let finding = finding.unwrap_or_else(|| panic!("{code} is missing among {findings:#?}")).clone();
@@ -177,6 +188,9 @@ fn all_that_is_left_is_given_back_at_once() {
 #[test]
 fn the_direction_flag_is_cleared() {
     check(&function("\tstd\n\tnop\n\tret\n"), "return-with-direction-flag", "Insert `cld` before line 7");
+    let text = "void f(char *to, char *from, long n)\n{\n\tasm volatile(\"std\\n\\t\"\n\t\t\"rep movsb\"\n\t\t: \"+D\" (to), \"+S\" (from), \"+c\" (n) : : \"memory\");\n}\n";
+    let title = "Clear the direction flag at the end of the asm statement: `cld` in line 4";
+    check_in(Workspace::open_c(text), text, "return-with-direction-flag", title);
 }
 
 #[test]

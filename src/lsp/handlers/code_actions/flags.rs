@@ -79,10 +79,36 @@ fn uses_direction(case: &Case<'_>) -> bool {
 
 /// `cld` where the flag is to be clear again.
 pub(super) fn clear_direction(case: &Case<'_>) -> Vec<Fix> {
+    let set = case.causes.iter().find_map(|cause| cleared_in_statement(case, cause.line));
+    if let Some(fix) = set {
+        return vec![fix];
+    }
     let indent = case.indent(case.line);
     let line = if case.assembly { format!("{indent}cld") } else { format!("{indent}asm volatile(\"cld\");") };
     let title = format!("Insert `{}` before line {}", line.trim(), case.line + 1);
     vec![Fix::new(title, vec![Patch::insert(case.line, vec![line])])]
+}
+
+/// `cld` at the end of the asm statement of C that sets the flag and uses it: the compiler's code behind it takes the flag to be
+/// clear.
+fn cleared_in_statement(case: &Case<'_>, line: usize) -> Option<Fix> {
+    let (number, block) = case.text.block_at(line).filter(|(_, block)| !case.assembly && !block.top_level)?;
+    let own = case.text.statements.iter().filter(|one| one.block == number && &*one.section == ".text");
+    let own: Vec<_> = own.filter(|one| one.is_instruction()).collect();
+    let last = own.last().filter(|last| own.len() > 1 && last.text != "std")?;
+    let text = *case.lines.get(last.line)?;
+    let head = if last.line == block.first { text.find("asm")? } else { 0 };
+    let open = head + text.get(head..)?.find('"')?;
+    let close = open + 1 + text.get(open + 1..)?.find('"')?;
+    let code = &text[open + 1..close];
+    if code.ends_with('\\') {
+        return None;
+    }
+    let separator =
+        if code.ends_with("\\n\\t") || code.ends_with("\\n") || code.ends_with(';') { "" } else { "\\n\\t" };
+    let changed = format!("{}{separator}cld{}", &text[..close], &text[close..]);
+    let title = format!("Clear the direction flag at the end of the asm statement: `cld` in line {}", last.line + 1);
+    Some(Fix::new(title, vec![Patch::replace(last.line, changed)]))
 }
 
 /// A `std`, `cld`, `stac` or `clac` that nothing needs.

@@ -63,6 +63,9 @@ impl Origin {
     }
 }
 
+const UNCLEAR_TREE: &str =
+    "an out-of-tree module, and which kernel build tree it was built in is not clear: name it with --build-dir";
+
 /// How one object is built.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Build {
@@ -275,6 +278,11 @@ impl Finder {
         let mut notes = Vec::new();
         let directory = match cmd.directory(&object) {
             Some(directory) => directory,
+            // What links a module reads nothing by a relative path.
+            None if !cmd.compiles() => match self.trees.of(&cmd, file, &object, &self.search) {
+                Some(tree) => tree.root.clone(),
+                None => return Err(UNCLEAR_TREE.to_owned()),
+            },
             None => self.module_tree(file, &object, &mut notes)?,
         };
         let source = cmd.source.as_ref().map(|source| at(&directory, source));
@@ -342,11 +350,7 @@ impl Finder {
                 ));
                 Ok(directory)
             }
-            None => {
-                Err("an out-of-tree module, and which kernel build tree it was built in is not clear: name it with \
-                         --build-dir"
-                    .to_owned())
-            }
+            None => Err(UNCLEAR_TREE.to_owned()),
         }
     }
 }
@@ -527,5 +531,37 @@ mod tests {
         assert_eq!(build.directory, kernel.path().join("build").canonicalize().unwrap());
         assert_eq!(build.object, module.path().join("m.o"));
         assert_eq!(build.notes.len(), 1);
+    }
+
+    /// Up to 6.12 neither the recipe of a module nor that of its parts names the tree.
+    #[test]
+    fn a_linked_module_is_of_the_tree_of_its_parts() {
+        let (kernel, module) = (kernel(), tempfile::tempdir().unwrap());
+        let root = kernel.path().join("build");
+        for (file, text) in [("include/config/kernel.release", "6.1.192\n"), ("include/config/auto.conf", "")] {
+            std::fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            std::fs::write(root.join(file), text).unwrap();
+        }
+        std::fs::write(root.join("include/x.h"), "").unwrap();
+        // Another tree, so that what reads nothing could be of either.
+        let other = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(other.path().join("include/config")).unwrap();
+        std::fs::write(other.path().join("include/config/auto.conf"), "").unwrap();
+        let at = module.path().display();
+        let part = format!(
+            "cmd_{at}/p.o := gcc -D__KERNEL__ -DMODULE -c -o {at}/p.o {at}/p.c\n\nsource_{at}/p.o := {at}/p.c\n\n\
+             deps_{at}/p.o := \\\n  include/x.h \\\n"
+        );
+        std::fs::write(module.path().join(".p.o.cmd"), part).unwrap();
+        std::fs::write(module.path().join(".m.o.cmd"), format!("cmd_{at}/m.o := ld -r -o {at}/m.o @{at}/m.mod\n"))
+            .unwrap();
+        std::fs::write(module.path().join("m.mod"), format!("{at}/p.o\n")).unwrap();
+        let finder = Finder::new(Search { build_dir: None, roots: vec![other.path().to_owned(), root.clone()] });
+        let release =
+            |object: &str| finder.flags(&module.path().join(object)).kernel().map(|(kernel, _)| kernel.name());
+        for object in ["m.o", "p.o", "m.ko"] {
+            assert_eq!(release(object), Some("6.1"), "{object}");
+        }
+        assert_eq!(finder.object(&module.path().join("m.o")).unwrap().directory, root.canonicalize().unwrap());
     }
 }

@@ -53,6 +53,9 @@ pub fn detect(store: &dyn Store, image: &ElfImage) -> (Kernel, String) {
     if let Some(found) = by_orc_header(store, image) {
         return found;
     }
+    if let Some(found) = by_orc_rows(store, image) {
+        return found;
+    }
     if image.is_finished_module() && has(".orc_unwind") && !has(".orc_header") {
         return told(Kernel::V6_1, "an ORC table without .orc_header");
     }
@@ -148,4 +151,17 @@ fn by_orc_header(store: &dyn Store, image: &ElfImage) -> Option<(Kernel, String)
         _ => return None,
     };
     Some((kernel, "told by .orc_header".to_owned()))
+}
+
+/// Where a function starts, its row is the same but for the numbers of `call` and of the stack pointer.
+fn by_orc_rows(store: &dyn Store, image: &ElfImage) -> Option<(Kernel, String)> {
+    let bytes = image.read_section(store, image.section_by_name(".orc_unwind")?).ok()?;
+    let row = bytes.chunks_exact(6).find_map(|row| row.strip_prefix(&[8, 0, 0, 0]))?;
+    let (kernel, others) = match row {
+        [5, 0] => (Kernel::V6_1, "5.15 is possible too"),
+        [5, 2] => (Kernel::V6_12, "6.6 to 7.0 are possible too"),
+        [3, 2] => (Kernel::V7_3, "7.2 is possible too"),
+        _ => return None,
+    };
+    Some((kernel, format!("told by the rows of its ORC table ({others})")))
 }

@@ -12,9 +12,11 @@
 //! | `--mcount` | it calls `__fentry__` and the compiler has not listed the calls |
 //! | `--prefix=N` | `__patchable_function_entries` lie N bytes before functions |
 //! | `--link` | it was linked from several objects |
-//! | `--module` | it is a linked module |
+//! | `--module` | it is a linked module, or has a static call without its key, which ends objtool anywhere else |
 //!
 //! `--stackval`, `--sls`, `--ibt`, `--noinstr`, `--unret` and `--cfi` leave no sign that could be told from their absence.
+
+use rustc_hash::FxHashSet;
 
 use crate::build::{FlagSource, Flags, Foreign, Skip, Unchecked};
 use crate::ids::SectionId;
@@ -53,7 +55,8 @@ pub fn flags(image: &ElfImage) -> Guess {
     options.mcount = sees(names.fentry && !listed, "--mcount", "it calls __fentry__ and has no __mcount_loc");
     options.link = sees(names.n_files > 1, "--link", "it was linked from several files");
     let module = image.section_by_name(".gnu.linkonce.this_module").is_some();
-    options.module = sees(module, "--module", "it has .gnu.linkonce.this_module");
+    options.module = sees(module, "--module", "it has .gnu.linkonce.this_module")
+        || sees(lacks_key(image), "--module", "it has a static call without its key, as only modules have");
     if let Some(padding) = padding(image) {
         options.prefix = Some(padding);
         evidence.push(format!("--prefix={padding}: __patchable_function_entries lie that far before functions"));
@@ -135,6 +138,13 @@ impl Names {
         }
         names
     }
+}
+
+/// Whether a static call's trampoline has no key. Objects of `vmlinux.o` refer to both wherever they call.
+fn lacks_key(image: &ElfImage) -> bool {
+    let of = |start: &'static str| image.symbols().filter_map(move |(id, _)| image.symbol_name(id).strip_prefix(start));
+    let keys: FxHashSet<&str> = of("__SCK__").collect();
+    of("__SCT__").any(|call| !keys.contains(call))
 }
 
 /// How far before its function the first patchable entry lies.

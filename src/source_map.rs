@@ -442,9 +442,14 @@ pub trait Places: Send + Sync {
     fn place(&self, at: CodeLoc) -> Option<Place>;
 }
 
+/// What gives the text of a file that debug information names, as it was compiled.
+pub type TextOf = dyn Fn(&str) -> Option<Arc<str>> + Send + Sync;
+
 /// The lines of an object, read when the first is asked for.
 pub struct Lines {
     source: Source,
+    /// Says what no debug information does.
+    texts: Option<Box<TextOf>>,
     map: OnceLock<Result<SourceMap, NoSource>>,
 }
 
@@ -461,17 +466,17 @@ enum Source {
 impl Lines {
     /// Lines of the object in `store`.
     pub fn new(store: Arc<dyn Store>) -> Lines {
-        Lines { source: Source::Own(store), map: OnceLock::new() }
+        Lines { source: Source::Own(store), texts: None, map: OnceLock::new() }
     }
 
     /// Lines that something else knows.
     pub fn elsewhere(places: Arc<dyn Places>) -> Lines {
-        Lines { source: Source::Elsewhere(places), map: OnceLock::new() }
+        Lines { source: Source::Elsewhere(places), texts: None, map: OnceLock::new() }
     }
 
     /// No lines at all, for who wants none.
     pub fn none() -> Lines {
-        Lines { source: Source::Unwanted, map: OnceLock::new() }
+        Lines { source: Source::Unwanted, texts: None, map: OnceLock::new() }
     }
 
     /// The same lines, and others that were found in the texts of `image`'s sources.
@@ -484,7 +489,17 @@ impl Lines {
             (true, Some(Ok(map))) => SourceMap { by_text: rows, ..map },
             _ => SourceMap::of_text(image, rows),
         };
-        Lines { source: self.source, map: OnceLock::from(Ok(map)) }
+        Lines { map: OnceLock::from(Ok(map)), ..self }
+    }
+
+    /// The same lines, with the texts of the files that they are of.
+    pub fn with_texts(self, text_of: Box<TextOf>) -> Lines {
+        Lines { texts: Some(text_of), ..self }
+    }
+
+    /// The text of a file, as it was compiled.
+    pub fn text(&self, file: &str) -> Option<Arc<str>> {
+        self.texts.as_ref()?(file)
     }
 
     /// The source map of `image`, which is the image of this store.

@@ -9,17 +9,19 @@
 //! | 1 | names its target relative to a kernel tree | the folder that make ran in |
 //! | 2 | names `tools/objtool/objtool` or generated headers by an absolute path | the folder that they are in (modules of 6.13 and later) |
 //! | 3 | names its target by an absolute path, all else relative | the only tree that has all of it (modules up to 6.12) |
-//! | 4 | says nothing: host programs, whose makefiles are others | the one that the object is in |
+//! | 4 | links a module from objects, and says no more | the one of these objects |
+//! | 5 | says nothing: host programs, whose makefiles are others | the one that the object is in |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Search;
-use super::cmd::CmdFile;
+use super::cmd::{self, CmdFile};
 use super::config::Configuration;
 use super::release::TreeRelease;
 use super::stamped::Stamped;
 use super::tree;
+use crate::files;
 
 /// A kernel build tree.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -76,13 +78,21 @@ impl Trees {
         // Case 2.
         let named = || self.named_in(cmd.words());
         // Case 3.
-        let by_files = || {
-            let is_module = directory.is_none() && cmd.is_kernel_code();
-            self.at(&self.of_module(file, object, search).filter(|_| is_module)?)
-        };
+        // One answer is kept for each folder: only what reads files may give it.
+        let is_module = directory.is_none() && cmd.is_kernel_code();
+        let by_files = || self.at(&is_module.then(|| self.of_module(file, object, search))??);
         // Case 4.
+        let of_parts = || self.of_part(&first_part(cmd, object)?, search);
+        // Case 5.
         let above = || object.ancestors().skip(1).find_map(|folder| self.at(folder));
-        around().or_else(named).or_else(by_files).or_else(above)
+        around().or_else(named).or_else(by_files).or_else(of_parts).or_else(above)
+    }
+
+    /// The tree of an object that was compiled.
+    fn of_part(&self, object: &Path, search: &Search) -> Option<Arc<Tree>> {
+        let file = cmd::file_of(object)?;
+        let cmd = CmdFile::read(&file).ok().filter(CmdFile::compiles)?;
+        self.of(&cmd, &file, object, search)
     }
 
     /// The tree that words of a command name.
@@ -98,6 +108,18 @@ impl Trees {
         let find = || tree::kernel_tree_of_module(&CmdFile::read(file).ok()?, search);
         self.modules.get(folder, &[folder.to_owned()], find)
     }
+}
+
+/// The first of the objects that a module is linked from, whose list is beside it.
+fn first_part(cmd: &CmdFile, object: &Path) -> Option<PathBuf> {
+    if cmd.compiles() {
+        return None;
+    }
+    let list = files::text(&object.with_extension("mod"), files::RECIPE).ok()?;
+    let part = Path::new(list.split_whitespace().next()?);
+    // Up to 6.12 by an absolute path; later as seen from the folder that make ran in.
+    let from = cmd.directory(object).or_else(|| object.parent().map(Path::to_owned))?;
+    Some(from.join(part))
 }
 
 /// The root of the tree that a word names by an absolute path.

@@ -487,7 +487,8 @@ impl<'a> Judge<'a> {
         }
         let undecided = gaps.iter().filter(|gap| gap.is_open(&analysis.open)).map(ToString::to_string).collect();
         let skip = guess::skipped(&build, &analysis.image);
-        let lines = Lines::new(Arc::clone(&store));
+        let text_of = |name: &str| tree_objects::read_text(std::path::Path::new(name));
+        let lines = Lines::new(Arc::clone(&store)).with_texts(Box::new(text_of));
         let lines =
             tree_objects::with_naked_functions(lines, &analysis, &input.path, &self.finder, &tree_objects::read_text);
         Ok(Object {

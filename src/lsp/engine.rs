@@ -29,7 +29,7 @@ use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
 use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
-use crate::source_map::{Lines, is_rust_library};
+use crate::source_map::{Lines, TextOf, is_rust_library};
 use crate::tree_objects::{self, TreeObjects};
 use crate::unwind;
 use crate::whole::{self as whole_object, Whole};
@@ -201,17 +201,10 @@ impl Engine for Toolchain {
         }
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
-        let lines = tree.lines(Arc::clone(&store), object, &analysis);
-        let mut report = tree.report(
-            object,
-            &analysis,
-            &lines,
-            &|name| {
-                let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory);
-                tree_objects::read_text(&compile::normal(&directory.join(name)))
-            },
-            build.as_ref(),
-        );
+        let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory).to_owned();
+        let text_of = move |name: &str| tree_objects::read_text(&compile::normal(&directory.join(name)));
+        let lines = tree.lines(Arc::clone(&store), object, &analysis, Box::new(text_of.clone()));
+        let mut report = tree.report(object, &analysis, &lines, &text_of, build.as_ref());
         let unchecked = unchecked(&flags, config, &analysis);
         if unchecked.is_some() {
             report.findings.clear();
@@ -252,8 +245,9 @@ struct Tree<'a> {
 }
 
 impl Tree<'_> {
-    fn lines(self, store: Arc<dyn Store>, object: &Path, analysis: &analysis::Analysis) -> Lines {
-        tree_objects::with_naked_functions(Lines::new(store), analysis, object, self.finder, &tree_objects::read_text)
+    fn lines(self, store: Arc<dyn Store>, object: &Path, analysis: &analysis::Analysis, texts: Box<TextOf>) -> Lines {
+        let lines = Lines::new(store).with_texts(texts);
+        tree_objects::with_naked_functions(lines, analysis, object, self.finder, &tree_objects::read_text)
     }
 
     /// The report with what the texts and the other objects add to it. Nothing is shown in files of Rust's own library.
@@ -436,6 +430,16 @@ impl Judging<'_> {
         }
     }
 
+    /// The text that is judged, by the names that the debug information may have for it.
+    fn own_text(&self) -> Box<TextOf> {
+        let (names, directory) = (self.names.clone(), self.build.directory.clone());
+        let (path, text): (_, Arc<str>) = (self.task.source.clone(), self.task.document.text.as_str().into());
+        Box::new(move |name| {
+            let is_own = names.same(&path, &compile::normal(&directory.join(name)));
+            is_own.then(|| Arc::clone(&text))
+        })
+    }
+
     /// Code of another word size has no objtool to contradict.
     fn explained(&self, trouble: Trouble) -> Trouble {
         match (self.build.flags.unchecked(), trouble) {
@@ -487,7 +491,7 @@ impl Judging<'_> {
         }
         let judged = analyse(&store, flags, &self.task.config, self.cancel);
         let (analysis, more) = judged.map_err(|trouble| self.explained(trouble))?;
-        let lines = self.tree.lines(Arc::clone(&store), &self.build.object, &analysis);
+        let lines = self.tree.lines(Arc::clone(&store), &self.build.object, &analysis, self.own_text());
         let mut report =
             self.tree.report(&self.build.object, &analysis, &lines, &|name| self.text_of(name), Some(&self.build));
         let is_whole = |source: &Path| self.names.same(source, &self.task.source);

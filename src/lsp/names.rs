@@ -19,7 +19,7 @@ use super::verdict::Task;
 const MAX_TEXT: u64 = 16 << 20;
 
 /// The names of one task.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Names {
     /// Documents, by the file behind all links.
     open: FxHashMap<PathBuf, PathBuf>,

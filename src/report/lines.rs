@@ -15,7 +15,8 @@
 //! | 2 | original that is padding alone, or comes after such padding in the same line | that of the first row of a replacement |
 //! | 3 | replacement without a row | that of the original code |
 //! | 4 | none of the streams has a row: another alternative of the line comes before | that alternative's, if it ends where this one starts |
-//! | 5 | C code before whose function's start the row begins: `asm()` at top level, padding | none |
+//! | 5 | the same, in assembly: the streams are padding and `.byte`, as those of `ASM_STAC` were up to 6.12 | that of the text between the rows around it which uses a macro |
+//! | 6 | C code before whose function's start the row begins: `asm()` at top level, padding | none |
 
 use super::alternative_lines::AlternativeLines;
 use super::select::same_file;
@@ -25,7 +26,8 @@ use crate::source_map::{CodeRange, Place, SourceMap};
 
 impl View<'_> {
     fn alternative_lines(&self, map: &SourceMap) -> &AlternativeLines {
-        self.alternative_lines.get_or_init(|| AlternativeLines::read(self.analysis, self.replacements(), map))
+        self.alternative_lines
+            .get_or_init(|| AlternativeLines::read(self.analysis, self.replacements(), map, self.lines))
     }
 
     /// Where an instruction was written.
@@ -43,7 +45,7 @@ impl View<'_> {
             let original = group.original?;
             let start = self.analysis.flow.group(original).start?;
             return match self.alternative_lines(map).shown_by.get(&original) {
-                Some(&shown_by) => self.with_inlined(map, map.place(shown_by)?, Some(original)),
+                Some(shown_by) => self.with_inlined(map, shown_by.place(map)?, Some(original)),
                 None => {
                     // The stream may begin with padding; its line is that of its first row, or of what comes before it.
                     let length = u64::from(self.analysis.flow.group(original).length);
@@ -64,19 +66,19 @@ impl View<'_> {
         inside.find(|&at| map.row_start(at).is_some_and(|row| row >= start))
     }
 
-    /// Cases 1, 2, 4 and 5, for code that is no replacement.
+    /// Cases 1, 2 and 4 to 6, for code that is no replacement.
     fn place_of_row(&self, map: &SourceMap, at: CodeLoc) -> Option<Place> {
         let row = map.row_start(at);
         let own = map.place(at);
         if let Some((alternative, shown_by)) = self.alternative_lines(map).before(at, row)
             && !self.starts_after(at, alternative)
         {
-            let place = map.place(shown_by)?;
+            let place = shown_by.place(map)?;
             return Some(Place { inlined: map.inlined(at), ..place });
         }
         let own = own?;
         let is_c = !own.file.ends_with(".S") && !own.file.ends_with(".s");
-        // Case 5.
+        // Case 6.
         let is_neighbours = is_c && row.is_some_and(|row| self.starts_after(at, row));
         Some(if is_neighbours { Place { line: None, column: None, inlined: Vec::new(), ..own } } else { own })
     }
@@ -119,7 +121,7 @@ impl View<'_> {
         }
         // Code that stands in the line without a row of its own: alternatives, and what comes after them in the line.
         for &(section, offset, shown_by) in &self.alternative_lines(map).bare {
-            if !map.place(shown_by).is_some_and(|place| is_it(&place)) {
+            if !shown_by.place(map).is_some_and(|place| is_it(&place)) {
                 continue;
             }
             let first = insns.containing(CodeLoc { section, offset });

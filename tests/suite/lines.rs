@@ -63,7 +63,9 @@ fn build_with(file: &'static str, text: &str, others: &[(&str, &str)], flags: &[
         noreturn: Vec::new(),
     };
     let analysis = analyse(store.as_ref(), &config, &CancelToken::default()).expect("an analysis");
-    Built { analysis, lines: Lines::new(store), file, text: text.into(), _folder: folder }
+    let own: Arc<str> = text.into();
+    let lines = Lines::new(store).with_texts(Box::new(move |name| name.ends_with(file).then(|| Arc::clone(&own))));
+    Built { analysis, lines, file, text: text.into(), _folder: folder }
 }
 
 impl Built {
@@ -196,4 +198,46 @@ fn a_place_in_a_header_names_the_line_that_is_edited() {
     let here = line(text, "// here");
     let said = format!("{} {:?}", finding.message, finding.path);
     assert!(said.contains(&format!("line {here}")) || said.contains(&format!("a.c:{here}")), "{said}");
+}
+
+/// Up to 6.12 `stac` and `clac` are written as bytes.
+const BYTES: &str = "#include \"orcls.h\"
+#define MY_STAC ALTERNATIVE \"\", \".byte 0x0f, 0x01, 0xcb\", 1
+#define MY_CLAC ALTERNATIVE \"\", \".byte 0x0f, 0x01, 0xca\", 2
+#define NOTHING
+\t.text
+SYM_FUNC_START(f)
+\txor %eax, %eax // clears
+\t/* It is opened
+\t * for one access. */
+\tMY_STAC // opens
+1:\tmov (%rdi), %eax
+\tMY_CLAC // closes
+\tMY_STAC // opens again
+\tmov (%rsi), %eax
+\tNOTHING
+\tMY_CLAC // or here
+\tret // returns
+SYM_FUNC_END(f)
+SYM_FUNC_START(g)
+\tMY_CLAC // starts
+\tALTERNATIVE \"\", \"lfence\", 3 // has a row
+\tret
+SYM_FUNC_END(g)
+";
+
+#[test]
+fn alternatives_that_are_bytes_alone_are_found_in_the_text() {
+    let built = build("bytes.S", BYTES, &[]);
+    let arms = |mark: &str| built.arms(line(BYTES, mark));
+    assert_eq!(arms("// opens"), ["stac"]);
+    assert_eq!(arms("// closes"), ["clac"]);
+    assert_eq!(arms("// opens again"), ["stac"]);
+    assert_eq!(arms("// starts"), ["clac"]);
+    assert_eq!(arms("// has a row"), ["lfence"]);
+    // Which of two lines it is nobody knows; the neighbours have no part in it.
+    for mark in ["// clears", "1:", "mov (%rsi)", "\tNOTHING", "// or here", "// returns"] {
+        assert!(arms(mark).is_empty(), "{mark}: {:?}", arms(mark));
+    }
+    assert_eq!(built.code(line(BYTES, "// clears")), ["xor %eax,%eax"]);
 }

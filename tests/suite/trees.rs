@@ -253,3 +253,16 @@ fn a_finished_object_is_judged_as_it_was_compiled() {
     let after = tree.run(&["check", "--format", "objtool", "lib/a.o"]);
     assert_eq!((before.status, &before.stdout), (after.status, &after.stdout));
 }
+
+/// The parts of a module may know a static call's trampoline alone. Whose flags are not known is not accused of that.
+#[test]
+fn a_static_call_without_its_key_is_a_modules() {
+    let tree = Tree::new("7.2.12", "MODULES=y");
+    tree.write("m.S", "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\tjmp __SCT__might_resched\n\t.size f, . - f\n");
+    tree.compile("m.o", "m.S", &[]);
+    let run = tree.run(&["check", "--kernel", "7.2", "m.o"]);
+    assert_eq!((run.status, run.stdout.as_str()), (Some(0), ""), "{}", run.stderr);
+    // Flags that are given are not guessed.
+    let run = tree.run(&["check", "--kernel", "7.2", "--static-call", "m.o"]);
+    assert!(run.stdout.contains("can't find static_call_key symbol: __SCK__might_resched"), "{}", run.stdout);
+}

@@ -72,8 +72,10 @@ pub enum Unchecked {
     PartsChecked,
     /// What modpost generates for a module, up to 6.17.
     Glue,
-    /// Neither part of vmlinux nor of a module: boot code, the vDSO, kexec's purgatory and the like.
+    /// Neither part of vmlinux nor of a module: boot code, kexec's purgatory and the like.
     SeparateProgram,
+    /// It is part of the vDSO, which the kernel maps into every process.
+    Vdso,
     /// The folder's makefile switches objtool off for it.
     SwitchedOff,
 }
@@ -89,6 +91,7 @@ impl Unchecked {
             Unchecked::PartsChecked => "it is linked from objects that are checked one by one",
             Unchecked::Glue => "it is generated for a module, and this release does not check that",
             Unchecked::SeparateProgram => "it is part of neither vmlinux nor a module",
+            Unchecked::Vdso => "it is part of the vDSO, code for user space",
             Unchecked::SwitchedOff => "the build does not run objtool on it (OBJECT_FILES_NON_STANDARD)",
         }
     }
@@ -319,6 +322,9 @@ impl FlagReader {
             let recipe = self.recipe(&config.words(stage));
             of_whole(&Whole { object, file: None, recipe }, Some(file.clone()))
         };
+        if part.is_linked_vdso() {
+            return unchecked(Unchecked::Vdso);
+        }
         if !part.cmd.compiles() {
             let list = part.object.with_extension("mod");
             return match delayed && list.is_file() {
@@ -337,6 +343,7 @@ impl FlagReader {
         // A recipe that make kept would name objtool, unless the release keeps the call elsewhere.
         let is_kept = part.cmd.is_kept && !config.has_subcommands();
         let stage = match part.member() {
+            Member::Nothing if part.is_of_vdso() => return unchecked(Unchecked::Vdso),
             Member::Nothing => return unchecked(Unchecked::SeparateProgram),
             Member::Vmlinux if delayed => return whole(part.base_of(tree).join("vmlinux.o"), Stage::Vmlinux),
             Member::Module(Some(module)) if delayed => return whole(module, Stage::Module),
@@ -440,6 +447,18 @@ impl Part<'_> {
         let modelled = self.cmd.words().any(|word| word.ends_with("code-model=kernel") || word == "-mcmodel=kernel");
         let assembly = self.cmd.has("-D__ASSEMBLY__") || self.cmd.has("-D__ASSEMBLER__");
         modelled || (assembly && !ELSEWHERE.iter().any(|folder| self.target.starts_with(folder)))
+    }
+
+    /// Whether it is built where the vDSO is. What the kernel has there itself is part of vmlinux.
+    fn is_of_vdso(&self) -> bool {
+        self.cmd.has("-DBUILD_VDSO") || self.target.starts_with("arch/x86/entry/vdso")
+    }
+
+    /// Whether it is the vDSO.
+    fn is_linked_vdso(&self) -> bool {
+        let name = self.target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let is_linked = (name.ends_with(".so") || name.ends_with(".so.dbg")) && !name.contains("32");
+        self.target.starts_with("arch/x86/entry/vdso") && is_linked
     }
 
     /// Whether the makefile of the sources' folder leaves objtool on.
@@ -620,7 +639,7 @@ mod tests {
             assert_eq!(flags.undecided.len(), 2);
             assert_eq!(flags.kernel().map(|(kernel, _)| kernel), Some(Kernel::V6_12));
         }
-        assert_eq!(flags(&tree, "arch/x86/entry/vdso/v.o").unchecked(), Some(&Unchecked::SeparateProgram));
+        assert_eq!(flags(&tree, "arch/x86/entry/vdso/v.o").unchecked(), Some(&Unchecked::Vdso));
         assert_eq!(flags(&tree, "tools/t.o").unchecked(), Some(&Unchecked::HostProgram));
     }
 

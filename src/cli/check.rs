@@ -24,6 +24,7 @@ use super::told::told;
 use super::{Verdict, output, queue, sarif, text, user};
 use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
+use crate::build::Unchecked;
 use crate::files;
 use crate::findings::{Code, Finding, PrintedLine};
 use crate::ids::FindingId;
@@ -142,8 +143,12 @@ impl Arguments {
             Ruleset::User => true,
             Ruleset::Kernel => false,
             Ruleset::Auto => {
-                if self.asks_for_objtool() || !user::is_user_space(input) {
+                if self.asks_for_objtool() || input.is_source() {
                     return false;
+                }
+                if !user::is_user_space(input) {
+                    // The vDSO has alternatives, as only a kernel has.
+                    return input.named && judge.finder().flags(&input.path).unchecked() == Some(&Unchecked::Vdso);
                 }
                 let flags = judge.finder().flags(&input.path);
                 // What a kernel build makes besides the kernel is no part of its log.
@@ -357,12 +362,13 @@ fn source_of_user_space(
         return None;
     }
     let build = judge.finder().source(&input.path);
+    let is_vdso = build.as_ref().is_ok_and(|build| build.flags.unchecked() == Some(&Unchecked::Vdso));
     if arguments.ruleset == Ruleset::Auto {
         let asks_for_objtool = arguments.asks_for_objtool();
         let is_kernel = build.as_ref().map_or(!is_assembly(&input.path), |build| {
             build.flags.options.is_some() || build.flags.for_kernel || build.flags.tree.is_some()
         });
-        if asks_for_objtool || is_kernel {
+        if asks_for_objtool || is_kernel && !is_vdso {
             return None;
         }
     }
@@ -374,7 +380,7 @@ fn source_of_user_space(
         Ok(object) => object,
         Err(why) => return Some(Err(why)),
     };
-    if arguments.ruleset == Ruleset::Auto {
+    if arguments.ruleset == Ruleset::Auto && !is_vdso {
         let names = ElfImage::section_names(&object).ok()?;
         if !crate::unwind::is_user_space(names.iter().map(String::as_str)) {
             return None;

@@ -8,6 +8,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustc_hash::FxHashMap;
+
 use crate::cancel::CancelToken;
 use crate::compile::normal;
 use crate::image::{ElfImage, Store};
@@ -72,6 +74,12 @@ impl Tables {
             }
         }
         found
+    }
+
+    /// The object's file and line of each instruction that has them, by its position in the sides.
+    pub fn places(&self) -> FxHashMap<usize, (&Arc<str>, u32)> {
+        let by_line = self.read().1.iter();
+        by_line.flat_map(|((file, line), insns)| insns.iter().map(move |&at| (at, (file, *line)))).collect()
     }
 
     /// The line of a function without a row.

@@ -96,7 +96,13 @@ pub fn findings_by(
 ) -> Vec<ReportedFinding> {
     let names = Names::of(debug);
     let words = Words { image, debug, names: &names, lines, text_of };
-    let mut found: Vec<ReportedFinding> = judgement.findings.iter().map(|finding| words.finding(finding)).collect();
+    // Who writes assembly with a frame pointer may know what a push writes over; of a compiler's variables nobody does.
+    let is_known = |finding: &&Finding| {
+        let framed = matches!(finding.subject, Subject::RedZone { framed: true });
+        framed && !words.nearest(finding.told.culprit).as_ref().is_some_and(is_c)
+    };
+    let shown = judgement.findings.iter().filter(|finding| !is_known(finding));
+    let mut found: Vec<ReportedFinding> = shown.map(|finding| words.finding(finding)).collect();
     found.extend(words.without_table(judgement));
     found
 }

@@ -59,6 +59,11 @@ impl Insn {
         CodeLoc::new(self.section, u64::from(self.offset))
     }
 
+    /// Whether it is `cpuid`: nothing else writes these four registers and no others.
+    pub(super) fn is_cpuid(&self) -> bool {
+        matches!(self.op, Op::Writes { computed: 0b1111, unknown: 0, .. })
+    }
+
     /// The offset behind it.
     pub(super) fn end(&self) -> u32 {
         self.offset.saturating_add(u32::from(self.len))

@@ -104,8 +104,8 @@ impl Judge<'_> {
             Value::Unknown => false,
             Value::Frame(place) if place.base != Base::CFA => by_rsp && self.is_lowered_by_register(place.base),
             Value::Frame(_) => true,
-            Value::Computed | Value::Entry(_) | Value::Number(_) => {
-                let elsewhere = matches!(state.reg(RSP), Value::Computed | Value::Entry(_) | Value::Number(_));
+            Value::Computed | Value::Forked | Value::Entry(_) | Value::Number(_) => {
+                let elsewhere = matches!(state.reg(RSP), Value::Entry(_)) || state.reg(RSP).is_computed();
                 row.cfa != CfaRule::None && !(by_rsp && elsewhere)
             }
             Value::Differs => true,

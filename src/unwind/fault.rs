@@ -145,7 +145,7 @@ pub(super) fn truth(state: &State, wanted: Option<Reg>) -> Option<(Reg, i32)> {
 fn words_of(value: Value) -> String {
     match value {
         Value::Unknown => "something that is not known".to_owned(),
-        Value::Computed => "something that was computed".to_owned(),
+        Value::Computed | Value::Forked => "something that was computed".to_owned(),
         Value::Number(number) => format!("the number {number}"),
         Value::Differs => "not the same on all paths".to_owned(),
         Value::Entry(reg) if reg == super::value::RA => "the return address".to_owned(),
@@ -189,6 +189,12 @@ impl Scene<'_> {
         (before.row == here.row).then_some(self.before)?
     }
 
+    /// The same for a register: what the directives between say of others changes nothing.
+    fn changed_for(&self, reg: Reg) -> Option<u32> {
+        let (before, here) = (self.row(self.before?)?, self.row(self.at)?);
+        (before.rule(reg) == here.rule(reg)).then_some(self.before?)
+    }
+
     fn lies_behind_an_end(&self) -> bool {
         let ends = |insn: u32| {
             self.judge
@@ -225,9 +231,14 @@ impl Scene<'_> {
         soon.rule(reg) == rule && before.is_some_and(|row| held_before(row) && row.rule(reg) != rule)
     }
 
-    fn finish(&self, class: Class, words: String, mut remarks: Vec<Remark>) -> Told {
+    fn finish(&self, class: Class, words: String, remarks: Vec<Remark>) -> Told {
+        self.blame(self.changed_by(), class, words, remarks)
+    }
+
+    /// The instruction that changed the state, if there is one; else the directive between.
+    fn blame(&self, changed_by: Option<u32>, class: Class, words: String, mut remarks: Vec<Remark>) -> Told {
         let here = self.loc(self.at);
-        if let Some(insn) = self.changed_by() {
+        if let Some(insn) = changed_by {
             let first = Remark { at: here, words: "the first instruction for which the table is not true".to_owned() };
             remarks.push(first);
             let (claimed, derived) = self.frames();
@@ -381,7 +392,7 @@ impl Scene<'_> {
         let is_word = matches!(rule, Rule::Offset(_) | Rule::Expression(_));
         let held = match (value, is_word) {
             (Value::Differs, _) => "that is not so on all paths that lead here".to_owned(),
-            (Value::Computed, true) => "that word does not hold it".to_owned(),
+            (Value::Computed | Value::Forked, true) => "that word does not hold it".to_owned(),
             (value, true) => format!("that word holds {}", words_of(value)),
             (value, false) => format!("it holds {}", words_of(value)),
         };
@@ -409,9 +420,10 @@ impl Scene<'_> {
         } else {
             Class::RegisterWrong
         };
-        let behind = self.changed_by().map(|insn| format!(" behind {}", self.quoted(insn))).unwrap_or_default();
+        let changed_by = self.changed_for(reg);
+        let behind = changed_by.map(|insn| format!(" behind {}", self.quoted(insn))).unwrap_or_default();
         let words = format!("the unwind table says that {}, but{behind} {held}{instead}", rule_words(reg, rule));
-        self.finish(class, words, remarks)
+        self.blame(changed_by, class, words, remarks)
     }
 
     /// The register whose old value the word holds that the row takes for another one's.

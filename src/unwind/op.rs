@@ -104,6 +104,10 @@ pub enum Op {
         one: Reg,
         other: Reg,
     },
+    /// `test` of a register with itself.
+    Test {
+        reg: Reg,
+    },
     /// `std` and `cld`.
     Direction {
         set: bool,
@@ -312,7 +316,7 @@ fn immediate(insn: &Instruction, operand: u32) -> Option<i32> {
 fn exact(insn: &Instruction) -> Option<Op> {
     let two = insn.op_count() == 2;
     Some(match insn.mnemonic() {
-        Mnemonic::Nop | Mnemonic::Endbr64 | Mnemonic::Test | Mnemonic::Ret | Mnemonic::Call | Mnemonic::Jmp => Op::Keep,
+        Mnemonic::Nop | Mnemonic::Endbr64 | Mnemonic::Ret | Mnemonic::Call | Mnemonic::Jmp => Op::Keep,
         Mnemonic::Push => Op::Push { from: source(insn), size: stack_size(insn) },
         Mnemonic::Pushf | Mnemonic::Pushfq => Op::Push { from: Source::Other, size: stack_size(insn) },
         Mnemonic::Pop => Op::Pop { to: source(insn), size: stack_size(insn) },
@@ -321,6 +325,12 @@ fn exact(insn: &Instruction) -> Option<Op> {
         Mnemonic::Enter if insn.code() == Code::Enterq_imm16_imm8 && insn.immediate8_2nd() == 0 => {
             Op::Enter { size: insn.immediate16() }
         }
+        Mnemonic::Test => match number(insn.op0_register().full_register()) {
+            Some(reg) if insn.op1_kind() == OpKind::Register && insn.op0_register() == insn.op1_register() => {
+                Op::Test { reg }
+            }
+            _ => Op::Keep,
+        },
         Mnemonic::Std | Mnemonic::Cld => Op::Direction { set: insn.mnemonic() == Mnemonic::Std },
         Mnemonic::Mov if two => mov(insn)?,
         Mnemonic::Lea => lea(insn)?,

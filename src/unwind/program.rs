@@ -12,7 +12,7 @@ use super::compare::{CFA, bit};
 use super::fault::{Class, Remark, text};
 use super::names::Names;
 use super::op::{Flow, reads};
-use super::row::Row;
+use super::row::{CfaRule, Row};
 use super::settle::Left;
 use super::state::{Direction, State};
 use super::value::{Base, CALLEE_SAVED, RA, RSP, Value};
@@ -187,6 +187,8 @@ impl Verdicts<'_> {
             else {
                 continue;
             };
+            let by_rsp = |row: &Row| matches!(row.cfa, CfaRule::Register { reg, .. } if reg == u16::from(RSP));
+            let framed = !self.ground.row(insn).is_some_and(by_rsp);
             let is_call = matches!(insn.flow, Flow::Call | Flow::CallIndirect);
             let writes = if is_call { "and what it calls may write" } else { "writes" };
             let place = match kept.place.base {
@@ -212,7 +214,7 @@ impl Verdicts<'_> {
             findings.push(Finding {
                 at: insn.loc(),
                 function: names.at(insn.loc()),
-                subject: Subject::RedZone,
+                subject: Subject::RedZone { framed },
                 told,
                 over_a_call: true,
                 way: Vec::new(),

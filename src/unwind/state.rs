@@ -284,8 +284,13 @@ impl State {
 
     /// Behind a system call (psABI §A.2.1).
     pub(super) fn system_call(&mut self) {
+        // asm/unistd_64.h: clone, clone3.
+        let forks = matches!(self.reg(0), Value::Number(56 | 435));
         for reg in [0, 2, 11] {
             self.put_reg(reg, Value::Computed);
+        }
+        if forks {
+            self.put_reg(0, Value::Forked);
         }
     }
 
@@ -298,7 +303,7 @@ impl State {
         }
         let rsp = self.reg(RSP).place();
         match op {
-            Op::Keep | Op::Compare { .. } => {}
+            Op::Keep | Op::Compare { .. } | Op::Test { .. } => {}
             Op::Direction { set } => self.direction = if set { Direction::Set(insn) } else { Direction::Clear },
             Op::Push { from, size } => {
                 let value = if size == 8 { self.read(from) } else { Value::Computed };

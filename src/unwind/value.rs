@@ -80,6 +80,8 @@ pub(super) enum Value {
     Unknown,
     /// Something that was computed: nothing that an unwinder asks for.
     Computed,
+    /// What `clone` has returned: 0 on another stack.
+    Forked,
     /// This number.
     Number(i32),
     /// Not the same on all paths.
@@ -103,7 +105,9 @@ impl Value {
     pub(super) fn place(self) -> Option<Place> {
         match self {
             Value::Frame(place) => Some(place),
-            Value::Unknown | Value::Computed | Value::Number(_) | Value::Differs | Value::Entry(_) => None,
+            Value::Unknown | Value::Computed | Value::Forked | Value::Number(_) | Value::Differs | Value::Entry(_) => {
+                None
+            }
         }
     }
 
@@ -113,13 +117,14 @@ impl Value {
             Value::Frame(place) => place.moved(by).map_or(Value::Unknown, Value::Frame),
             Value::Number(number) => number.checked_add(by).map_or(Value::Computed, Value::Number),
             Value::Entry(_) if by != 0 => Value::Computed,
+            Value::Forked => Value::Computed,
             Value::Unknown | Value::Computed | Value::Differs | Value::Entry(_) => self,
         }
     }
 
     /// Whether it is nothing that anybody could unwind by, on every path.
     pub(super) fn is_computed(self) -> bool {
-        matches!(self, Value::Computed | Value::Number(_))
+        matches!(self, Value::Computed | Value::Forked | Value::Number(_))
     }
 
     /// What is known where two paths meet.

@@ -19,7 +19,7 @@ use super::row::{CfaRule, JUDGED, Oddity, Row, Rule};
 use super::settle::{Left, inner_entries, kept_registers, matters, settle};
 use super::state::State;
 use super::table::Tables;
-use super::value::{CALLEE_SAVED, RSP, Reg, VOLATILE, Value};
+use super::value::{CALLEE_SAVED, RBX, RSP, Reg, VOLATILE, Value};
 use super::walk::{Exit, Ground, Lost, Nobody, Sink, States};
 use super::way::Branch;
 use super::zone::Kept;
@@ -79,7 +79,10 @@ pub enum Subject {
     /// The direction flag is left set, by this instruction.
     DirectionFlag(CodeLoc),
     /// What lies below rsp is written over.
-    RedZone,
+    RedZone {
+        /// The CFA counts from another register than rsp there.
+        framed: bool,
+    },
 }
 
 /// Something that is wrong.
@@ -236,6 +239,7 @@ pub(super) fn verdicts<'a>(
             at = next;
         }
     }
+    verdicts.spare_cpuid(states);
     Ok(verdicts)
 }
 
@@ -270,6 +274,29 @@ impl Verdicts<'_> {
             }
         }
         self.found[i] = found;
+    }
+
+    /// `cpuid` overwrites rbx, which inline assembly keeps in another register meanwhile: of no consequence.
+    fn spare_cpuid(&mut self, states: &States) {
+        const NEAR: usize = 8;
+        let code = self.ground.judge.code;
+        let rbx = bit(RBX);
+        let is_wrong = |verdicts: &Self, at: u32| verdicts.wrong_at(at) & rbx != 0;
+        let found = (0u32..).zip(&code.insns).filter(|(at, insn)| insn.is_cpuid() && is_wrong(self, at + 1));
+        for at in found.map(|(at, _)| at).collect::<Vec<_>>() {
+            let back = (0..=at).rev().take(NEAR).take_while(|&before| before == at || is_wrong(self, before));
+            let first = back.last().unwrap_or(at);
+            let mut last = at + 1;
+            while is_wrong(self, last) && last - at <= NEAR as u32 {
+                last += 1;
+            }
+            let straight =
+                (first..last).all(|at| code.get(at).is_some_and(|insn| insn.flow == Flow::Next && insn.next == at + 1));
+            let is_held = self.state_at(at + 1, states).is_some_and(|state| state.holder_of(RBX).is_some());
+            if straight && is_held && !is_wrong(self, last) {
+                (first..last).for_each(|at| self.found[at as usize].wrong &= !rbx);
+            }
+        }
     }
 
     /// Whether the row of an instruction is about another stack.
@@ -566,11 +593,25 @@ impl Verdicts<'_> {
             if self.ground.is_part(fde) || !self.ground.is_readable(fde) || row.is_outermost() || ordinary || !saves {
                 continue;
             }
+            // An interpreter's code has its caller's frame all the time, and never that of an entry.
+            let comes_back = |row: &Row| row.cfa == CfaRule::Register { reg: u16::from(RSP), offset: 8 };
+            let rows = self.ground.fde(fde).map(|fde| self.ground.judge.tables.rows_of(fde));
+            if !rows.unwrap_or(&[]).iter().any(comes_back) {
+                continue;
+            }
             let words = "the unwind table says that registers are saved where the function is entered, in words that no call makes: \
                          a push is missing, or the directives stand before it"
                 .to_owned();
             let told = simple(Class::RegisterWrong, words, insn.loc());
             let over_a_call = self.spans_a_call(fde, CFA);
+            // Whatever is wrong of these registers further on hangs on it.
+            let saved_first = |finding: &Finding| match finding.subject {
+                Subject::Register(reg) => matches!(row.rule(reg), Rule::Offset(_)),
+                _ => false,
+            };
+            let range = self.ground.fde(fde).map_or(0..0, |fde| u64::from(fde.start)..u64::from(fde.end));
+            let inside = |at: CodeLoc| at.section == insn.section && range.contains(&at.offset);
+            findings.retain(|finding| !(inside(finding.at) && saved_first(finding)));
             findings.push(Finding {
                 at: insn.loc(),
                 function: Some(function),

@@ -11,10 +11,11 @@
 //! | 3 | jump back to its own start with a frame | there: a loop |
 //! | 4 | call of what lies right behind it | there, a word deeper |
 //! | 5 | call of a label inside a function | there with the state of an entry or a word deeper, as its row says |
-//! | 6 | call behind which another row begins that does not fit | its landing pads only: it does not return |
+//! | 6 | call behind which another row begins that does not fit, and that something else may lead to | its landing pads only: it does not return |
 //! | 7 | any other call | behind it, and to its landing pads |
 //! | 8 | jump through a register | to what data points to within the function and whose rows fit; nowhere if there is no frame |
 //! | 9 | behind `jne`, or where `je` leads to | there, with the compared registers equal |
+//! | 10 | `clone` has returned 0 | nowhere: another stack |
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -94,6 +95,8 @@ pub(super) struct Ground<'a> {
     pub starts: FxHashMap<u32, u32>,
     /// Descriptions of code that was split off a function, which is entered by jumps and landing pads only.
     parts: FxHashSet<u32>,
+    /// Descriptions with a jump whose targets are unknown.
+    jumps_anywhere: FxHashSet<u32>,
 }
 
 impl<'a> Ground<'a> {
@@ -108,10 +111,14 @@ impl<'a> Ground<'a> {
             meets: vec![false; code.insns.len()],
             starts: FxHashMap::default(),
             parts: FxHashSet::default(),
+            jumps_anywhere: FxHashSet::default(),
         };
-        for insn in &code.insns {
+        for (at, insn) in (0u32..).zip(&code.insns) {
             if let Target::Insn(target) = insn.target {
                 ground.mark(target);
+            }
+            if insn.flow == Flow::JumpIndirect && pointers.table_of(at).is_none() {
+                ground.jumps_anywhere.insert(insn.fde);
             }
         }
         for (number, fde) in (0u32..).zip(&judge.tables.fdes) {
@@ -219,6 +226,17 @@ impl<'a> Ground<'a> {
                 None
             }
             Flow::JumpIf { unequal, equal } => {
+                // Case 10.
+                if let Op::Test { reg } = before
+                    && state.reg(reg) == Value::Forked
+                    && (unequal || equal)
+                {
+                    if unequal {
+                        self.jump(at, insn, state, sink);
+                        return None;
+                    }
+                    return self.fall(at, insn, state, sink);
+                }
                 let compared = match before {
                     Op::Compare { one, other } => Some((one, other)),
                     _ => None,
@@ -367,8 +385,11 @@ impl<'a> Ground<'a> {
         while code.get(behind).is_some_and(|next| next.op == Op::Keep && is_padding(next) && next.fde == insn.fde) {
             behind = code.get(behind).map_or(NONE, |next| next.next);
         }
+        // No compiler leaves code behind a call that does not return where nothing else leads to it.
+        let has_other_ways = self.meets_at(behind) || self.jumps_anywhere.contains(&insn.fde);
         let behind = code.get(behind).filter(|behind| returns && behind.fde == insn.fde)?;
-        if behind.row != insn.row && self.row(behind).is_some_and(|row| self.judge.compare(row, state).wrong != 0) {
+        let is_another = has_other_ways && behind.row != insn.row;
+        if is_another && self.row(behind).is_some_and(|row| self.judge.compare(row, state).wrong != 0) {
             // Case 6.
             sink.give_up(at, Lost::CallThatMayNotReturn);
             return None;

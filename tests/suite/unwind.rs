@@ -244,19 +244,23 @@ fn inline_assembly_in_a_leaf() {
     };
     let build = |name: &str, text: String| {
         std::fs::write(folder.path().join(format!("{name}.c")), text).expect("a folder of the test's own takes files");
+        let frame = if name == "framed" { "-fno-omit-frame-pointer" } else { "-fomit-frame-pointer" };
         let done = Command::new("cc")
             .current_dir(folder.path())
-            .args(["-g", "-O2", "-c", "-o", &format!("{name}.o"), &format!("{name}.c")])
+            .args(["-g", "-O2", frame, "-c", "-o", &format!("{name}.o"), &format!("{name}.c")])
             .status();
         assert!(done.expect("a C compiler").success());
     };
     build("push", source("", "\"\""));
+    build("framed", source("", "\"\""));
     build("skip", source("\"lea -128(%%rsp), %%rsp\\n\\t\"", "\"lea 128(%%rsp), %%rsp\""));
-    let (_, answers) = check(folder.path(), &["--rules", "user", "push.o", "skip.o"]);
-    assert_eq!(found(&answers[0]), [(Code::RedZoneOverwritten.to_string(), 6)], "{}", answers[0]);
+    let (_, answers) = check(folder.path(), &["--rules", "user", "push.o", "framed.o", "skip.o"]);
+    for answer in &answers[..2] {
+        assert_eq!(found(answer), [(Code::RedZoneOverwritten.to_string(), 6)], "{answer}");
+    }
     // What is left is that the table is not told, which nobody needs between two calls.
-    let left: Vec<_> = found(&answers[1]).into_iter().map(|(code, _)| code).collect();
-    assert!(!left.contains(&Code::RedZoneOverwritten.to_string()), "{}", answers[1]);
+    let left: Vec<_> = found(&answers[2]).into_iter().map(|(code, _)| code).collect();
+    assert!(!left.contains(&Code::RedZoneOverwritten.to_string()), "{}", answers[2]);
 }
 
 #[test]
@@ -401,6 +405,71 @@ fn a_second_table_that_says_something_else_is_judged_too() {
     let (_, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
     assert_eq!(found(&answers[0]), [(Code::UnwindStackUntold.to_string(), 6)], "{}", answers[0]);
     assert!(answers[0]["findings"][0]["message"].as_str().is_some_and(|words| words.contains(".debug_frame")));
+}
+
+#[test]
+fn answers_fit_their_schemas() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let body = "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\ttest %rdi, %rdi\n\tje 1f\n\tpop %rbx\n\tret\n1:\tcall g\n\tpop %rcx\n\tret\n";
+    assemble(folder.path(), "f", &function(body));
+    assemble(folder.path(), "right", &function("\tret\n"));
+    std::fs::write(folder.path().join("none.o"), "none").expect("a folder of the test's own takes files");
+    let (status, answers) = check(folder.path(), &["--rules", "user", "f.o", "right.o", "none.o"]);
+    assert_eq!((status, answers.len()), (Some(2), 3));
+    for answer in &answers {
+        super::cli::fits(&answer.to_string(), "docs/schema/check-user.schema.json");
+    }
+    let run = |arguments: &[&str]| {
+        let done = Command::new(env!("CARGO_BIN_EXE_orcls")).current_dir(folder.path()).args(arguments).output();
+        String::from_utf8(done.expect("the program runs").stdout).expect("text")
+    };
+    super::cli::fits(&run(&["cfi", "diff", "--format", "json", "f.o"]), "docs/schema/cfi-diff.schema.json");
+    let bare = "\t.text\n\t.globl g\n\t.type g, @function\ng:\n\tpush %rbx\n\tpop %rbx\n\tret\n\t.size g, . - g\n\t.globl h\n\t.type h, @function\nh:\n\
+                \tmov (%rdi), %rsp\n\tret\n\t.size h, . - h\n";
+    std::fs::write(folder.path().join("bare.s"), bare).expect("a folder of the test's own takes files");
+    let answer = super::cli::fits(
+        &run(&["cfi", "annotate", "--trust", "--format", "json", "bare.s"]),
+        "docs/schema/cfi-annotate.schema.json",
+    );
+    assert_eq!(
+        (&answer["written"], &answer["refused"][0]["function"]),
+        (&serde_json::json!(["g"]), &serde_json::json!("h"))
+    );
+}
+
+#[test]
+fn a_clone_s_child_and_cpuid_are_of_no_consequence() {
+    expect(
+        "\tmov $56, %eax\n\tsyscall\n\ttest %rax, %rax\n\tjne 1f\n\txor %ebp, %ebp\n\tpop %rdi\n\tcall *%rdi\n\thlt\n1:\n\tret\n",
+        &[],
+    );
+    expect("\tmov %rbx, %rdi\n\tcpuid\n\txchg %rbx, %rdi\n\tret\n", &[]);
+    expect("\txchg %rbx, %rsi\n\tcpuid\n\tmov %ebx, %edi\n\txchg %rbx, %rsi\n\tret\n", &[]);
+    // Kept over a call.
+    expect("\tmov %rbx, %r12\n\tcpuid\n\tcall g\n\tmov %r12, %rbx\n\tret\n", &[(Code::UnwindRegisterWrong, 7)]);
+}
+
+#[test]
+fn a_call_that_nothing_else_leads_behind_returns() {
+    let body = |pop: &str| {
+        format!(
+            "\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\tmov %rdi, %rbx\n\tcall g\n{pop}\
+             \t.cfi_def_cfa_offset 8\n\t.cfi_restore %rbx\n\tmov %rdi, %rax\n\tret\n"
+        )
+    };
+    expect(&body(""), &[(Code::UnwindWrongNumber, 11)]);
+    expect(&body("\tpop %rbx\n"), &[]);
+    // Where a branch leads behind the call, its row tells that the call does not return.
+    expect(
+        "\ttest %rdi, %rdi\n\tje 1f\n\tsub $8, %rsp\n\t.cfi_def_cfa_offset 16\n\tcall g\n\t.cfi_def_cfa_offset 8\n1:\n\tret\n",
+        &[],
+    );
+}
+
+#[test]
+fn an_interpreter_has_its_callers_frame_all_the_time() {
+    let row = "\t.cfi_def_cfa_offset 32\n\t.cfi_offset %rbx, -16\n";
+    expect(&format!("{row}\tmov %rdi, %rbx\n\tjmp *(%rax)\n"), &[]);
 }
 
 #[test]

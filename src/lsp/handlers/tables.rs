@@ -20,7 +20,7 @@ use super::super::verdict::{Anatomy, Trouble, Verdict};
 use super::PlaceParams;
 
 /// A table with more rows is of no use to a person, and no editor shows it.
-const MOST_ROWS: usize = 20_000;
+pub(super) const MOST_ROWS: usize = 20_000;
 
 /// A place of the text, in the words of the debug information.
 pub struct Spot<'a> {
@@ -71,6 +71,9 @@ pub fn spots<'a>(snapshot: &'a Snapshot, uri: &Url, position: Option<Position>) 
 
 /// `orcls/cfi`
 pub fn cfi(snapshot: &Snapshot, params: &PlaceParams, cancel: &CancelToken) -> Result<Value, Cancelled> {
+    if let Some(listing) = super::unwind::cfi(snapshot, params) {
+        return Ok(listing);
+    }
     table(snapshot, params, cancel, |spot| {
         let listing = first_rows(&spot.object(), &spot.anatomy.analysis, &spot.anatomy.lines, &spot.select, MOST_ROWS);
         (!listing.instructions.is_empty(), serde_json::to_value(listing))

@@ -6,11 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use tower_lsp::lsp_types::*;
 
 use crate::annotate::{Annotated, Edit};
+use crate::build::{Flags, Unchecked};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::clean;
 use crate::ids::SymbolId;
@@ -23,6 +26,8 @@ use super::super::snapshot::Snapshot;
 use super::super::tables::Tables;
 use super::super::to_proto::Placer;
 use super::super::verdict::{Freshness, Task, Trouble, Verdict};
+use super::PlaceParams;
+use super::tables::MOST_ROWS;
 
 /// More instructions of a line than this are counted, not shown.
 const MAX_ROWS: usize = 24;
@@ -228,20 +233,80 @@ pub fn code_lens(snapshot: &Snapshot, params: &CodeLensParams) -> Option<Vec<Cod
         if unjudged > 0 {
             let _ = write!(title, ", {unjudged} instruction{} not judged", if unjudged == 1 { "" } else { "s" });
         }
-        lenses.push(lens(placer.range(path, line, None), title));
+        lenses.push(lens(placer.range(path, line, None), title, &params.text_document.uri));
     }
     for bare in &place.tables.bare {
         let Some((file, line)) = place.tables.line_of(bare) else { continue };
         if placer.verdict.file(&file) == path {
             let title = format!("unwind table: none, {} instructions without", bare.instructions);
-            lenses.push(lens(placer.range(path, line, None), title));
+            lenses.push(lens(placer.range(path, line, None), title, &params.text_document.uri));
         }
     }
     Some(lenses)
 }
 
-fn lens(range: Range, title: String) -> CodeLens {
-    CodeLens { range, command: Some(Command { title, command: String::new(), arguments: None }), data: None }
+fn lens(range: Range, title: String, uri: &Url) -> CodeLens {
+    let arguments = Some(vec![json!(uri), json!(range.start)]);
+    CodeLens { range, command: Some(Command { title, command: "orcls.showCfi".to_owned(), arguments }), data: None }
+}
+
+/// `orcls/cfi` of a document whose object is for user space: what the code makes true, with the table's row beside it.
+/// `None` for all others.
+pub fn cfi(snapshot: &Snapshot, params: &PlaceParams) -> Option<Value> {
+    let place = Place::of(snapshot, &params.text_document.uri)?;
+    let path = place.document.path.as_deref()?;
+    let placer = Placer { snapshot, verdict: place.verdict };
+    let wanted = params.position.map(|position| position.line);
+    let image = &place.tables.image;
+    let places = place.tables.places();
+    let mut instructions = Vec::new();
+    let mut omitted = 0usize;
+    for (at, side) in place.tables.sides().iter().enumerate() {
+        let written = places.get(&at).map(|(file, line)| {
+            let file = placer.verdict.file(file);
+            let line = placer.range(&file, *line, None).start.line;
+            (file, line)
+        });
+        let is_wanted = |(file, line): &(PathBuf, u32)| file == path && Some(*line) == wanted;
+        if wanted.is_some() && !written.as_ref().is_some_and(is_wanted) {
+            continue;
+        }
+        if instructions.len() >= MOST_ROWS {
+            omitted += 1;
+            continue;
+        }
+        let code = side.code.as_ref();
+        let cfa = code.and_then(|code| {
+            let at = code.cfa.rfind(['+', '-'])?;
+            let offset = code.cfa.get(at..)?.parse::<i32>().ok()?;
+            Some(json!({ "base": code.cfa.get(..at)?, "offset": offset }))
+        });
+        let saved: BTreeMap<&str, i32> = code
+            .into_iter()
+            .flat_map(|code| &code.saved)
+            .filter_map(|(reg, place)| Some((register_name(*reg), place.strip_prefix('c')?.parse().ok()?)))
+            .collect();
+        instructions.push(json!({
+            "section": image.section(side.at.section).name,
+            "offset": side.at.offset,
+            "length": side.len,
+            "text": text(image, side.at),
+            "function": side.function.map(|id| image.symbol_name(id)),
+            "file": written.as_ref().map(|(file, _)| file),
+            "line": written.as_ref().map(|(_, line)| line + 1),
+            "cfa": cfa,
+            "saved": saved,
+            "orc": null,
+            "table": side.table.as_ref().map(row_words),
+            "differs": side.differs(),
+        }));
+    }
+    let object = place.verdict.build.as_ref().map_or(&place.verdict.source, |build| &build.object);
+    let mut listing = json!({ "object": object, "instructions": instructions });
+    if omitted > 0 {
+        listing["omitted"] = json!(omitted);
+    }
+    Some(listing)
 }
 
 /// "Write the unwind directives of this function", and of the file. An automatic request is answered with what is known.
@@ -263,7 +328,7 @@ pub fn write_directives(
         || verdict
             .build
             .as_ref()
-            .is_none_or(|build| build.flags.options.is_some() || build.flags.for_kernel || build.flags.tree.is_some());
+            .is_none_or(|build| build.flags.options.is_some() || build.flags.for_kernel || is_of_kernel(&build.flags));
     if !may_run || for_kernel || !is_assembly(&unit.path) || document.path.as_deref() != Some(&unit.path) {
         return Ok(Vec::new());
     }
@@ -291,6 +356,11 @@ pub fn write_directives(
         }
     };
     Ok(done.map(|done| actions(snapshot, document, &done, params.range)).unwrap_or_default())
+}
+
+/// Whether it belongs to a kernel tree, and not to the vDSO.
+fn is_of_kernel(flags: &Flags) -> bool {
+    flags.tree.is_some() && flags.unchecked() != Some(&Unchecked::Vdso)
 }
 
 fn actions(snapshot: &Snapshot, document: &Document, done: &Annotated, range: Range) -> Vec<CodeActionOrCommand> {

@@ -477,6 +477,16 @@ fn an_unwind_table_in_the_editor() {
         let lenses = request(&mut client, "textDocument/codeLens", &uri, json!({}));
         let titles: Vec<_> = lenses.as_array().expect("lenses").iter().map(|lens| &lens["command"]["title"]).collect();
         assert_eq!(titles, ["unwind table: 2 lines untrue", "unwind table: none, 4 instructions without"]);
+        assert!(lenses.as_array().expect("lenses").iter().all(|lens| lens["command"]["command"] == "orcls.showCfi"));
+        let listing = request(&mut client, "orcls/cfi", &uri, json!({"position": {"line": 5, "character": 0}}));
+        crate::cli::fits(&listing.to_string(), "docs/schema/cfi.schema.json");
+        let row = &listing["instructions"][0];
+        assert_eq!(
+            (&row["line"], &row["differs"], &row["table"]),
+            (&json!(6), &json!(true), &json!("rsp+8")),
+            "{listing}"
+        );
+        assert_eq!(row["cfa"], json!({"base": "rsp", "offset": 16}));
         let at = json!({"start": {"line": 12, "character": 0}, "end": {"line": 12, "character": 0}});
         let context =
             json!({"range": at, "context": {"diagnostics": [], "only": ["refactor.rewrite"], "triggerKind": 1}});
@@ -499,4 +509,89 @@ fn an_unwind_table_in_the_editor() {
         ];
         assert_eq!(texts, wanted);
     }
+}
+
+/// The fixes that are offered in a line of a text, each with the text that it makes.
+fn fixes(text: &str, line: u32) -> Vec<(String, String)> {
+    let project = Project::new(&[("a.S", text)], COMMAND);
+    let mut client = project.client(json!({"orcls": {"trusted": true}}));
+    let uri = project.uri("a.S");
+    open(&mut client, &uri, text);
+    let found = client.published_at(&uri, 1);
+    assert_eq!(lines(&found), [u64::from(line)], "{text}{found:?}");
+    let at = json!({"start": {"line": line, "character": 0}, "end": {"line": line, "character": 1}});
+    let context = json!({"range": at, "context": {"diagnostics": [], "only": ["quickfix"], "triggerKind": 1}});
+    let actions = request(&mut client, "textDocument/codeAction", &uri, context);
+    let made = |action: &Value| {
+        let mut rows: Vec<String> = text.split_inclusive('\n').map(str::to_owned).collect();
+        let mut edits = action["edit"]["changes"][&uri].as_array().expect("edits").clone();
+        edits.sort_by_key(|edit| std::cmp::Reverse(edit["range"]["start"]["line"].as_u64()));
+        for edit in &edits {
+            let line = |end: &str| edit["range"][end]["line"].as_u64().expect("a line") as usize;
+            rows.splice(line("start")..line("end"), [edit["newText"].as_str().expect("a text").to_owned()]);
+        }
+        (action["title"].as_str().expect("a title").to_owned(), rows.concat())
+    };
+    actions.as_array().expect("actions").iter().map(made).collect()
+}
+
+/// A text whose line is taken out is mended by putting it in again.
+#[track_caller]
+fn is_put_back(body: &str, missing: usize, found_on: u32, title: &str) {
+    let whole = format!(
+        "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\t.cfi_startproc\n{body}\t.cfi_endproc\n\t.size f, .-f\n"
+    );
+    let mut rows: Vec<&str> = whole.split_inclusive('\n').collect();
+    rows.remove(missing);
+    let fixes = fixes(&rows.concat(), found_on);
+    let made = fixes.iter().find(|(of, _)| of == title);
+    let made = made.unwrap_or_else(|| panic!("{title}: {:?}", fixes.iter().map(|(of, _)| of).collect::<Vec<_>>()));
+    assert_eq!(made.1, whole);
+}
+
+const SAVES: &str = "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %rbx, 0\n\tmov %rdi, %rbx\n\tcall g\n\tpop %rbx\n\
+                     \t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %rbx\n\tpush %rcx\n\t.cfi_adjust_cfa_offset 8\n\tcall h\n\tpop %rcx\n\
+                     \t.cfi_adjust_cfa_offset -8\n\tret\n";
+
+#[test]
+fn the_missing_partner_of_a_push_or_a_pop() {
+    is_put_back(SAVES, 10, 10, "Insert `pop %rbx` before line 11");
+    is_put_back(SAVES, 5, 7, "Insert `push %rbx` before line 6");
+}
+
+#[test]
+fn a_register_that_is_back_and_not_told() {
+    is_put_back(SAVES, 12, 12, "Insert `.cfi_restore %rbx` behind line 12");
+}
+
+#[test]
+fn directives_that_no_single_one_mends_are_written_anew() {
+    let text = |first: &str, second: &str, third: &str| {
+        format!(
+            "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tpush %rbx\n\t.cfi_def_cfa_offset {first}\n\t.cfi_offset %rbx, -16\n\
+             \tpush %r12\n\t.cfi_def_cfa_offset {second}\n\t.cfi_offset %r12, -24\n\tcall g\n\tpop %r12\n\t.cfi_def_cfa_offset {third}\n\t.cfi_restore %r12\n\
+             \tpop %rbx\n\t.cfi_def_cfa_offset 8\n\t.cfi_restore %rbx\n\tret\n\t.cfi_endproc\n\t.size f, .-f\n"
+        )
+    };
+    let fixes = fixes(&text("24", "32", "24"), 6);
+    let made = fixes.iter().find(|(title, _)| title == "Write the unwind directives of f anew");
+    assert_eq!(made.unwrap_or_else(|| panic!("{fixes:?}")).1, text("16", "24", "16"));
+}
+
+#[test]
+fn from_a_directive_to_its_instruction_and_back() {
+    let project = Project::new(&[("a.S", FIBER)], COMMAND);
+    let mut client = project.client(json!({"orcls": {"trusted": true}}));
+    let text = "\t.text\nf:\n\t.cfi_startproc\n\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %rbx, 0\n\tpop %rbx\n\tret\n\t.cfi_endproc\n";
+    let uri = project.uri("a.S");
+    open(&mut client, &uri, text);
+    let mut leads = |line: u32| -> Vec<u64> {
+        let at = json!({"position": {"line": line, "character": 3}});
+        let found = request(&mut client, "textDocument/definition", &uri, at);
+        found.as_array().into_iter().flatten().filter_map(|place| place["range"]["start"]["line"].as_u64()).collect()
+    };
+    assert_eq!(leads(4), [3]);
+    assert_eq!(leads(5), [3]);
+    assert_eq!(leads(3), [4, 5]);
+    assert_eq!(leads(2), [3]);
 }

@@ -34,12 +34,61 @@ pub fn definition(
         let location = file.and_then(|(path, _)| Some(Location::new(Url::from_file_path(path).ok()?, start)));
         return Ok(location.map(GotoDefinitionResponse::Scalar));
     }
+    if is_directive(&view, line) {
+        return Ok(answer(&view, &told_of(&view, line)).map(GotoDefinitionResponse::Array));
+    }
     let Some((line, name)) = view.name_at(at.position) else { return Ok(None) };
     let mut places = definitions(&view, Cursor { line, name }, cancel)?;
     if places.is_empty() && is_statement(&view, line, name.column) {
         places = partner_places(&view, at.position);
     }
+    if places.is_empty() && is_statement(&view, line, name.column) {
+        places = directives_of(&view, line);
+    }
     Ok(answer(&view, &places).map(GotoDefinitionResponse::Array))
+}
+
+/// What stands on a line, labels aside.
+fn statement<'v>(view: &'v View<'_>, line: usize) -> Option<(&'v str, Place)> {
+    let piece = view.parsed.source.pieces(line).into_iter().find(|piece| !piece.is_label)?;
+    let (column, length) = (piece.column, piece.text.len());
+    Some((piece.text, Place { path: view.path.to_owned(), line, column, length }))
+}
+
+/// Whether an unwind directive stands on the line.
+fn is_directive(view: &View<'_>, line: usize) -> bool {
+    statement(view, line).is_some_and(|(text, _)| text.starts_with(".cfi_"))
+}
+
+/// Whether an instruction, or the use of a macro, does.
+fn is_instruction(view: &View<'_>, line: usize) -> bool {
+    statement(view, line).is_some_and(|(text, _)| !text.starts_with('.'))
+}
+
+/// Further away nothing is told of.
+const MAX_LINES: usize = 64;
+
+/// The instruction that an unwind directive tells of: the one above; behind a label or at the start the one below.
+fn told_of(view: &View<'_>, line: usize) -> Vec<Place> {
+    let has_label = |line: usize| view.parsed.source.pieces(line).iter().any(|piece| piece.is_label);
+    let mut above =
+        (0..line).rev().take(MAX_LINES).take_while(|&above| !has_label(above) || is_instruction(view, above));
+    let below = (line + 1..view.parsed.source.n_lines()).take(MAX_LINES);
+    let found = above.find(|&above| is_instruction(view, above));
+    let found = found.or_else(|| below.into_iter().find(|&below| is_instruction(view, below)));
+    found.and_then(|found| statement(view, found)).map(|(_, place)| place).into_iter().collect()
+}
+
+/// The unwind directives behind an instruction, which tell of it.
+fn directives_of(view: &View<'_>, line: usize) -> Vec<Place> {
+    if !is_instruction(view, line) {
+        return Vec::new();
+    }
+    let behind = (line + 1..view.parsed.source.n_lines()).take(MAX_LINES);
+    let behind =
+        behind.take_while(|&behind| !is_instruction(view, behind)).filter(|&behind| is_directive(view, behind));
+    let places = behind.filter_map(|behind| statement(view, behind)).map(|(_, place)| place);
+    places.filter(|place| !view.parsed.source.line(place.line).contains(".cfi_endproc")).collect()
 }
 
 fn answer(view: &View<'_>, places: &[Place]) -> Option<Vec<Location>> {
@@ -72,12 +121,7 @@ fn partner_places(view: &View<'_>, at: Position) -> Vec<Place> {
     lines.sort_unstable();
     lines.dedup();
     lines.retain(|line| *line != at.line as usize);
-    let statement = |line: usize| {
-        let pieces = view.parsed.source.pieces(line);
-        let first = pieces.iter().find(|piece| !piece.is_label)?;
-        Some(Place { path: view.path.to_owned(), line, column: first.column, length: first.text.len() })
-    };
-    lines.into_iter().filter_map(statement).collect()
+    lines.into_iter().filter_map(|line| statement(view, line)).map(|(_, place)| place).collect()
 }
 
 /// `textDocument/references`

@@ -355,7 +355,8 @@ fn partner(case: &Case<'_>) -> Vec<Fix> {
             };
             directive(case, *at).is_some_and(|text| adjusts(text).unwrap_or(text.starts_with(".cfi_def_cfa")))
         };
-        let alone = |at: &usize| at.checked_sub(1).is_none_or(|above| directive(case, above).is_none());
+        let tells = |at: usize| directive(case, at).is_some_and(|text| !text.starts_with(".cfi_startproc"));
+        let alone = |at: &usize| !at.checked_sub(1).is_some_and(tells);
         (start..end).filter(is_told).filter(alone).filter(|at| at.abs_diff(case.line) <= 8).collect()
     };
     let mut regs: Vec<&String> = pushes.iter().chain(&pops).map(|(_, reg)| reg).collect();

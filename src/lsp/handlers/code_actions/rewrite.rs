@@ -60,6 +60,10 @@ pub(super) fn stripped(case: &Case<'_>) -> Option<Stripped> {
         text.push_str(line);
         text.push('\n');
     }
+    // What was taken out shows how the file writes its directives.
+    let shown = removed.iter().filter_map(|&at| case.lines.get(at)?.split(['/', '#', '*']).next());
+    text.push_str(&shown.fold("/*\n".to_owned(), |shown, line| shown + line + "\n"));
+    text.push_str("*/\n");
     Some(Stripped { text, name, lines, removed })
 }
 

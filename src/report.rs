@@ -33,7 +33,7 @@ pub mod unwind;
 
 pub use alternatives::{AlternativeGroup, Alternatives, alternatives};
 pub use cause::{Cause, CauseKind, Remedy};
-pub use cfi_rows::{CfiListing, CfiRow, cfi_listing, cfi_rows, first_rows};
+pub use cfi_rows::{CfiListing, CfiRow, CfiRows, cfi_rows, first_rows};
 pub use findings::{Report, ReportedFinding, report};
 pub use orc_rows::{OrcListing, OrcRow, orc_listing};
 pub use select::Select;

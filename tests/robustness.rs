@@ -84,7 +84,7 @@ fn exercise(bytes: Vec<u8>, options: &Options, kernel: KernelChoice, cancel: &Ca
         }
         let lines = Lines::new(store.clone());
         let _ = report::report("case.o", &analysis, &lines);
-        let _ = report::cfi_listing("case.o", &analysis, &lines, &report::Select::default());
+        report::CfiRows::new(&analysis, &lines, &report::Select::default()).for_each(drop);
         let _ = report::alternatives("case.o", &analysis, &lines, &report::Select::default());
         let _ = report::function_summaries(&analysis, &lines);
         let rules = analysis.kernel.rules();

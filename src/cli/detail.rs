@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use super::disassembly::disassembly;
 use super::judge::Object;
 use crate::options::Options;
-use crate::report::{Select, cfi_listing};
+use crate::report::{CfiRows, Select};
 
 /// The text, empty where neither was asked for.
 pub(crate) fn detail(object: &Object, options: &Options) -> String {
@@ -27,8 +27,8 @@ pub(crate) fn detail(object: &Object, options: &Options) -> String {
 /// Each instruction of a function, with the state behind it where it changes.
 fn trace(object: &Object, function: &str, text: &mut String) {
     let select = Select { function: Some(function.to_owned()), at: None };
-    let rows = cfi_listing(&object.name, &object.analysis, &object.lines, &select).instructions;
-    if rows.is_empty() {
+    let rows = CfiRows::new(&object.analysis, &object.lines, &select);
+    if rows.len() == 0 {
         return;
     }
     let _ = writeln!(text, "{}: {function}:", object.name);

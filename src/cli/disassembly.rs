@@ -13,17 +13,21 @@ use crate::report::{self, AlternativeGroup, CfiRow, Select};
 /// The functions whose names fit the pattern.
 pub(super) fn disassembly(object: &Object, pattern: &str, wide: bool) -> String {
     let everything = Select::default();
-    let rows = report::cfi_listing(&object.name, &object.analysis, &object.lines, &everything).instructions;
+    let mut rows = report::CfiRows::new(&object.analysis, &object.lines, &everything).peekable();
     let groups = report::alternatives(&object.name, &object.analysis, &object.lines, &everything).groups;
     let groups: BTreeMap<(&str, u64), &AlternativeGroup> =
         groups.iter().map(|group| ((group.section.as_str(), group.offset), group)).collect();
     let mut text = String::new();
-    for rows in rows.chunk_by(|a, b| (&a.section, &a.function) == (&b.section, &b.function)) {
-        if let Some(first) = rows.first()
-            && let Some(name) = first.function.as_deref().filter(|name| fits(pattern, name))
-        {
-            let _ = writeln!(text, "{name}: {} {}", object.name, first.section);
-            function(name, rows, &groups, wide, &mut text);
+    while let Some(first) = rows.next() {
+        let (section, name) = (first.section.clone(), first.function.clone());
+        let wanted = name.as_deref().filter(|name| fits(pattern, name));
+        let mut part = vec![first];
+        while let Some(row) = rows.next_if(|row| (&row.section, &row.function) == (&section, &name)) {
+            part.extend(wanted.map(|_| row));
+        }
+        if let Some(name) = wanted {
+            let _ = writeln!(text, "{name}: {} {section}", object.name);
+            function(name, &part, &groups, wide, &mut text);
             text.push('\n');
         }
     }

@@ -2,7 +2,10 @@
 //!
 //! In: an object, and which part of it to show.  Out: the state at each instruction, or each alternative flattened.
 
+use std::io;
+use std::iter::once;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
@@ -13,7 +16,7 @@ use super::output::{BOLD, CODE, DIM, ERROR};
 use super::{Verdict, annotate, output, queue};
 use crate::analysis::Policy;
 use crate::build::{Foreign, Skip};
-use crate::report::{self, CfiRow, Select};
+use crate::report::{self, CfiRow, CfiRows, Select};
 
 /// Names that are like one that is not there.
 const MAX_NEAR: usize = 5;
@@ -78,14 +81,14 @@ pub(crate) fn cfi(arguments: &Cfi) -> anyhow::Result<Verdict> {
     }
     let object = load(&arguments.part)?;
     let select = Select { function: arguments.part.function.clone(), at: arguments.at.clone() };
-    let listing = report::cfi_listing(&object.name, &object.analysis, &object.lines, &select);
+    let rows = CfiRows::new(&object.analysis, &object.lines, &select);
     let chosen = select.function.is_some() || select.at.is_some();
-    if chosen && listing.instructions.is_empty() {
+    if chosen && rows.len() == 0 {
         anyhow::bail!("{}: {}", object.name, nothing(&object, &select));
     }
     match arguments.part.format {
-        Format::Json => output::print(&(serde_json::to_string(&listing)? + "\n"))?,
-        Format::Text => output::print(&cfi_text(&listing.instructions))?,
+        Format::Json => output::print_parts(cfi_json(&object.name, rows))?,
+        Format::Text => output::print_parts(cfi_text(rows))?,
     }
     Ok(Verdict::Clean)
 }
@@ -159,42 +162,58 @@ fn load(part: &Part) -> anyhow::Result<Box<Object>> {
     }
 }
 
+/// One object with all rows, as [`report::CfiListing`] would be written.
+fn cfi_json(name: &str, rows: CfiRows<'_>) -> impl Iterator<Item = serde_json::Result<String>> {
+    let open = serde_json::to_string(name).map(|name| format!("{{\"object\":{name},\"instructions\":["));
+    let rows = rows.enumerate().map(|(n, row)| {
+        let comma = if n == 0 { "" } else { "," };
+        Ok(format!("{comma}{}", serde_json::to_string(&row)?))
+    });
+    once(open).chain(rows).chain(once(Ok("]}\n".to_owned())))
+}
+
+/// What is not said again for the next row.
+#[derive(Default)]
+struct Above {
+    heading: Option<(String, Option<String>)>,
+    line: Option<(Arc<str>, u32)>,
+}
+
 /// A line per instruction, below a heading per function.
-fn cfi_text(rows: &[CfiRow]) -> String {
-    let mut text = match rows.is_empty() {
-        true => String::new(),
-        false => format!(
-            "{DIM}{:>6}  {:<22} {:<40} {:<10} {:<34} ORC{DIM:#}\n",
-            "offset", "bytes", "instruction", "CFA", "saved"
-        ),
-    };
-    let start = text.len();
-    let mut heading = (None, None);
-    let mut line = None;
-    for row in rows {
-        if heading != (Some(&row.section), Some(&row.function)) {
-            heading = (Some(&row.section), Some(&row.function));
-            let name = row.function.as_deref().unwrap_or("(no symbol)");
-            let gap = if text.len() == start { "" } else { "\n" };
-            text.push_str(&format!("{gap}{BOLD}{name}{BOLD:#} {DIM}{}{DIM:#}\n", row.section));
-        }
-        if let (Some(file), Some(number)) = (&row.file, row.line)
-            && line != Some((file, number))
-        {
-            line = Some((file, number));
-            text.push_str(&format!("{DIM}{file}:{number}{DIM:#}\n"));
-        }
-        let cfa = row.cfa.as_ref().map_or_else(|| "?".to_owned(), |cfa| format!("{}{:+}", cfa.base, cfa.offset));
-        let saved: Vec<String> = row.saved.iter().map(|(register, offset)| format!("{register}@{offset:+}")).collect();
-        let orc = row.orc.as_deref().unwrap_or("");
-        text.push_str(&format!(
-            "{:>6x}  {DIM}{:<22}{DIM:#} {:<40} {CODE}{cfa:<10}{CODE:#} {:<34} {DIM}{orc}{DIM:#}\n",
-            row.offset,
-            row.bytes,
-            row.text,
-            saved.join(" "),
-        ));
+fn cfi_text(rows: CfiRows<'_>) -> impl Iterator<Item = io::Result<String>> {
+    let head = (rows.len() > 0).then(|| {
+        let (offset, bytes, insn, cfa, saved) = ("offset", "bytes", "instruction", "CFA", "saved");
+        format!("{DIM}{offset:>6}  {bytes:<22} {insn:<40} {cfa:<10} {saved:<34} ORC{DIM:#}\n")
+    });
+    let mut above = Above::default();
+    head.into_iter().chain(rows.map(move |row| cfi_line(row, &mut above))).map(Ok)
+}
+
+/// The line of a row, with the headings that it has not in common with the one above it.
+fn cfi_line(row: CfiRow, above: &mut Above) -> String {
+    let mut text = String::new();
+    let heading = Some((row.section, row.function));
+    if let Some((section, function)) = heading.as_ref().filter(|_| heading != above.heading) {
+        let name = function.as_deref().unwrap_or("(no symbol)");
+        let gap = if above.heading.is_some() { "\n" } else { "" };
+        text.push_str(&format!("{gap}{BOLD}{name}{BOLD:#} {DIM}{section}{DIM:#}\n"));
     }
+    above.heading = heading;
+    let line = row.file.zip(row.line);
+    if let Some((file, number)) = line.as_ref().filter(|_| line != above.line) {
+        text.push_str(&format!("{DIM}{file}:{number}{DIM:#}\n"));
+    }
+    above.line = line.or(above.line.take());
+    let cfa = row.cfa.as_ref().map_or_else(|| "?".to_owned(), |cfa| format!("{}{:+}", cfa.base, cfa.offset));
+    let saved: Vec<String> = row.saved.iter().map(|(register, offset)| format!("{register}@{offset:+}")).collect();
+    let orc = row.orc.as_deref().unwrap_or("");
+    text.push_str(&format!(
+        "{:>6x}  {DIM}{:<22}{DIM:#} {:<40} {CODE}{cfa:<10}{CODE:#} {:<34} {DIM}{orc}{DIM:#}\n",
+        row.offset,
+        row.bytes,
+        row.text,
+        saved.join(" "),
+    ));
     text
 }
 

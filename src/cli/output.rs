@@ -42,6 +42,18 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     out.flush()
 }
 
+/// Writes text that is made piece by piece, as it may be far larger than what it is made of.
+pub(crate) fn print_parts<E>(parts: impl Iterator<Item = Result<String, E>>) -> anyhow::Result<()>
+where
+    anyhow::Error: From<E>,
+{
+    let mut out = io::BufWriter::new(AutoStream::auto(io::stdout().lock()));
+    for part in parts {
+        out.write_all(clean::printed(&part?).as_bytes())?;
+    }
+    Ok(out.flush()?)
+}
+
 /// Writes a file's bytes as they are; on a terminal without what would be taken for commands.
 pub(crate) fn print_bytes(bytes: &[u8]) -> io::Result<()> {
     if io::stdout().is_terminal() {

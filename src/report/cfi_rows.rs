@@ -1,6 +1,6 @@
 //! The CFI state at each instruction, with its bytes, its text, its line and its ORC entry.
 //!
-//! In: instructions of an analysis.  Out: [`CfiListing`], the object of `cfi --format json`, and its rows for a hover.
+//! In: instructions of an analysis.  Out: [`CfiRows`], one by one, for `cfi`; [`CfiListing`], a bounded number, for an editor.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -68,24 +68,47 @@ pub struct CfiRow {
     pub frame: Vec<frame::Slot>,
 }
 
-/// The states of the instructions that `select` names.
-pub fn cfi_listing(object: &str, analysis: &Analysis, lines: &Lines, select: &Select) -> CfiListing {
-    first_rows(object, analysis, lines, select, usize::MAX)
+/// The states of the instructions that `select` names, in address order per section. Each row is made when it is asked
+/// for: all of them together take far more room than the object.
+pub struct CfiRows<'a> {
+    view: View<'a>,
+    chosen: std::vec::IntoIter<InsnId>,
+    with_frames: bool,
 }
 
-/// The same for the first `most` of them.
-pub fn first_rows(object: &str, analysis: &Analysis, lines: &Lines, select: &Select, most: usize) -> CfiListing {
-    let view = View::new(analysis, lines);
-    let mut chosen = select.insns(&view);
-    let omitted = chosen.len().saturating_sub(most);
-    chosen.truncate(most);
-    let mut instructions = rows(&view, &chosen);
-    if select.at.is_some() {
-        for (row, &insn) in instructions.iter_mut().zip(&chosen) {
-            row.frame = analysis.states.state(insn).map(frame::slots).unwrap_or_default();
-        }
+impl<'a> CfiRows<'a> {
+    /// Rows of the part of the object that `select` names.
+    pub fn new(analysis: &'a Analysis, lines: &'a Lines, select: &Select) -> CfiRows<'a> {
+        let view = View::new(analysis, lines);
+        let chosen = select.insns(&view).into_iter();
+        CfiRows { view, chosen, with_frames: select.at.is_some() }
     }
-    CfiListing { object: object.to_owned(), instructions, omitted }
+}
+
+impl Iterator for CfiRows<'_> {
+    type Item = CfiRow;
+
+    fn next(&mut self) -> Option<CfiRow> {
+        let insn = self.chosen.next()?;
+        let mut row = row(&self.view, insn);
+        if self.with_frames {
+            row.frame = self.view.analysis.states.state(insn).map(frame::slots).unwrap_or_default();
+        }
+        Some(row)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.chosen.size_hint()
+    }
+}
+
+impl ExactSizeIterator for CfiRows<'_> {}
+
+/// The first `most` rows.
+pub fn first_rows(object: &str, analysis: &Analysis, lines: &Lines, select: &Select, most: usize) -> CfiListing {
+    let rows = CfiRows::new(analysis, lines, select);
+    let omitted = rows.len().saturating_sub(most);
+    CfiListing { object: object.to_owned(), instructions: rows.take(most).collect(), omitted }
 }
 
 /// The states of these instructions.

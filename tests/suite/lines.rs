@@ -13,7 +13,7 @@ use orcls::findings::Code;
 use orcls::image::{FileStore, Store};
 use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;
-use orcls::report::{Alternatives, ReportedFinding, Select, alternatives, cfi_listing, labels, report};
+use orcls::report::{Alternatives, CfiRows, ReportedFinding, Select, alternatives, labels, report};
 use orcls::source_map::Lines;
 
 struct Built {
@@ -94,8 +94,7 @@ impl Built {
     /// The instructions of a line.
     fn code(&self, line: u32) -> Vec<String> {
         let select = Select { function: None, at: Some((self.file.to_owned(), line)) };
-        let listing = cfi_listing("case.o", &self.analysis, &self.lines, &select);
-        listing.instructions.into_iter().map(|row| row.text).collect()
+        CfiRows::new(&self.analysis, &self.lines, &select).map(|row| row.text).collect()
     }
 }
 

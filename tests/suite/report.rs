@@ -12,7 +12,7 @@ use orcls::kernel::{Kernel, KernelChoice};
 use orcls::options::Options;
 use orcls::report::findings::{PathKind, PathStep};
 use orcls::report::statements::name_asm_statements;
-use orcls::report::{ReportedFinding, Select, alternatives, cfi_listing, demangled, function_summaries, report};
+use orcls::report::{CfiRows, ReportedFinding, Select, alternatives, demangled, function_summaries, report};
 use orcls::source_map::Lines;
 
 /// An analysed object of a source in `tests/report`.
@@ -199,7 +199,7 @@ fn the_json_of_alternatives_has_a_cell_per_arm() {
 #[test]
 fn a_replacement_without_a_line_has_that_of_the_code_it_replaces() {
     let case = Case::new("inline.c", &["-g"]);
-    let rows = cfi_listing("case.o", &case.analysis, &case.lines, &Select::default()).instructions;
+    let rows = CfiRows::new(&case.analysis, &case.lines, &Select::default()).collect::<Vec<_>>();
     let replacement: Vec<_> = rows.iter().filter(|row| row.section == ".altinstr_replacement").collect();
     assert_eq!(replacement.len(), 1);
     assert_eq!(replacement[0].line, case.line("asm"));
@@ -209,7 +209,7 @@ fn a_replacement_without_a_line_has_that_of_the_code_it_replaces() {
 #[test]
 fn the_listing_has_every_instruction_in_order() {
     let case = Case::new("frames.S", &["-g"]);
-    let rows = cfi_listing("case.o", &case.analysis, &case.lines, &Select::default()).instructions;
+    let rows = CfiRows::new(&case.analysis, &case.lines, &Select::default()).collect::<Vec<_>>();
     let mut end = 0;
     for row in &rows {
         assert_eq!((row.section.as_str(), row.offset), (".text", end));
@@ -234,7 +234,7 @@ fn the_listing_has_every_instruction_in_order() {
 #[test]
 fn a_part_of_the_listing_is_chosen_by_function_and_line() {
     let case = Case::new("frames.S", &["-g"]);
-    let count = |select: Select| cfi_listing("case.o", &case.analysis, &case.lines, &select).instructions.len();
+    let count = |select: Select| CfiRows::new(&case.analysis, &case.lines, &select).len();
     let function = |name: &str| Some(name.to_owned());
     assert_eq!(count(Select { function: function("calls_away"), at: None }), 5);
     let line = case.line("std").unwrap_or_default();

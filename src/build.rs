@@ -114,7 +114,8 @@ impl NotFound {
     }
 }
 
-/// Finds builds, and keeps what it has read for the next question. Files that have changed are read again.
+/// Finds builds, and keeps what it has read for the next question. Files that have changed are read again, except by
+/// [`Finder::once`].
 #[derive(Debug)]
 pub struct Finder {
     search: Search,
@@ -127,6 +128,11 @@ impl Finder {
     /// A finder that looks where `search` says.
     pub fn new(search: Search) -> Self {
         Finder { search, databases: Databases::default(), flags: FlagReader::default(), trees: Trees::default() }
+    }
+
+    /// The same for one run: a tree is taken as it was when it was first met.
+    pub fn once(search: Search) -> Self {
+        Finder { trees: Trees::once(), ..Finder::new(search) }
     }
 
     /// How the source file at `path` is built.

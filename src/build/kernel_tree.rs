@@ -2,7 +2,8 @@
 //!
 //! In: a `.cmd` file and its object.  Out: [`Tree`].
 //! Holds afterwards: the tree is one that the recipe itself names, that make ran in, or the only one that has all files
-//! the object was made from; what was read of it is read again when it changes.
+//! the object was made from; what was read of it is read again when it changes, unless it was asked for once and for all
+//! ([`Trees::once`]).
 //!
 //! | case | the recipe | the tree |
 //! |---|---|---|
@@ -13,7 +14,9 @@
 //! | 5 | says nothing: host programs, whose makefiles are others | the one that the object is in |
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustc_hash::FxHashMap;
 
 use super::Search;
 use super::cmd::{self, CmdFile};
@@ -45,9 +48,14 @@ impl Tree {
     }
 }
 
+/// What is at each folder that was looked at.
+type Settled = Mutex<FxHashMap<PathBuf, Option<Arc<Tree>>>>;
+
 /// Trees that were found so far.
 #[derive(Debug, Default)]
 pub(super) struct Trees {
+    /// Where nothing is looked at twice. A thousand objects ask for the same few folders a dozen times each.
+    settled: Option<Settled>,
     releases: Stamped<Option<TreeRelease>>,
     configs: Stamped<Option<Arc<Configuration>>>,
     /// By folder of an out-of-tree module, whose recipes are alike.
@@ -55,8 +63,24 @@ pub(super) struct Trees {
 }
 
 impl Trees {
+    /// Trees that stay as they are found.
+    pub(super) fn once() -> Trees {
+        Trees { settled: Some(Mutex::default()), ..Trees::default() }
+    }
+
     /// The kernel tree at `root`, if it is one.
     pub(super) fn at(&self, root: &Path) -> Option<Arc<Tree>> {
+        let Some(settled) = &self.settled else { return self.read(root) };
+        if let Some(known) = settled.lock().unwrap_or_else(PoisonError::into_inner).get(root) {
+            return known.clone();
+        }
+        // Not under the lock: others may ask for other folders meanwhile.
+        let tree = self.read(root);
+        settled.lock().unwrap_or_else(PoisonError::into_inner).insert(root.to_owned(), tree.clone());
+        tree
+    }
+
+    fn read(&self, root: &Path) -> Option<Arc<Tree>> {
         let files = TreeRelease::files(root);
         let release = self.releases.get(root, &files, || TreeRelease::of(root));
         let has_config = Configuration::file(root);
@@ -138,6 +162,16 @@ fn root_in(word: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tree_is_read_again_unless_it_was_asked_for_once_and_for_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lasting, once) = (Trees::default(), Trees::once());
+        assert!(lasting.at(folder.path()).is_none() && once.at(folder.path()).is_none());
+        std::fs::create_dir_all(folder.path().join("include/config")).unwrap();
+        std::fs::write(folder.path().join("include/config/kernel.release"), "6.12.1\n").unwrap();
+        assert!(lasting.at(folder.path()).is_some() && once.at(folder.path()).is_none());
+    }
 
     #[test]
     fn case_2_a_word_names_the_tree() {

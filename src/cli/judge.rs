@@ -156,7 +156,7 @@ pub(crate) struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     pub(super) fn new(rules: &'a Rules, policy: Policy) -> Self {
-        let finder = Finder::new(rules.search());
+        let finder = Finder::once(rules.search());
         Judge {
             rules,
             finder,

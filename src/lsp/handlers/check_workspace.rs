@@ -54,7 +54,7 @@ impl Check<'_> {
 
     fn judge(&self, cancel: &CancelToken) -> Result<(Vec<Verdict>, Value), Cancelled> {
         let Objects { files, unreadable } = self.objects(cancel)?;
-        let finder = Finder::new(self.search.clone());
+        let finder = Finder::once(self.search.clone());
         let all: FxHashSet<PathBuf> = files.iter().cloned().collect();
         let n_done = AtomicUsize::new(0);
         let tally = Mutex::new(Tally::default());

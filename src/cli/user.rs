@@ -83,10 +83,10 @@ pub(crate) fn print(input: &Input, manner: Manner<'_>) -> Printed {
     let mut printed = Printed::default();
     match members_of(input) {
         Ok(Some(members)) => {
-            members.into_iter().for_each(|(name, store)| one(&name, (&input.path, store), manner, &mut printed))
+            members.into_iter().for_each(|(name, store)| one(&name, ([&input.path; 2], store), manner, &mut printed))
         }
         Ok(None) => match FileStore::open(&input.path) {
-            Ok(store) => one(&input.name(), (&input.path, Arc::new(store)), manner, &mut printed),
+            Ok(store) => one(&input.name(), ([&input.path; 2], Arc::new(store)), manner, &mut printed),
             Err(error) => refuse(&input.name(), &error.to_string(), manner, &mut printed),
         },
         Err(error) => refuse(&input.name(), &error.to_string(), manner, &mut printed),
@@ -123,7 +123,8 @@ pub(crate) fn is_archive(path: &Path) -> bool {
 /// Judges a source by its object, which was compiled.
 pub(crate) fn print_compiled(input: &Input, object: (&Path, Vec<u8>), manner: Manner<'_>) -> Printed {
     let mut printed = Printed::default();
-    one(&input.name(), (object.0, Arc::new(object.1)), manner, &mut printed);
+    // The text is where the user named it; the object may be in another folder.
+    one(&input.name(), ([object.0, &input.path], Arc::new(object.1)), manner, &mut printed);
     printed
 }
 
@@ -141,8 +142,16 @@ fn refuse(name: &str, why: &str, manner: Manner<'_>, printed: &mut Printed) {
     }
 }
 
-fn one(name: &str, (path, store): (&Path, Arc<dyn Store>), manner: Manner<'_>, printed: &mut Printed) {
-    let mut answer = match judge(name, path, store) {
+/// The object's path, and another one near which its sources may be.
+type Near<'a> = [&'a Path; 2];
+
+fn text_near(near: Near<'_>, file: &str) -> Option<String> {
+    near.iter().find_map(|path| Sources::text(path, file))
+}
+
+fn one(name: &str, (near, store): (Near<'_>, Arc<dyn Store>), manner: Manner<'_>, printed: &mut Printed) {
+    let [path, _] = near;
+    let mut answer = match judge(name, near, store) {
         Ok(answer) => answer,
         Err(why) => return refuse(name, &why, manner, printed),
     };
@@ -155,9 +164,9 @@ fn one(name: &str, (path, store): (&Path, Arc<dyn Store>), manner: Manner<'_>, p
             printed.text.push_str(&serde_json::to_string(&answer).unwrap_or_default());
             printed.text.push('\n');
         }
-        Style::Text => text(&answer, path, &mut printed.text),
+        Style::Text => text(&answer, near, &mut printed.text),
         Style::TextWithGaps => {
-            text(&answer, path, &mut printed.text);
+            text(&answer, near, &mut printed.text);
             let gaps = answer.unjudged.iter().map(|(why, n)| format!("{n} {}", why.words()));
             let gaps = gaps.collect::<Vec<_>>().join(", ");
             let gaps = if gaps.is_empty() { "nothing".to_owned() } else { gaps };
@@ -184,7 +193,8 @@ fn one(name: &str, (path, store): (&Path, Arc<dyn Store>), manner: Manner<'_>, p
 }
 
 /// Judges one object.
-fn judge(name: &str, path: &Path, store: Arc<dyn Store>) -> Result<Answer, String> {
+fn judge(name: &str, near: Near<'_>, store: Arc<dyn Store>) -> Result<Answer, String> {
+    let [path, _] = near;
     let image = ElfImage::read(store.as_ref()).map_err(|error| error.to_string())?;
     let judged = unwind::judge(store.as_ref(), &image, &CancelToken::default());
     let judgement = judged.map_err(|error| error.to_string())?;
@@ -193,7 +203,7 @@ fn judge(name: &str, path: &Path, store: Arc<dyn Store>) -> Result<Answer, Strin
         Some((debug, store)) => (Some(debug), Lines::new(store)),
         None => (None, Lines::new(store)),
     };
-    let text_of = |file: &str| Sources::text(path, file).map(Arc::from);
+    let text_of = |file: &str| text_near(near, file).map(Arc::from);
     Ok(Answer {
         object: name.to_owned(),
         rules: "user",
@@ -234,7 +244,7 @@ fn debug_file(path: &Path, store: &dyn Store, image: &ElfImage) -> Option<(ElfIm
 }
 
 /// The findings for people: place, words, source line, what else is worth to be seen.
-fn text(answer: &Answer, object: &Path, out: &mut String) {
+fn text(answer: &Answer, near: Near<'_>, out: &mut String) {
     for finding in &answer.findings {
         let place = match (&finding.file, finding.line) {
             (Some(file), Some(line)) => format!("{file}:{line}"),
@@ -257,7 +267,7 @@ fn text(answer: &Answer, object: &Path, out: &mut String) {
             finding.code, finding.message
         );
         if let (Some(file), Some(line)) = (&finding.file, finding.line) {
-            source_line(object, file, line, out);
+            source_line(near, file, line, out);
         }
         for step in &finding.path {
             let place = match (&step.file, step.line) {
@@ -269,8 +279,8 @@ fn text(answer: &Answer, object: &Path, out: &mut String) {
     }
 }
 
-fn source_line(object: &Path, file: &str, line: u32, out: &mut String) {
-    let text = Sources::text(object, file);
+fn source_line(near: Near<'_>, file: &str, line: u32, out: &mut String) {
+    let text = text_near(near, file);
     let wanted = text.as_deref().and_then(|text| text.lines().nth(line.saturating_sub(1) as usize));
     if let Some(wanted) = wanted {
         let _ = writeln!(out, "    {line:>5} | {}", wanted.trim_end());

@@ -269,6 +269,8 @@ impl Words<'_> {
         }
         let text = (self.text_of)(&last.file)?;
         let (first, last) = (first.line?, last.line?);
+        // Code that is written as data, as generators do, has the line of the instruction before it.
+        let last = if last > first { last } else { end_of_directives(&text, first) };
         let between = text.lines().zip(1u32..).skip(first as usize).take_while(|(_, line)| *line < last);
         let told = between.filter_map(|(text, line)| Some((line, directive_of(text)?)));
         let fits = |directive: &str| match subject {
@@ -382,6 +384,18 @@ fn generator_of(text: &str) -> Option<String> {
         let words = || Some(clean(sentence.trim())).filter(|words| (1..=80).contains(&words.len()));
         named.or_else(words)
     })
+}
+
+/// The line of the first statement behind a line that is neither a label nor a directive, or is data.
+fn end_of_directives(text: &str, line: u32) -> u32 {
+    const MOST_LINES: usize = 16;
+    let is_between = |text: &str| {
+        let text = text.trim();
+        let data = [".byte", ".long", ".quad", ".value", ".word"].iter().any(|data| text.starts_with(data));
+        text.is_empty() || text.ends_with(':') || text.starts_with(['#', '/']) || text.starts_with('.') && !data
+    };
+    let behind = text.lines().zip(1u32..).skip(line as usize).take(MOST_LINES);
+    behind.into_iter().find(|(text, _)| !is_between(text)).map_or(line, |(_, line)| line)
 }
 
 /// The directive of a line, comments and white space aside.

@@ -577,6 +577,19 @@ impl Verdicts<'_> {
         })
     }
 
+    /// The CFA counts from a register before the function's first instruction has set it.
+    fn too_early_at_entry(&self, insn: &Insn, reg: Reg) -> Told {
+        let name = super::value::name(reg);
+        let words = format!(
+            "the unwind table says CFA = {name}+8 too early: here it still is rsp+8, and `{}` comes first",
+            fault::text(self.ground.image, insn.loc())
+        );
+        let mut told = simple(Class::Misplaced, words, insn.loc());
+        told.claimed.cfa = Some((reg, 8));
+        told.derived.cfa = Some((RSP, 8));
+        told
+    }
+
     /// Functions whose first row has registers saved, in words above the return address that no call makes.
     fn entries(&self, names: &Names, findings: &mut Vec<Finding>) {
         for (&first, &fde) in &self.ground.starts {
@@ -584,6 +597,17 @@ impl Verdicts<'_> {
                 continue;
             };
             let saves = CALLEE_SAVED.iter().any(|&reg| matches!(row.rule(reg), Rule::Offset(_)));
+            if let (CfaRule::Register { reg, offset }, Op::Copy { to, from: RSP } | Op::Lea { to, from: RSP, .. }) =
+                (row.cfa, insn.op)
+                && (reg, offset) == (u16::from(to), 8)
+                && to != RSP
+            {
+                let told = self.too_early_at_entry(insn, to);
+                let over_a_call = self.spans_a_call(fde, CFA);
+                let (at, function) = (insn.loc(), names.at(insn.loc()));
+                findings.push(Finding { at, function, subject: Subject::Entry, told, over_a_call, way: Vec::new() });
+                continue;
+            }
             // What counts from another register is a stub for compilers, which has its caller's frame by design.
             let CfaRule::Register { reg: 7, offset } = row.cfa else { continue };
             let ordinary = offset == 8;

@@ -150,6 +150,28 @@ fn a_directive_that_is_late_or_early() {
 }
 
 #[test]
+fn a_register_that_counts_before_it_is_set() {
+    let body = |first: &str, second: &str| {
+        format!(
+            "{first}\tmov %rsp, %rax\n{second}\tsub $24, %rsp\n\tmov %rax, %rsp\n\t.cfi_def_cfa_register %rsp\n\tret\n"
+        )
+    };
+    expect(&body("\t.cfi_def_cfa_register %rax\n", ""), &[(Code::UnwindRowMisplaced, 7)]);
+    expect(&body("", "\t.cfi_def_cfa_register %rax\n"), &[]);
+}
+
+#[test]
+fn code_that_is_written_as_data_hides_no_directive() {
+    let body = |by: &str| {
+        format!(
+            "\tpush %rcx\n\t.cfi_adjust_cfa_offset 8\n\tnop\n\tpop %rcx\n\t.cfi_adjust_cfa_offset {by}\n\t.byte 0xf3, 0xc3\n"
+        )
+    };
+    expect(&body("8"), &[(Code::UnwindWrongNumber, 10)]);
+    expect(&body("-8"), &[]);
+}
+
+#[test]
 fn an_expression_over_a_stack_that_moves() {
     // CFA = *(rsp + 16) + 8.
     let expression = "\t.cfi_escape 0x0f, 0x05, 0x77, 0x10, 0x06, 0x23, 0x08\n";

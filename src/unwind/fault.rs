@@ -120,6 +120,12 @@ pub fn text(image: &ElfImage, at: CodeLoc) -> String {
     // Where a branch leads is a relocation's business, which nobody applied.
     if matches!(insn.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) {
         formatter.format_mnemonic(&insn, &mut out);
+        let section = image.section(at.section);
+        let name = section.relocs.first_in(at.offset + 1, insn.next_ip()).map(|reloc| image.symbol_name(reloc.symbol));
+        if let Some(name) = name.filter(|name| !name.is_empty()) {
+            out.push(' ');
+            out.push_str(name);
+        }
     } else {
         formatter.format(&insn, &mut out);
     }

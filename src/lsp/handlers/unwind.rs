@@ -94,8 +94,8 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<String> {
     let markdown = snapshot.session.markdown;
     let mut out = String::new();
     let section = &image.section(first.at.section).name;
-    let name = clean::line(place.name(first.function)).into_owned();
-    let name = if markdown { clean::markdown(&name) } else { name };
+    let name = place.name(first.function);
+    let name = if markdown { clean::code(name) } else { clean::line(name).into_owned() };
     let end = if markdown { "  \n" } else { "\n" };
     let _ = write!(out, "{name}, {}+{:#x}{end}", clean::line(section), first.at.offset);
     if own.is_none() {

@@ -64,7 +64,7 @@ user() {
   terminal new-session -d -s e -x 130 -y 36 "env ORCLS_KERNEL=1 TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua fiber.S" \; \
     set -ga terminal-features ',*:RGB' \; set -g status off
   shows 'cfa = rsp+16' || return 1
-  shows 'W:1 I:1' || shows 'E:1 I:1' || return 1
+  shows 'E:1 I:1' || return 1
   terminal send-keys -t e '9GwK'
   picture nvim-unwind 'Not true here: the CFA' || return 1
   terminal send-keys -t e Escape ':edit mul-x86_64.s' Enter

@@ -12,7 +12,7 @@ export async function user({ prefix, state, vsix, user: folder, artifacts }) {
   try {
     await bench.open(code.url, folder);
     await bench.file('fiber.S');
-    await bench.untilSquiggles([7, 18]);
+    await bench.untilSquiggles([7, 19]);
     await lens('unwind table: 4 lines untrue').waitFor();
     await lens('unwind table: none, 10 instructions without').waitFor();
     step('the push that no directive tells of is found, and the function without a table; a lens is above each');

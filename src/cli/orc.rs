@@ -121,10 +121,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     }
 }
 
-/// Whether the build runs objtool on a linked object, and not for its table: the linker has put that together.
+/// Whether the linker has put an object's table together: the build does not run objtool on the linked object, or not for
+/// its table.
 fn is_of_parts(finder: &Finder, input: &Input) -> bool {
     let flags = finder.flags(&input.path);
-    matches!(flags.source, FlagSource::Own(_)) && flags.options.is_some_and(|options| options.link && !options.orc)
+    let is_whole = input.path.file_name().is_some_and(|name| name == "vmlinux.o") && flags.tree.is_some();
+    match flags.source {
+        FlagSource::Own(_) => flags.options.is_some_and(|options| options.link && !options.orc),
+        // Up to 5.17 no recipe keeps the call.
+        _ => is_whole && flags.options.is_none_or(|options| !options.orc),
+    }
 }
 
 /// What an object came to: its text, nothing where it was skipped, or why it could not be done.

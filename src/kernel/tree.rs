@@ -60,6 +60,12 @@ fn files() -> impl Iterator<Item = &'static str> {
     [CHECK, ORC, SPECIAL].into_iter().chain(NORETURNS).chain(HINTS)
 }
 
+/// Where the sources of the tree are that is built in `root`: an `O=` build has a link to them.
+fn sources(root: &Path) -> Option<PathBuf> {
+    let mut places = [root.to_owned(), root.join("source")].into_iter();
+    places.find(|folder| files().any(|name| folder.join(name).exists()))
+}
+
 /// What tells that a file is another one than before: where it is, how long, and when it was changed.
 type Stamp = Option<(u64, u64, u64, i64, i64)>;
 
@@ -90,9 +96,7 @@ impl TreeFacts {
     /// The facts of the tree that is built in `root`, whose sources may be elsewhere. They are read again when one of their
     /// files has changed.
     pub fn of(root: &Path, kernel: Kernel) -> Option<Arc<TreeFacts>> {
-        // An `O=` build has a link to its sources.
-        let mut places = [root.to_owned(), root.join("source")].into_iter();
-        let sources = places.find(|folder| files().any(|name| folder.join(name).exists()))?;
+        let sources = sources(root)?;
         let now = stamps(&sources);
         let is_this = |known: &Known| known.sources == sources && known.kernel == kernel;
         let lock = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -107,6 +111,11 @@ impl TreeFacts {
         }
         trees.push(Known { sources, kernel, stamps: now, facts: facts.clone() });
         facts
+    }
+
+    /// The files that the facts of the tree that is built in `root` are read from, which need not all be there.
+    pub fn files_of(root: &Path) -> Vec<PathBuf> {
+        sources(root).map_or_else(Vec::new, |sources| files().map(|name| sources.join(name)).collect())
     }
 
     /// Reads the facts of the tree whose sources are in `sources`; `None` where there are none of objtool's.

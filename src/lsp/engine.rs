@@ -10,7 +10,7 @@
 //! | 3 | any other | any | may run | the text |
 //! | 4 | any | any | refused (a plugin, a compiler that is not allowed) | the object |
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -27,6 +27,7 @@ use crate::files;
 use crate::guess;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
+use crate::kernel::tree::TreeFacts;
 use crate::report::rust::Surroundings;
 use crate::report::{self, Report};
 use crate::source_map::{Lines, TextOf, is_rust_library};
@@ -101,7 +102,9 @@ impl Engine for Toolchain {
         };
         let scope = if may_run(&task.config) { whole::scope(&build, &finder) } else { Scope::Alone };
         let (build, names) = (Arc::new(build), Names::new(task));
-        let stamps = [build.object.as_path(), build.origin.path()].map(Stamp::of);
+        let facts = build.flags.tree.as_ref().map_or_else(Vec::new, |tree| TreeFacts::files_of(&tree.root));
+        let files = [build.object.as_path(), build.origin.path()].into_iter().chain(facts.iter().map(PathBuf::as_path));
+        let stamps: Vec<Stamp> = files.map(Stamp::of).collect();
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
         let may_keep = may_run(&task.config) && !is_rust(&task.source);
         let known = if may_keep { self.recent.find(task, &build) } else { None };
@@ -284,7 +287,7 @@ struct Judging<'a> {
     build: Arc<Build>,
     tree: Tree<'a>,
     /// Taken before anything was read: what changes meanwhile has changed since.
-    stamps: [Stamp; 2],
+    stamps: Vec<Stamp>,
     names: Names,
     begin: Instant,
     /// Counts compiles.
@@ -481,7 +484,7 @@ impl Judging<'_> {
             let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
             verdict.tables = Some(Arc::new(tables));
             verdict.build = Some(Arc::clone(&self.build));
-            verdict.stamps = self.stamps.to_vec();
+            verdict.stamps.clone_from(&self.stamps);
             verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
             verdict.texts = self.names.texts(verdict.files.values());
             verdict.notes = notes.into_iter().chain(self.build.notes.iter().cloned()).collect();
@@ -509,7 +512,7 @@ impl Judging<'_> {
         self.cancel.check()?;
         let mut verdict = Verdict::new(self.task.source.clone(), basis, report);
         verdict.build = Some(Arc::clone(&self.build));
-        verdict.stamps = self.stamps.to_vec();
+        verdict.stamps.clone_from(&self.stamps);
         verdict.files = self.names.of_report(&verdict.report, &self.build.directory);
         verdict.texts = self.names.texts(verdict.files.values());
         verdict.anatomy = Some(Arc::new(Anatomy::new(analysis, store, lines)));

@@ -627,6 +627,12 @@ fn the_table_of_a_linked_object_that_its_parts_brought_is_not_compared() {
     let run = folder.run(&["orc", "diff", "--kernel", "6.12", "vmlinux.o"]);
     assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""), "{}", run.stderr);
     assert!(run.stderr.contains("those of its parts"), "{}", run.stderr);
+    // Up to 5.17 there is no recipe of it.
+    fs::remove_file(folder.path().join(".vmlinux.o.cmd")).expect("it is there");
+    fs::create_dir_all(folder.path().join("include/config")).expect("a folder");
+    folder.write("include/config/kernel.release", "6.12.1\n");
+    let run = folder.run(&["orc", "diff", "vmlinux.o"]);
+    assert!(run.status == Some(2) && run.stderr.contains("those of its parts"), "{}{}", run.stdout, run.stderr);
 }
 
 #[test]

@@ -111,9 +111,19 @@ const ASSEMBLY: &str = "-D__KERNEL__ -D__ASSEMBLY__";
 fn what_is_left_to_vmlinux_is_checked_before_the_link() {
     let tree = Tree::new("6.12.30", &format!("{OBJTOOL} X86_KERNEL_IBT NOINSTR_VALIDATION"));
     tree.object("lib/a.o", ASSEMBLY, "");
+    // What only `vmlinux.o` decides is said where something in the object leaves it open.
+    tree.object("lib/open.o", ASSEMBLY, "");
+    tree.write(
+        "lib/open.S",
+        "\t.section .noinstr.text, \"ax\"\n\t.type f, @function\nf:\n\tjmp other\n\t.size f, . - f\n",
+    );
+    tree.compile("lib/open.o", "lib/open.S", &[]);
     let (run, numbers) = tree.both();
     assert_eq!((run.status, run.stdout.replace("./lib", "lib").as_str()), (Some(1), LINE), "{}", run.stderr);
-    assert_eq!((&numbers["objects"], &numbers["findings"]), (&json!(1), &json!(1)), "{numbers}");
+    assert_eq!((&numbers["objects"], &numbers["findings"]), (&json!(2), &json!(1)), "{numbers}");
+    for said in [tree.run(&["check", "."]).stderr, numbers["notes"].to_string()] {
+        assert!(said.contains("not judged") && said.contains("--noinstr"), "{said}");
+    }
     let doctor = tree.run(&["doctor", "lib/a.S"]);
     assert!(doctor.stdout.contains("--ibt") && doctor.stdout.contains("auto.conf"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("says 6.12.30"), "{}", doctor.stdout);
@@ -265,4 +275,34 @@ fn a_static_call_without_its_key_is_a_modules() {
     // Flags that are given are not guessed.
     let run = tree.run(&["check", "--kernel", "7.2", "--static-call", "m.o"]);
     assert!(run.stdout.contains("can't find static_call_key symbol: __SCK__might_resched"), "{}", run.stdout);
+}
+
+/// The lists of a tree that is open in the editor: what is shown follows them, whether or not the file is touched.
+#[test]
+fn the_editor_follows_changed_lists_without_a_restart() {
+    const ENDS: &str = "\t.text\n\t.globl ends\n\t.type ends, @function\nends:\n\tsub $8, %rsp\n\tcall my_halt\n\t.size ends, . - ends\n";
+    let tree = Tree::new("6.12.117", OBJTOOL);
+    tree.write("tools/objtool/check.c", "uaccess_safe_builtin[] = {\n\t\"a\",\n\tNULL\n};\n");
+    tree.write("tools/objtool/noreturns.h", "NORETURN(panic)\n");
+    tree.object("lib/a.o", ASSEMBLY, "; ./tools/objtool/objtool --orc --uaccess lib/a.o");
+    tree.write("lib/a.S", ENDS);
+    tree.compile("lib/a.o", "lib/a.S", &[]);
+    let root = tree.path().canonicalize().expect("it is there");
+    let mut client = tree.client();
+    let uri = format!("file://{}", root.join("lib/a.S").display());
+    super::lsp::open(&mut client, &uri, ENDS);
+    assert_eq!(client.published_at(&uri, 1).len(), 1);
+    let mut after = |list: &str, text: &str, n: usize| {
+        tree.write(list, text);
+        let changed = json!([{"uri": format!("file://{}", root.join(list).display()), "type": 2}]);
+        client.notify("workspace/didChangeWatchedFiles", json!({"changes": changed}));
+        client.wait(list, |message| {
+            let params = &message["params"];
+            message["method"] == "textDocument/publishDiagnostics"
+                && params["uri"] == json!(uri)
+                && params["diagnostics"].as_array().is_some_and(|found| found.len() == n)
+        });
+    };
+    after("tools/objtool/noreturns.h", "NORETURN(panic)\nNORETURN(my_halt)\n", 0);
+    after("tools/objtool/noreturns.h", "NORETURN(panic)\n", 1);
 }

@@ -77,6 +77,14 @@ impl Check<'_> {
                 }
                 Ok(mut verdict) => {
                     tally.checked += 1;
+                    let open = verdict.anatomy.as_ref().map_or(&[][..], |anatomy| &anatomy.analysis.open);
+                    let gaps =
+                        flags.undecided.iter().filter(|gap| gap.is_open(open)).map(|gap| format!("not judged: {gap}"));
+                    tally.gaps.extend(gaps);
+                    let unjudged = verdict.report.unjudged.iter();
+                    tally.gaps.extend(
+                        unjudged.map(|gap| format!("not judged: {}: {}: {}", object.display(), gap.what, gap.why)),
+                    );
                     verdict.anatomy = None;
                     Some(verdict).filter(|verdict| !verdict.report.findings.is_empty())
                 }
@@ -105,7 +113,7 @@ impl Check<'_> {
             "failed": tally.failed.len() + unreadable.len(),
             "skipped": tally.skipped,
             "notRead": unreadable.iter().chain(&tally.failed).take(MAX_NAMED).collect::<Vec<_>>(),
-            "notes": tally.cautions,
+            "notes": tally.cautions.iter().chain(tally.gaps.iter().take(MAX_NAMED)).collect::<Vec<_>>(),
         });
         Ok((verdicts, numbers))
     }
@@ -140,9 +148,11 @@ struct Tally {
     failed: Vec<String>,
     /// Releases that are judged by other ones' rules.
     cautions: BTreeSet<String>,
+    /// What was left open.
+    gaps: BTreeSet<String>,
 }
 
-/// So many files that could not be read are named; of more there is the number.
+/// So many files that could not be read, or things that were left open, are named; of more there is the number.
 const MAX_NAMED: usize = 20;
 
 /// A progress indicator, if the client shows one.

@@ -126,6 +126,7 @@ const FINDERS: &[Finder] = &[
     syscalls::runs_on,
     hints::wrong,
     ends::of_function,
+    ends::return_missing,
     ends::callee_undeclared,
     tables::writable,
     unreached::ended,

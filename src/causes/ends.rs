@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::scene::{Line, Suspect};
 use super::{Told, source};
+use crate::cfi::Base;
 use crate::decode::Kind;
-use crate::findings::{Fault, Step, StepKind};
-use crate::ids::{InsnId, SymbolId};
+use crate::findings::{Fault, Mismatch, StateAt, Step, StepKind};
+use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::report::CauseKind;
 
 /// The compiler's code runs on beyond its function, or jumps to where no code is.
@@ -33,9 +34,57 @@ pub(super) fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
         return Some(call(suspect, last));
     }
     if !suspect.is_compiled(last) {
-        return None;
+        return jump_to_the_end(suspect);
     }
     Some(unreachable(suspect, last))
+}
+
+/// A jump of assembly to the end of a function, where nothing is any more.
+fn jump_to_the_end(suspect: &Suspect<'_>) -> Option<Told> {
+    let Fault::JumpWithoutDest { target } = suspect.finding.fault else { return None };
+    let last = suspect.insns().containing(CodeLoc::new(target.section, target.offset.checked_sub(1)?))?;
+    let same = suspect.owner(last).is_some() && suspect.owner(last) == suspect.owner(suspect.finding.insn?);
+    let ends = matches!(suspect.kind(last), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Bug);
+    if !same || ends || suspect.is_compiled(last) {
+        return None;
+    }
+    let line = suspect.line(last);
+    let place = line.as_ref().map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default();
+    let says =
+        format!("{} ends{place} without a return, and this jumps to its end, where no code is", suspect.in_function());
+    let step = suspect.step(last, "behind this a return is missing");
+    Some(Told::new(CauseKind::MissingReturn, says).with([step]).on(line))
+}
+
+/// A path of assembly that has given everything back, and runs on into code that others reach with a frame.
+pub(super) fn return_missing(suspect: &Suspect<'_>) -> Option<Told> {
+    let Fault::StackStateMismatch(Mismatch::Cfa(..)) = suspect.finding.fault else { return None };
+    let [first, second] = suspect.finding.states.get(..2)? else { return None };
+    let insn = suspect.finding.insn?;
+    let is_empty = |at: &StateAt| at.state.cfa.base == Base::SP && at.state.cfa.offset == 8;
+    let is_deep = |at: &StateAt| at.state.cfa.base == Base::SP && at.state.cfa.offset > 8;
+    let (index, other) = match () {
+        () if is_empty(first) && is_deep(second) => (0, second),
+        () if is_empty(second) && is_deep(first) => (1, first),
+        () => return None,
+    };
+    let last = suspect.before(insn)?;
+    let gives = suspect.insns().ops(last).iter().map(|op| op.growth()).sum::<i32>() < 0;
+    let leads_on = suspect.came_from(index) == Some(last) && suspect.owner(last) == suspect.owner(insn);
+    let jumped = other.trail.last().is_some_and(|step| step.to == Some(insn));
+    if !gives || !leads_on || !jumped || suspect.is_compiled(last) {
+        return None;
+    }
+    let line = suspect.line(last);
+    let place = line.as_ref().map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default();
+    let bytes = other.state.cfa.offset - 8;
+    let says = format!(
+        "{} has given all of its stack back{place}, and runs on into code that another path reaches with {bytes} bytes on the stack: \
+         a return is missing",
+        suspect.in_function()
+    );
+    let step = suspect.step(last, "behind this a return is missing");
+    Some(Told::new(CauseKind::MissingReturn, says).with([step]).on(line).along_the_path())
 }
 
 /// A jump to a label in the middle of another function, where the way goes on with whatever that function does.

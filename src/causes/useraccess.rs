@@ -81,6 +81,14 @@ pub(super) fn not_inlined(suspect: &Suspect<'_>) -> Option<Told> {
         Fault::CallLeavesNoinstr { callee } => (callee, "where nothing may be instrumented"),
         _ => return None,
     };
+    // What is opened by an instruction alone, no call belongs into: then that is told.
+    let is_bare = |insn| {
+        suspect.flow().group_of(insn).is_none()
+            && suspect.statement(insn).is_some_and(|statement| matches!(statement.text.as_str(), "stac" | "clac"))
+    };
+    if suspect.finding.cause.first().is_some_and(|step| is_bare(step.insn)) {
+        return None;
+    }
     let name = callee.split('.').next().unwrap_or(callee);
     let (main, text) = suspect.main_text()?;
     let declared = source::declarations(&text, name);

@@ -193,8 +193,14 @@ fn growth(input: &Input<'_>, insn: InsnId) -> i32 {
 fn run(input: &Input<'_>, way: &[Passed]) -> Stack {
     let mut stack = Stack::default();
     let before = way.split_last().map_or(way, |(_, before)| before);
+    let mut saved: Option<Stack> = None;
     for passed in before.iter().filter(|passed| passed.acted) {
-        if input.flow.has(passed.insn, Flags::HINT) {
+        if input.flow.has(passed.insn, Flags::SAVE) {
+            saved = Some(stack.clone());
+        }
+        if input.flow.has(passed.insn, Flags::RESTORE) {
+            stack = saved.clone().unwrap_or_default();
+        } else if input.flow.has(passed.insn, Flags::HINT) {
             stack = Stack::default();
         }
         if input.flow.has(passed.insn, Flags::NO_OPS) {

@@ -232,8 +232,11 @@ impl Placer<'_> {
         remarks.extend(finding.inlined.iter().filter_map(|frame| {
             self.remark(frame.file.as_deref()?, frame.line?, format!("{} is inlined here", frame.function))
         }));
-        // The places of what is said again are not at fault, and there may be many.
-        remarks.extend(other_words.iter().filter_map(|other| {
+        // The places of what is said again are not at fault, and there may be many. So it is with what only follows, where the
+        // cause spoils all that is behind it.
+        let of_the_whole = finding.cause.kind.is_of_the_whole();
+        let other_words = other_words.iter().filter(|other| !of_the_whole || other.objtool.is_some());
+        remarks.extend(other_words.filter_map(|other| {
             self.remark(other.file.as_deref()?, other.line?, format!("from the same cause: {}", other.message))
         }));
         // A loop or a repetition says the same many times.

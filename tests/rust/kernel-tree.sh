@@ -4,8 +4,9 @@
 #   RUSTC=rustc BINDGEN=bindgen tests/rust/kernel-tree.sh SOURCES BUILD [ORCLS]
 #
 # SOURCES is an unpacked kernel (6.12 or later), BUILD a folder for `make O=`. RUSTC must have its library's sources
-# (Debian: rust-src), BINDGEN a libclang. With ORCLS, the last part checks: every `.rs` of every recipe's `deps_` list finds
-# an object, and the lines and exit status of the tree's own objtool are those of orcls.
+# (Debian: rust-src), BINDGEN a libclang (LIBCLANG_PATH says which). With ORCLS, the last part checks: every `.rs` of every
+# recipe's `deps_` list finds an object, the tree's own objtool says and writes of each Rust object what orcls does, and a
+# module outside of the tree is judged as the tree's release.
 set -euo pipefail
 src=$(realpath "$1"); mkdir -p "$2"; build=$(realpath "$2"); orcls=${3:+$(realpath "$3")}
 rustc=${RUSTC:-rustc}; bindgen=${BINDGEN:-bindgen}; jobs=${JOBS:-$(nproc)}
@@ -41,10 +42,32 @@ echo "$found files have an object, $missing have none"
 echo "== what objtool does not know"
 "$orcls" noreturn "$build/rust/core.o" | head -n 1 || true
 
-echo "== orcls on the Rust objects"
-find "$build" -name '.*.o.cmd' -exec grep -lE '(^|[ /])rustc' {} + | while read -r cmd; do
+echo "== orcls beside the tree's own objtool, on the Rust objects"
+mapfile -t objects < <(find "$build" -name '.*.o.cmd' -exec grep -lE '(^|[ /])rustc' {} + | while read -r cmd; do
     name=$(basename "$cmd" .cmd); object=$(dirname "$cmd")/${name#.}
-    [ -e "$object" ] || continue
-    "$orcls" check --format objtool "$object" || true
-done
+    [ -e "$object" ] && echo "$object"
+done)
+"$orcls" verify "${objects[@]}" | tail -n 1
+
+echo "== a module outside of the tree"
+module=$build/../out-of-tree; rm -rf "$module"; mkdir -p "$module"
+echo 'obj-m := outside.o' >"$module/Makefile"
+cat >"$module/outside.rs" <<'RS'
+//! A module that is built against the tree.
+use kernel::prelude::*;
+module! { type: Outside, name: "outside", authors: ["orcls"], description: "A module outside of the tree", license: "GPL" }
+struct Outside;
+impl kernel::Module for Outside {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        pr_info!("outside\n");
+        Ok(Outside)
+    }
+}
+RS
+make -s -C "$src" O="$build" RUSTC="$rustc" HOSTRUSTC="$rustc" BINDGEN="$bindgen" KBUILD_MODPOST_WARN=1 M="$(realpath "$module")" \
+    >"$build/outside.log" 2>&1 || { tail -n 5 "$build/outside.log" >&2; exit 1; }
+release=$(sed 's/^\([0-9]*\.[0-9]*\).*/\1/' "$build/include/config/kernel.release")
+"$orcls" doctor --format json "$module/outside.rs" | grep -q "\"kernel\":\"$release\"" || { echo "not judged as $release" >&2; exit 1; }
+"$orcls" check --format objtool "$module/outside.rs"
+"$orcls" verify "$module/outside.o" | tail -n 1
 [ "$missing" -eq 0 ]

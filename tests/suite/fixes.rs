@@ -124,6 +124,19 @@ fn check(text: &str, code: &str, title: &str) {
     check_in(Workspace::open(text), text, code, title);
 }
 
+/// The actions for the finding `code` are these.
+#[track_caller]
+fn only(text: &str, code: &str, titles: &[&str]) {
+    let mut workspace = Workspace::open(text);
+    let findings = workspace.findings();
+    let finding = findings.iter().find(|finding| finding["code"] == code);
+    let finding = finding.unwrap_or_else(|| panic!("{code} is missing among {findings:#?}")).clone();
+    let actions = workspace.actions(&finding);
+    let offered: Vec<&str> = actions.iter().filter_map(|action| action["title"].as_str()).collect();
+    assert!(!offered.is_empty() && offered.iter().all(|title| titles.contains(title)), "{offered:#?}");
+    workspace.end();
+}
+
 #[track_caller]
 fn check_in(mut workspace: Workspace, text: &str, code: &str, title: &str) {
     let findings = workspace.findings();
@@ -171,6 +184,60 @@ fn a_push_typed_into_what_was_built_is_removed() {
 fn a_missing_push_is_inserted() {
     let text = function("\tpushq %rbp\n\tnop\n\tpopq %rbx\n\tpopq %rbp\n\tret\n");
     check(&text, "return-with-modified-frame", "Insert `pushq %rbx` before line 6");
+}
+
+/// Neither is taken away what brings a register back, nor is the push put right before its pop.
+#[test]
+fn a_push_that_was_lost_comes_back_where_it_was() {
+    let lost = "\tpushq   %rdi\n\tmovq    %rdi, %rdx\n\taddq    %rdx, %rax\n\tpopq    %rdx\n\tpopq    %rdi\n\tret\n";
+    only(&function(lost), "return-with-modified-frame", &["Insert `pushq   %rdx` before line 6"]);
+    let stray = "\tmovq %rdi, %rax\n\tpopq %rax\n\taddq %rsi, %rax\n\tret\n";
+    only(&function(stray), "return-with-modified-frame", &["Remove `popq %rax` in line 6"]);
+}
+
+/// An area that is used is not given up because the instruction that took it is missing.
+#[test]
+fn a_lost_allocation_comes_back_before_its_first_use() {
+    let lost = "\tmovq %rbx, 0*8(%rsp)\n\tmovq %r12, 1*8(%rsp)\n\tmovq %rdi, %rbx\n\tmovq 0*8(%rsp), %rbx\n\tmovq 1*8(%rsp), %r12\n\taddq $2*8, %rsp\n\tret\n";
+    only(&function(lost), "return-with-modified-frame", &["Insert `subq $2*8, %rsp` before line 5"]);
+}
+
+#[test]
+fn a_push_between_a_save_and_its_restore_is_removed() {
+    let stray = "\tsubq $3*8, %rsp\n\tmovq %rbx, 0*8(%rsp)\n\tpushfq\n\tmovq %rdi, %rbx\n\tmovq 0*8(%rsp), %rbx\n\taddq $3*8, %rsp\n\tret\n";
+    let text = function(stray);
+    check(&text, "return-with-modified-frame", "Remove `pushfq` in line 7");
+}
+
+/// Where a path has given everything back, the code behind it is another path's.
+#[test]
+fn a_return_that_was_lost_before_other_code_comes_back() {
+    let lost = "\tpushfq\n\ttestq %rdi, %rdi\n\tjz 1f\n\tpopfq\n1:\n\tmovq %rsi, %rax\n\tpopfq\n\tret\n";
+    only(&function(lost), "stack-state-mismatch", &["Insert `ret` after line 8", "Insert `RET` after line 8"]);
+    let lost = "\ttestq %rdi, %rdi\n\tjz 13f\n\tmovq %rsi, %rax\n13:\n";
+    check(&function(lost), "bad-branch-target", "Insert `RET` after line 8");
+}
+
+/// A macro is wrong wherever it is used.
+#[test]
+fn what_a_macro_does_is_mended_in_the_macro() {
+    let body = ".macro save\n\tpushq %rbx\n\tsubq $24, %rsp\n.endm\n";
+    let used = |name: &str| {
+        format!(
+            "\t.globl {name}\n\t.type {name}, @function\n{name}:\n\tsave\n\tmovq %rdi, %rbx\n\tpopq %rbx\n\tret\n\t.size {name}, .-{name}\n"
+        )
+    };
+    let text = format!("{body}\t.text\n{}{}", used("f"), used("g"));
+    let mut workspace = Workspace::open(&text);
+    let finding = workspace.findings().first().expect("a finding").clone();
+    let actions = workspace.actions(&finding);
+    assert!(!actions.is_empty());
+    for action in &actions {
+        let fixed = apply(&text, action, &workspace.uri);
+        assert_eq!(workspace.replace(&fixed), [] as [Value; 0], "{}", action["title"]);
+        workspace.replace(&text);
+    }
+    workspace.end();
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/inputs/drivers.rs");
+const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/inputs");
 
 /// The driver's object beside a copy of its text.
 struct Driver {
@@ -20,12 +20,16 @@ struct Driver {
 static DRIVER: LazyLock<Option<Driver>> = LazyLock::new(make);
 
 fn make() -> Option<Driver> {
+    make_of("drivers.rs")
+}
+
+fn make_of(name: &str) -> Option<Driver> {
     let folder = tempfile::tempdir().expect("a folder");
-    let text = std::fs::read_to_string(SOURCE).expect("the driver");
+    let text = std::fs::read_to_string(Path::new(SOURCES).join(name)).expect("the driver");
     std::fs::write(folder.path().join("drivers.rs"), &text).expect("a copy");
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     let flags = "--edition=2021 --crate-type=lib --emit=obj -Cpanic=abort -Copt-level=2 -Cdebuginfo=2 -Crelocation-model=static \
-                 -Ccode-model=kernel -Csymbol-mangling-version=v0 -Ccodegen-units=1 -Awarnings -o drivers.o drivers.rs";
+                 -Ccode-model=kernel -Csymbol-mangling-version=v0 -Ccodegen-units=1 -Awarnings --crate-name drivers -o drivers.o drivers.rs";
     let made = Command::new(rustc).args(flags.split_whitespace()).current_dir(folder.path()).output();
     match made {
         Ok(Output { status, .. }) if status.success() => Some(Driver { folder, text }),
@@ -143,6 +147,38 @@ fn a_function_without_a_body_is_told_at_its_fn() {
     let found = findings.iter().find(|finding| finding["code"] == "missing-body");
     let line = driver.line("the undefined one is above") - 1;
     check(found.expect("the body is gone"), line, &["Regulator>::get()", "undefined behaviour"]);
+}
+
+#[test]
+fn branches_without_thunks_are_told_with_rustc_s_options() {
+    let Some(driver) = &*DRIVER else { return };
+    let findings = driver.findings(&["--retpoline"]);
+    let call = of(&findings, "drivers::visit");
+    check(call, driver.line("through a pointer"), &["indirect call", "retpoline-indirect-calls"]);
+    let jumps = findings.iter().filter(|finding| finding["function_name"] == "drivers::dispatch");
+    let jumps: Vec<&Value> = jumps.filter(|finding| finding["code"] == "indirect-branch").collect();
+    let told = |finding: &&Value| finding["message"].as_str().is_some_and(|told| told.contains("jump-tables"));
+    assert!(jumps.iter().all(told), "{jumps:#?}");
+}
+
+/// Each finding once, on the driver's own lines.
+#[test]
+fn asm_that_is_jumped_over_and_open_user_access_are_placed() {
+    let Some(driver) = &*DRIVER else { return };
+    let findings = driver.findings(&["--uaccess"]);
+    let call = of(&findings, "drivers::copy_in");
+    let opened = format!("opened at line {}", driver.line("opened"));
+    check(call, driver.line("called"), &["drivers::checksum()", "user access open", &opened]);
+    let printed = |name: &str| {
+        let own = findings.iter().filter(|finding| finding["function_name"] == name && finding["objtool"].is_string());
+        own.count()
+    };
+    let callers = ["drivers::first", "drivers::second", "drivers::probe", "drivers::copy_in"];
+    assert_eq!(callers.map(printed), [1; 4], "{findings:#?}");
+    let Some(skipping) = make_of("skipping.rs") else { return };
+    let all = skipping.findings(&[]);
+    let [only] = all.as_slice() else { panic!("{all:#?}") };
+    check(only, skipping.line("jumped over"), &["no path leads to"]);
 }
 
 #[test]

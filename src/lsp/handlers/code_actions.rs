@@ -10,6 +10,7 @@ mod declarations;
 mod directives;
 mod flags;
 mod functions;
+mod harm;
 mod hints;
 mod labels;
 mod nops;
@@ -167,6 +168,7 @@ impl<'a> Prover<'a> {
     fn find(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Vec<Offer>, Cancelled> {
         let deadline = Instant::now() + MOST_TIME;
         let mut offers: Vec<Offer> = Vec::new();
+        let mut lefts: Vec<Left> = Vec::new();
         let mut tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
         for fix in remedies::fixes(case) {
             cancel.check()?;
@@ -183,16 +185,18 @@ impl<'a> Prover<'a> {
                 continue;
             }
             tries = tries.saturating_sub(1);
-            if !self.works(case, &fix, cancel)? {
-                continue;
-            }
+            let Some(left) = self.left_by(case, &fix, cancel)? else { continue };
             tries = tries.min(MOST_TRIES_FOR_MORE);
-            let preferred = offers.is_empty() && !fix.last_resort && case.finding.objtool.is_some();
-            offers.push(Offer { fix, preferred });
+            lefts.push(left);
+            offers.push(Offer { fix, preferred: false });
+        }
+        let mut offers = best(offers, &lefts, case.is_in_macro());
+        if let Some(first) = offers.first_mut() {
+            first.preferred = !first.fix.last_resort && case.finding.objtool.is_some();
         }
         if offers.len() < MOST_ACTIONS
             && let Some(fix) = self.rewritten(case, cancel)?
-            && self.works(case, &fix, cancel)?
+            && self.left_by(case, &fix, cancel)?.is_some()
         {
             offers.push(Offer { fix, preferred: false });
         }
@@ -245,17 +249,47 @@ impl<'a> Prover<'a> {
         TextEdit { range: Range::new(start, end), new_text: patch.inserted() }
     }
 
-    /// Whether the text with the fix compiles to code without the finding and without any other that was not there.
-    fn works(&self, case: &Case<'_>, fix: &Fix, cancel: &CancelToken) -> Result<bool, Cancelled> {
+    /// What the text with the fix has left: `None` where it does not compile, or to code that still has the finding, or one that
+    /// was not there, or odd code that was not there.
+    fn left_by(&self, case: &Case<'_>, fix: &Fix, cancel: &CancelToken) -> Result<Option<Left>, Cancelled> {
         let text = patch::apply(self.document.text.as_str(), &fix.patches);
         let task = self.task(text);
-        match self.snapshot.engine.judge(&task, cancel) {
-            // The text before the fault was typed may be that of the built object.
-            Ok(after) => Ok(after.is_of(&task) && improved(self.verdict, &after, case.finding)),
-            Err(Trouble::Cancelled) => Err(Cancelled),
-            Err(_) => Ok(false),
+        let after = match self.snapshot.engine.judge(&task, cancel) {
+            Ok(after) => after,
+            Err(Trouble::Cancelled) => return Err(Cancelled),
+            Err(_) => return Ok(None),
+        };
+        // The text before the fault was typed may be that of the built object.
+        if !after.is_of(&task) || !improved(self.verdict, &after, case.finding) {
+            return Ok(None);
         }
+        let printed = after.report.findings.iter().filter(|finding| finding.objtool.is_some()).count();
+        let odd = |verdict: &Verdict| {
+            let (anatomy, function) = (verdict.anatomy.as_ref()?, case.finding.function.as_deref()?);
+            case.assembly.then(|| harm::oddities(&anatomy.analysis, function))
+        };
+        let (before, oddities) = (odd(self.verdict).unwrap_or(0), odd(&after).unwrap_or(0));
+        Ok((oddities <= before).then_some(Left { printed, oddities }))
     }
+}
+
+/// What a fix leaves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Left {
+    /// Findings that objtool prints.
+    printed: usize,
+    /// What its function does that no author means.
+    oddities: usize,
+}
+
+/// Where a fix leaves nothing for objtool to print, those that leave something are not offered; nor is odd code where other
+/// code would do. What a macro does, it does wherever it is used: mending one use of it mends nothing.
+fn best(offers: Vec<Offer>, lefts: &[Left], in_macro: bool) -> Vec<Offer> {
+    let clean = in_macro || lefts.iter().any(|left| left.printed == 0);
+    let mends = |left: &&Left| !clean || left.printed == 0;
+    let fewest = lefts.iter().filter(mends).map(|left| left.oddities).min().unwrap_or(0);
+    let keeps = |left: &Left| mends(&left) && left.oddities == fewest;
+    offers.into_iter().zip(lefts).filter(|(_, left)| keeps(left)).map(|(offer, _)| offer).collect()
 }
 
 /// Whether `after` shows the finding no more, with all that has its cause, and has nothing that `before` had not.

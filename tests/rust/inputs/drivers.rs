@@ -96,3 +96,39 @@ pub extern "C" fn fatal() -> ! {
         core::hint::spin_loop()
     }
 }
+
+extern "C" {
+    fn one(value: u32) -> u32;
+    fn two(value: u32) -> u32;
+}
+#[inline(never)]
+pub fn dispatch(op: u32, value: u32) -> u32 {
+    unsafe {
+        match op {
+            0 => one(value) + 1,
+            1 => two(value) * 3,
+            2 => one(value) ^ 0x55,
+            3 => two(value) >> 2,
+            4 => one(value) - 9,
+            5 => one(value ^ 7) | two(value),
+            6 => two(value) & one(value),
+            _ => 0,
+        }
+    }
+}
+#[inline(never)]
+pub fn visit(f: &dyn Fn(u32) -> u32) -> u32 {
+    f(3) + 1 // through a pointer
+}
+
+#[inline(never)]
+pub fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().map(|&byte| byte as u32).sum()
+}
+#[inline(never)]
+pub fn copy_in(bytes: &[u8]) -> u32 {
+    unsafe { asm!("stac") } // opened
+    let sum = checksum(bytes); // called
+    unsafe { asm!("clac") }
+    sum
+}

@@ -104,6 +104,17 @@ impl<'a> Case<'a> {
         })
     }
 
+    /// Whether an operation at fault is that of a macro of the file.
+    pub(super) fn is_in_macro(&self) -> bool {
+        let uses = |line: usize| {
+            self.text.on_line(line).any(|one| {
+                one.in_macro.is_some()
+                    || self.text.statements.iter().any(|other| other.in_macro.as_deref() == Some(one.word()))
+            })
+        };
+        self.causes.iter().any(|cause| uses(cause.line))
+    }
+
     /// The text of a line without the space around it.
     pub(super) fn trimmed(&self, line: usize) -> &'a str {
         self.lines.get(line).map_or("", |text| text.trim())

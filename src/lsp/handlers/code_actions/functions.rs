@@ -171,7 +171,13 @@ pub(super) fn ending(case: &Case<'_>) -> Vec<Fix> {
         return Vec::new();
     }
     let last = case.extent().and_then(|(_, end)| end.checked_sub(1));
-    let lines: Vec<usize> = [Some(case.line), last].into_iter().flatten().collect();
+    // Jumps to the end lead to labels behind the last instruction.
+    let labels = case.at.map(|at| {
+        let behind = case.text.statements.iter().filter(move |one| one.line > at);
+        behind.take_while(|one| one.label().is_some()).last().map_or(at, |label| label.line)
+    });
+    let mut lines: Vec<usize> = [case.at, labels, Some(case.line), last].into_iter().flatten().collect();
+    lines.dedup();
     let is_plain = case.lines.iter().any(|line| line.trim() == "ret");
     let spellings = if is_plain { ["ret", "RET"] } else { ["RET", "ret"] };
     let after = |line: usize, instruction: &str| {

@@ -11,6 +11,10 @@ use crate::findings::Code;
 use crate::flow::Flags;
 use crate::ids::InsnId;
 
+use rustc_hash::FxHashMap;
+
+use crate::causes::text::Statement;
+
 use super::case::{Blamed, Case};
 use super::patch::{Fix, Patch};
 
@@ -60,7 +64,8 @@ pub(super) fn balance(case: &Case<'_>) -> Vec<Fix> {
     }
     let mut lines: Vec<usize> = Vec::new();
     let mut fixes = Vec::new();
-    for cause in case.causes.iter().filter(|cause| !cause.beside) {
+    // The compiler's own operations are right, whatever an asm statement did beside them.
+    for cause in case.causes.iter().filter(|cause| !cause.beside || !case.assembly) {
         let removal = || (!lines.contains(&cause.line) && may_go(case, cause)).then(|| remove(case, cause.line));
         let insertions = || if case.assembly { counterparts(case, cause) } else { Vec::new() };
         // What nothing needs is more likely one too many than missing its counterpart.
@@ -80,15 +85,16 @@ pub(super) fn balance(case: &Case<'_>) -> Vec<Fix> {
 fn is_about_something_else(case: &Case<'_>) -> bool {
     let Some(analysis) = case.analysis else { return false };
     let is_call = |insn| matches!(analysis.flow.kind(insn), Kind::Call | Kind::CallDynamic);
-    case.causes.iter().filter_map(|cause| cause.insn).any(is_call)
-        || case.way.iter().any(|&(insn, _)| analysis.flow.has(insn, Flags::HINT))
+    let is_hint = |insn| analysis.flow.has(insn, Flags::HINT) && !analysis.flow.has(insn, Flags::RESTORE);
+    case.causes.iter().filter_map(|cause| cause.insn).any(is_call) || case.way.iter().any(|&(insn, _)| is_hint(insn))
 }
 
 /// Whether an operation is about a register that a function has to keep: then its counterpart is more likely missing.
 fn is_restored_for_the_caller(cause: &Blamed<'_>, case: &Case<'_>) -> bool {
     match deed(case, cause) {
-        Some(Deed::Pop(Some(register))) => KEPT.contains(&register),
-        Some(Deed::Take(_) | Deed::GiveBack(_) | Deed::Push(_) | Deed::Pop(None)) | None => false,
+        Some(Deed::Pop(Some(register))) => KEPT.contains(&register) || is_needed(case, cause),
+        Some(Deed::GiveBack(_)) => is_needed(case, cause),
+        Some(Deed::Take(_) | Deed::Push(_) | Deed::Pop(None)) | None => false,
     }
 }
 
@@ -119,7 +125,7 @@ fn remove(case: &Case<'_>, line: usize) -> Fix {
 /// Whether the line holds this operation alone, and nothing needs it.
 fn may_go(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
     let alone = match case.instructions(cause.line).as_slice() {
-        [only] => only.in_macro.is_none() && mnemonic(&only.text) == mnemonic(cause.instruction),
+        [only] => mnemonic(&only.text) == mnemonic(cause.instruction),
         _ => false,
     };
     if !alone || case.trimmed(cause.line).ends_with('\\') {
@@ -133,11 +139,22 @@ fn may_go(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
         // Another statement undoes it: then they belong together.
         let number = case.text.block_at(cause.line).map(|(number, _)| number);
         let wanted = if cause.instruction.starts_with("push") { "pop" } else { "push" };
-        let has_other =
-            case.text.statements.iter().any(|other| Some(other.block) != number && other.word().starts_with(wanted));
+        let around = function_of_c(case, cause.line);
+        let in_function = |other: &&Statement| around.contains(&other.line) && Some(other.block) != number;
+        let has_other = case.text.statements.iter().filter(in_function).any(|other| other.word().starts_with(wanted));
         return whole && !has_other && block.first == block.last && !block.operands.contains('(');
     }
     !is_needed(case, cause)
+}
+
+/// The lines of the function of C around a line.
+fn function_of_c(case: &Case<'_>, line: usize) -> std::ops::RangeInclusive<usize> {
+    let opens = |text: &str| {
+        text.starts_with('{') || (text.trim_end().ends_with('{') && !text.starts_with(char::is_whitespace))
+    };
+    let first = (0..=line).rev().find(|&at| case.lines.get(at).is_some_and(|text| opens(text)));
+    let last = (line..case.lines.len()).find(|&at| case.lines[at].starts_with('}'));
+    first.unwrap_or(0)..=last.unwrap_or(case.lines.len())
 }
 
 fn mnemonic(text: &str) -> &str {
@@ -167,16 +184,32 @@ fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
                 deed_of(other) != Some(Deed::Pop(Some(register))) && usage(other).writes(register)
                     || (!kept && matches!(analysis.flow.kind(other), Kind::Call | Kind::CallDynamic))
             });
-            (written && !saved_before) || is_read(case, insn, after)
+            (written && !saved_before) || is_read(case, insn, before, after)
         }
-        Some(Deed::Push(None) | Deed::Take(_)) => is_read(case, insn, after),
+        Some(Deed::Push(None)) => {
+            // Two of a kind, of which only one is undone: either may go.
+            let again = before.iter().chain(after).any(|&(other, _)| other != insn && analysis.insns.ops(other) == ops);
+            is_read(case, insn, before, after) && !again
+        }
+        Some(Deed::Take(_)) => is_read(case, insn, before, after),
         Some(Deed::Pop(Some(register))) => {
-            let unknown = usage(insn).unknown;
-            let first =
-                after.iter().map(|&(other, _)| usage(other)).find(|used| used.reads(register) || used.writes(register));
-            unknown || KEPT.contains(&register) || first.is_some_and(|used| used.reads(register))
+            let count = |wanted: Deed| before.iter().filter(|&&(other, _)| deed_of(other) == Some(wanted)).count();
+            let is_saved = count(Deed::Push(Some(register))) > count(Deed::Pop(Some(register)));
+            let written = before.iter().any(|&(other, _)| deed_of(other).is_none() && usage(other).writes(register));
+            // Behind it, what was there at the start is brought back.
+            let ends = after.iter().all(|&(other, _)| {
+                deed_of(other).is_some() || !matches!(analysis.flow.kind(other), Kind::Other | Kind::Call)
+            });
+            // A function's value is in rax.
+            let is_restore = written && ends && register != Base::AX;
+            usage(insn).unknown || KEPT.contains(&register) || is_saved || is_restore
         }
-        Some(Deed::Pop(None) | Deed::GiveBack(_)) => false,
+        Some(Deed::Pop(None)) => {
+            let count = |wanted: Deed| before.iter().filter(|&&(other, _)| deed_of(other) == Some(wanted)).count();
+            count(Deed::Push(None)) > count(Deed::Pop(None))
+        }
+        // The area is used, though nobody has taken it.
+        Some(Deed::GiveBack(_)) => before.iter().any(|&(other, _)| uses_beyond(case, other)),
         // `mov %rsp, %rbp` where nothing counts from rbp.
         None if matches!(ops, [StackOp { dest: Dest::Reg(Base::BP), src: Source::Reg(Base::SP) }]) => {
             after.iter().any(|&(other, _)| {
@@ -188,6 +221,20 @@ fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
     }
 }
 
+/// Whether an instruction reaches the return address, or the caller's frame, by the stack pointer.
+fn uses_beyond(case: &Case<'_>, insn: InsnId) -> bool {
+    let Some(analysis) = case.analysis.filter(|analysis| Deed::of(analysis.insns.ops(insn)).is_none()) else {
+        return false;
+    };
+    let state = analysis.states.state(insn).filter(|state| state.cfa.base == Base::SP);
+    let Some(depth) = state.map(|state| i64::from(state.cfa.offset)) else { return false };
+    let used = Usage::of(&analysis.image, &analysis.insns, insn);
+    let reaches = |at: i64| at + 8 > -8;
+    used.memory.iter().any(|access| {
+        access.written && access.base == Some(Base::SP) && !access.indexed && reaches(access.displacement - depth)
+    })
+}
+
 /// Whether the stack pointer comes from memory, goes there, or comes from a register that is no frame pointer.
 fn switches_stacks(op: &StackOp) -> bool {
     let to_memory = matches!(op.dest, Dest::Indirect(..) | Dest::Mem) && op.src == Source::Reg(Base::SP);
@@ -195,8 +242,9 @@ fn switches_stacks(op: &StackOp) -> bool {
     to_memory || (op.dest == Dest::Reg(Base::SP) && from)
 }
 
-/// Whether what an operation puts on the stack is read or written in memory, or may be by a pointer.
-fn is_read(case: &Case<'_>, put: InsnId, after: &[(InsnId, usize)]) -> bool {
+/// Whether what an operation puts on the stack is read, may be by a pointer, or gives room to what is stored: without it, stores
+/// would hit what others have put there.
+fn is_read(case: &Case<'_>, put: InsnId, before: &[(InsnId, usize)], after: &[(InsnId, usize)]) -> bool {
     let Some(analysis) = case.analysis else { return true };
     let depth = |insn: InsnId| {
         let state = analysis.states.state(insn)?;
@@ -206,6 +254,22 @@ fn is_read(case: &Case<'_>, put: InsnId, after: &[(InsnId, usize)]) -> bool {
     let bytes: i64 = analysis.insns.ops(put).iter().map(|op| i64::from(op.growth())).sum();
     // The slot lies from `top` to `top + bytes` below the CFA.
     let (low, high) = (-(top + bytes), -top);
+    let pushed = before.iter().filter_map(|&(insn, _)| match Deed::of(analysis.insns.ops(insn))? {
+        Deed::Push(_) => Some(-(depth(insn)? + 8)),
+        Deed::Pop(_) | Deed::Take(_) | Deed::GiveBack(_) => None,
+    });
+    let pushed: Vec<i64> = pushed.collect();
+    // A register that was stored at the same distance before comes back: the operation only came in between.
+    let is_restore = |insn: InsnId| {
+        analysis.insns.ops(insn).iter().any(|op| match (op.dest, op.src) {
+            (Dest::Reg(register), Source::Indirect(Base::SP, at)) => before.iter().any(|&(stored, _)| {
+                let mut ops = analysis.insns.ops(stored).iter();
+                ops.any(|op| op.dest == Dest::Indirect(Base::SP, at) && op.src == Source::Reg(register))
+            }),
+            _ => false,
+        })
+    };
+    let mut stored = false;
     after.iter().any(|&(insn, _)| {
         let ops = analysis.insns.ops(insn);
         if Deed::of(ops).is_some() || matches!(analysis.flow.kind(insn), Kind::Call | Kind::CallDynamic | Kind::Return)
@@ -214,9 +278,17 @@ fn is_read(case: &Case<'_>, put: InsnId, after: &[(InsnId, usize)]) -> bool {
         }
         let Some(depth) = depth(insn) else { return false };
         let used = Usage::of(&analysis.image, &analysis.insns, insn);
-        let touches = used.memory.iter().any(|access| {
+        let by_stack = || used.memory.iter().filter(|access| access.base == Some(Base::SP));
+        let touches = by_stack().any(|access| {
             let at = access.displacement - depth;
-            access.base == Some(Base::SP) && (access.indexed || (at < high && at + 8 > low))
+            let overlaps = at < high && at + 8 > low;
+            let first_read = overlaps && access.read && !stored && !is_restore(insn);
+            stored |= overlaps && access.written;
+            // Where the access would go without the operation.
+            let moved = at + bytes;
+            let is_room =
+                at < high && (moved + 8 > -8 || pushed.iter().any(|slot| moved < slot + 8 && moved + 8 > *slot));
+            access.indexed || first_read || (access.written && is_room)
         });
         // Its address goes elsewhere.
         let escapes =
@@ -250,7 +322,30 @@ fn like_written(case: &Case<'_>, cause: &Blamed<'_>, wanted: Deed) -> Option<Str
         return None;
     }
     let separator = &only.text[word.len()..only.text.len() - operands.len()];
-    Some(format!("{}{separator}{operands}", name(from, to)?))
+    let name = name(from, to)?;
+    Some(format!("{name}{}{operands}", separator_of(case, &name, word, separator)))
+}
+
+/// What stands between a mnemonic and its operands: as behind others of its length, so that columns stay columns.
+fn separator_of(case: &Case<'_>, name: &str, like: &str, separator: &str) -> String {
+    if separator.is_empty() || !separator.chars().all(|c| c == ' ') {
+        return separator.to_owned();
+    }
+    let behind = |one: &Statement| {
+        let (word, operands) = (one.word(), one.operands());
+        let is_like = word.len() == name.len() && one.is_instruction() && !operands.is_empty();
+        let between = one.text.get(word.len()..one.text.len() - operands.len())?;
+        (is_like && between.chars().all(|c| c == ' ')).then(|| between.len())
+    };
+    let mut counts: FxHashMap<usize, usize> = FxHashMap::default();
+    case.text.statements.iter().filter_map(behind).for_each(|width| *counts.entry(width).or_default() += 1);
+    let most = counts.into_iter().max_by_key(|&(width, n)| (n, width)).map(|(width, _)| " ".repeat(width));
+    // In columns, a shorter word has more behind it.
+    let width = match separator.len() {
+        1 => 1,
+        width => (width + like.len()).saturating_sub(name.len()).max(1),
+    };
+    most.unwrap_or_else(|| " ".repeat(width))
 }
 
 fn plain(deed: Deed) -> Option<String> {
@@ -280,6 +375,9 @@ fn counterparts(case: &Case<'_>, cause: &Blamed<'_>) -> Vec<Fix> {
         ends.sort_unstable();
         places.extend(ends.into_iter().rev());
     } else {
+        // An area has to be there before it is used.
+        let used = case.way.iter().filter(|&&(insn, line)| line < cause.line && uses_beyond(case, insn));
+        places.splice(0..0, used.map(|&(_, line)| line).filter(|_| matches!(deed, Deed::GiveBack(_))).take(1));
         let starts = lines().filter(|line| *line < cause.line);
         places.extend(starts.flat_map(|line| [line + 1, line]));
         places.push(cause.line);

@@ -36,6 +36,7 @@ use branches::Branches;
 use runs::Runs;
 
 pub(crate) use builder::adjusted_addend;
+pub(crate) use calls::body_never_returns;
 pub use names::Noreturn;
 pub use resolve::{Input, resolve};
 

@@ -57,6 +57,19 @@ pub enum FlagSource {
     Unknown,
 }
 
+impl FlagSource {
+    /// The object that objtool checks, where it is one that this one is linked into.
+    pub fn whole(&self) -> Option<&Path> {
+        match self {
+            FlagSource::Linked { whole, .. } | FlagSource::Configured { whole: Some(whole), .. } => Some(whole),
+            FlagSource::Own(_)
+            | FlagSource::Configured { whole: None, .. }
+            | FlagSource::NotChecked(_)
+            | FlagSource::Unknown => None,
+        }
+    }
+}
+
 /// Why the build does not run objtool on an object.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Unchecked {

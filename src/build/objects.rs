@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustc_hash::FxHashSet;
 
-use super::{FlagSource, Flags, Search, Unchecked, absolute, tree};
+use super::{Flags, Search, Unchecked, absolute, tree};
 use crate::files;
 
 /// The objects below some folders.
@@ -121,13 +121,10 @@ impl Skip {
         if let Some(why) = flags.unchecked() {
             return Some(Skip::Unchecked(why.clone()));
         }
-        let whole = match &flags.source {
-            FlagSource::Linked { whole, .. } | FlagSource::Configured { whole: Some(whole), .. } => whole,
-            _ => return None,
-        };
+        let whole = flags.source.whole()?;
         let time = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        let has_it = absolute(path) != *whole && all.contains(whole) && time(whole) >= time(path);
-        has_it.then(|| Skip::InWhole(whole.clone()))
+        let has_it = absolute(path) != whole && all.contains(whole) && time(whole) >= time(path);
+        has_it.then(|| Skip::InWhole(whole.to_owned()))
     }
 }
 

@@ -424,7 +424,7 @@ impl<'a> Judge<'a> {
             finder: &self.finder,
             scratch: self.scratch()?,
         };
-        let (analysis, lines) = Whole::linked(&question, &self.cancel).map_err(|why| why.to_string())?;
+        let (analysis, lines) = Whole::default().linked(&question, &self.cancel).map_err(|why| why.to_string())?;
         let flags_from = format!("vmlinux.o of {}", build.directory.display());
         let tree = build.flags.kernel().and_then(|(kernel, _)| build.flags.facts(kernel));
         Ok(Object {

@@ -3,12 +3,14 @@
 //! In: relocations, symbols.  Out: callees, dead ends, the lists of annotated sites.
 //! Reads like: `add_call_destinations`, `annotate_call_site`, `dead_end_function` of the releases.
 
-use crate::decode::Kind;
+use crate::decode::{InsnTable, Kind};
 use crate::findings::Fault;
-use crate::ids::{InsnId, SectionId, SymbolId};
-use crate::image::STB_WEAK;
+use crate::ids::{CodeLoc, InsnId, SectionId, SymbolId};
+use crate::image::{ElfImage, STB_WEAK};
+use crate::kernel::rules::Rules;
 use crate::ledger::Weight;
 use crate::parallel;
+use crate::symbols::Symbols;
 
 use super::Flags;
 use super::builder::{Branch, Builder};
@@ -322,6 +324,38 @@ impl Builder<'_> {
     fn is_sibling_call(&self, id: InsnId) -> bool {
         is_sibling_call(&self.graph, &self.symbols, self.rules.branches.sibling_needs_function, id)
     }
+}
+
+/// Whether nothing in a function returns, whatever the release knows of its name: what [`Builder::judge_noreturn`] sees of
+/// it. Jump tables are known by now; an indirect jump still counts as leaving.
+pub(crate) fn body_never_returns(
+    graph: &super::FlowGraph,
+    symbols: &Symbols,
+    insns: &InsnTable,
+    image: &ElfImage,
+    rules: &Rules,
+    function: SymbolId,
+) -> bool {
+    let symbol = image.symbol(function);
+    if symbol.binding == STB_WEAK || symbols.size(function) == 0 {
+        return false;
+    }
+    let at = |function: SymbolId| insns.at(CodeLoc::new(image.symbol(function).section, image.symbol(function).value));
+    let Some(first) = at(function) else { return false };
+    let Some(owner) = graph.function(symbols, first) else { return false };
+    let leaves = |id: InsnId| match graph.kind(id) {
+        Kind::Return | Kind::JumpDynamic => true,
+        Kind::JumpConditional | Kind::JumpUnconditional => {
+            is_sibling_call(graph, symbols, rules.branches.sibling_needs_function, id)
+        }
+        _ => false,
+    };
+    let body_leaves = |start: InsnId| match graph.function(symbols, start) {
+        Some(_) => (start.0..graph.owners.run(start).1).map(InsnId).any(leaves),
+        None => leaves(start),
+    };
+    let cold = symbols.child(owner).filter(|&child| child != owner).and_then(at);
+    !body_leaves(first) && cold.is_none_or(|cold| !body_leaves(cold))
 }
 
 /// Whether a jump leaves its function for another one.

@@ -33,7 +33,7 @@ use crate::report::{self, Report};
 use crate::source_map::{Lines, TextOf, is_rust_library};
 use crate::tree_objects::{self, TreeObjects};
 use crate::unwind;
-use crate::whole::{self as whole_object, Whole};
+use crate::whole::{Question as WholeQuestion, Whole};
 
 use super::config::{CompileMode, Config, Trust};
 use super::documents::Document;
@@ -67,7 +67,7 @@ impl Toolchain {
             known: KnownFindings::default(),
             finder: Mutex::new(None),
             tree_objects: TreeObjects::default(),
-            whole: Whole::default(),
+            whole: Whole::with_cache(),
             recent: Recent::default(),
             compiles: AtomicUsize::new(0),
         })
@@ -92,6 +92,38 @@ impl Toolchain {
     }
 }
 
+impl Toolchain {
+    /// What is asked about the object of a verdict as a part of its program.
+    fn question<'a>(&'a self, verdict: &'a Verdict, task: &'a Task, finder: &'a Finder) -> Option<WholeQuestion<'a>> {
+        let (build, anatomy) = (verdict.build.as_ref()?, verdict.anatomy.as_ref()?);
+        Some(WholeQuestion {
+            directory: &build.directory,
+            path: &build.object,
+            object: &anatomy.object,
+            kernel: task.config.kernel,
+            noreturn: &task.config.noreturn,
+            finder,
+            scratch: &self.scratch,
+        })
+    }
+
+    /// Adds to a verdict on an object what is known at once of it as a part of its program.
+    fn at_once(&self, verdict: Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        let finder = self.finder(&task.search);
+        let asked = self.question(&verdict, task, &finder).zip(verdict.anatomy.as_ref());
+        let found = asked.map(|(question, anatomy)| self.whole.judge_at_once(&question, &anatomy.analysis, cancel));
+        cancel.check()?;
+        match found {
+            Some(Ok(found)) => Ok(whole::at_once(verdict, found, &Names::new(task))),
+            Some(Err(why)) => {
+                tracing::debug!("{}: not judged by the index: {why}", verdict.source.display());
+                Ok(verdict)
+            }
+            None => Ok(verdict),
+        }
+    }
+}
+
 impl Engine for Toolchain {
     fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
         let begin = Instant::now();
@@ -100,7 +132,7 @@ impl Engine for Toolchain {
             Ok(build) => build,
             Err(not_found) => nearest(&finder, &task.source).ok_or(Trouble::NoCommand(not_found))?,
         };
-        let scope = if may_run(&task.config) { whole::scope(&build, &finder) } else { Scope::Alone };
+        let scope = if may_run(&task.config) { whole::scope(&build, &finder, &self.whole) } else { Scope::Alone };
         let (build, names) = (Arc::new(build), Names::new(task));
         let facts = build.flags.tree.as_ref().map_or_else(Vec::new, |tree| TreeFacts::files_of(&tree.root));
         let files = [build.object.as_path(), build.origin.path()].into_iter().chain(facts.iter().map(PathBuf::as_path));
@@ -120,28 +152,32 @@ impl Engine for Toolchain {
                 verdict
             }
         };
+        verdict.scope = scope;
+        if verdict.scope == Scope::Pending && verdict.unchecked.is_none() {
+            verdict = self.at_once(verdict, task, cancel)?;
+        }
         self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
-        verdict.scope = scope;
         Ok(verdict)
     }
 
     fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
-        let (Some(build), Some(anatomy)) = (&verdict.build, &verdict.anatomy) else {
-            return Err(Trouble::Cancelled);
-        };
-        let question = whole_object::Question {
-            directory: &build.directory,
-            path: &build.object,
-            object: &anatomy.object,
-            kernel: task.config.kernel,
-            noreturn: &task.config.noreturn,
-            finder: &self.finder(&task.search),
-            scratch: &self.scratch,
-        };
+        let Some(anatomy) = &verdict.anatomy else { return Err(Trouble::Cancelled) };
+        let finder = self.finder(&task.search);
+        let question = self.question(verdict, task, &finder).ok_or(Trouble::Cancelled)?;
         let judged = self.whole.judge(&question, cancel);
         cancel.check()?;
-        let mut verdict = whole::joined(verdict.clone(), judged, &Names::new(task));
+        // What is typed next is judged at once.
+        let prepared = self.whole.prepare(&question, anatomy.analysis.kernel, cancel);
+        cancel.check()?;
+        if let Err(why) = &prepared {
+            tracing::info!("{}: {why}", verdict.source.display());
+        }
+        let mut verdict = verdict.clone();
+        if judged.is_err() && verdict.by_index.is_none() {
+            verdict = self.at_once(verdict, task, cancel)?;
+        }
+        let mut verdict = whole::joined(verdict, judged, &Names::new(task));
         self.known.leave_out(&mut verdict, &task.config, &task.search);
         verdict.pages = self.pages.addresses(verdict.codes());
         Ok(verdict)

@@ -18,9 +18,9 @@ use crate::cancel::{CancelToken, Cancelled};
 use crate::compile::{normal, real_path};
 use crate::findings::Code;
 use crate::image::Store;
-use crate::report::Report;
+use crate::report::{Report, ReportedFinding};
 use crate::source_map::{Lines, SourceMap};
-use crate::whole::Elsewhere;
+use crate::whole::{AtOnce, Elsewhere};
 
 use super::config::Config;
 use super::documents::Document;
@@ -162,6 +162,15 @@ pub enum Scope {
     Unlinked(String),
 }
 
+/// What the index of the program's other objects added to a verdict.
+#[derive(Debug)]
+pub struct ByIndex {
+    /// What was found.
+    pub found: AtOnce,
+    /// The findings of the object alone.
+    pub alone: Vec<ReportedFinding>,
+}
+
 /// What was found out about one source file.
 #[derive(Clone, Debug)]
 pub struct Verdict {
@@ -189,6 +198,10 @@ pub struct Verdict {
     pub report: Report,
     /// Whether `vmlinux.o` was judged.
     pub scope: Scope,
+    /// What the index of the other objects has brought, while no link has confirmed it.
+    pub by_index: Option<Arc<ByIndex>>,
+    /// How many findings the index and the link did not agree on; `None` where only one of them was asked.
+    pub differences: Option<usize>,
     /// What the file's code brings about in other objects.
     pub elsewhere: Vec<Elsewhere>,
     /// The insides.
@@ -252,6 +265,8 @@ impl Verdict {
             includes: Vec::new(),
             report,
             scope: Scope::Alone,
+            by_index: None,
+            differences: None,
             elsewhere: Vec::new(),
             anatomy: None,
             tables: None,

@@ -12,6 +12,7 @@
 //! | 4 | found by a search that objtool makes only where nothing else was found | not printed, other findings are | without objtool's text |
 //! | 5 | printed | not printed | not at all: the build would not say it |
 
+use std::collections::BTreeSet;
 use std::collections::hash_map::Entry;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,35 +22,101 @@ use rustc_hash::FxHashMap;
 use crate::build::{Build, Finder};
 use crate::findings::Code;
 use crate::report::ReportedFinding;
-use crate::whole::{Elsewhere, Judged, Unavailable, Whole};
+use crate::whole::{AtOnce, Elsewhere, Judged, Unavailable, Whole};
 
 use super::names::Names;
-use super::verdict::{Scope, Verdict};
+use super::verdict::{ByIndex, Scope, Verdict};
 
 /// Whether the build also checks the `vmlinux.o` that the object becomes a part of.
-pub fn scope(build: &Build, finder: &Finder) -> Scope {
-    match Whole::is_part(&build.directory, &build.object, finder) {
+pub fn scope(build: &Build, finder: &Finder, whole: &Whole) -> Scope {
+    let is_part = || build.flags.options.as_ref().is_some_and(|options| options.part);
+    match whole.is_part(&build.directory, &build.object, finder) {
         Ok(()) => Scope::Pending,
-        // A module, a host program, or a tree in which each object is checked by itself.
+        // Nothing names the objects that it is linked with.
+        Err(why @ Unavailable::NoProgram(_)) if is_part() => Scope::Unlinked(why.to_string()),
+        // A module of one object, a host program, or a tree in which each object is checked by itself.
         Err(Unavailable::NoProgram(_) | Unavailable::NotMember(_)) => Scope::Alone,
         Err(why) => Scope::Unlinked(why.to_string()),
     }
 }
 
+/// The verdict on the object, with what the index of the other objects tells at once.
+pub fn at_once(mut verdict: Verdict, found: AtOnce, names: &Names) -> Verdict {
+    let alone = verdict.report.findings.clone();
+    with(&mut verdict, found.judged.clone(), names);
+    drop_gaps(&mut verdict);
+    let AtOnce { n_objects, n_left, unknown, .. } = &found;
+    verdict.notes.push(format!(
+        "judged as part of {} by what is known of its {n_objects} objects; a link of them has not confirmed it yet",
+        linked_name(&verdict)
+    ));
+    if *n_left > 0 {
+        verdict.notes.push(format!("{n_left} more objects that the text concerns were not looked into"));
+    }
+    if !unknown.is_empty() {
+        let names = unknown.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = unknown.len().saturating_sub(MOST_NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        verdict.notes.push(format!("not judged: calls of {names}{more}, which no object that was built defines"));
+    }
+    verdict.by_index = Some(Arc::new(ByIndex { found, alone }));
+    verdict
+}
+
 /// The verdict on the object and on the program.
-pub fn joined(mut verdict: Verdict, judged: Result<Judged, Unavailable>, names: &Names) -> Verdict {
+pub fn joined(verdict: Verdict, judged: Result<Judged, Unavailable>, names: &Names) -> Verdict {
     let judged = match judged {
         Ok(judged) => judged,
         Err(why) => {
-            verdict.notes.push(format!("not judged as part of vmlinux.o: {why}"));
-            return Verdict { scope: Scope::Unlinked(why.to_string()), ..verdict };
+            // What the index has told stays, and that it is not confirmed.
+            let mut verdict = Verdict { scope: Scope::Unlinked(why.to_string()), ..verdict };
+            let what = if verdict.by_index.is_some() { "not linked into" } else { "not judged as part of" };
+            verdict.notes.push(format!("{what} {}: {why}", linked_name(&verdict)));
+            return verdict;
         }
     };
+    let mut verdict = verdict;
+    if let Some(by_index) = verdict.by_index.take() {
+        verdict.report.findings = by_index.alone.clone();
+        verdict.notes.retain(|note| !is_of_index(note));
+        let differences = differences(&by_index.found.judged, &judged);
+        for difference in &differences {
+            tracing::warn!("{}: {difference}", verdict.source.display());
+        }
+        verdict.differences = Some(differences.len());
+    }
+    drop_gaps(&mut verdict);
+    with(&mut verdict, judged, names);
+    verdict.scope = Scope::Whole;
+    verdict
+}
+
+/// The linked object that the verdict's becomes a part of.
+pub fn linked_name(verdict: &Verdict) -> String {
+    let whole = verdict.build.as_ref().and_then(|build| build.flags.source.whole());
+    let name = whole.and_then(Path::file_name).and_then(|name| name.to_str());
+    name.unwrap_or("vmlinux.o").to_owned()
+}
+
+/// So many functions are named in a note.
+const MOST_NAMES: usize = 5;
+
+fn is_of_index(note: &str) -> bool {
+    (note.starts_with("judged as part of ") && note.ends_with(" has not confirmed it yet"))
+        || note.starts_with("not judged: calls of ")
+        || note.ends_with(" were not looked into")
+}
+
+/// What the object alone could not decide is decided.
+fn drop_gaps(verdict: &mut Verdict) {
     if let Some(build) = &verdict.build {
-        // What the object alone could not decide is decided.
         let gaps: Vec<String> = build.flags.undecided.iter().map(ToString::to_string).collect();
         verdict.notes.retain(|note| !gaps.contains(note));
     }
+}
+
+/// Puts what was found of the program into a verdict on the object.
+fn with(verdict: &mut Verdict, judged: Judged, names: &Names) {
     let is_clean = judged.own.is_empty() && judged.elsewhere.is_empty();
     verdict.report.findings = merged(std::mem::take(&mut verdict.report.findings), judged.own, is_clean);
     let findings = verdict.report.findings.iter().chain(judged.elsewhere.iter().map(|elsewhere| &elsewhere.finding));
@@ -57,8 +124,26 @@ pub fn joined(mut verdict: Verdict, judged: Result<Judged, Unavailable>, names: 
     verdict.texts = names.texts(files.values());
     verdict.files = files;
     verdict.elsewhere = judged.elsewhere;
-    verdict.scope = Scope::Whole;
-    verdict
+}
+
+/// What the index and the link did not agree on, in words.
+fn differences(index: &Judged, link: &Judged) -> Vec<String> {
+    let own = |finding: &ReportedFinding| {
+        let section = finding.section.as_deref().unwrap_or_default();
+        format!("{} at {section}+{:#x}", finding.code, finding.offset.unwrap_or(0))
+    };
+    let other = |other: &Elsewhere| match &other.cause {
+        Some((symbol, line)) => {
+            format!("{} because of {symbol}(), line {}", other.finding.code, line.line.unwrap_or(0))
+        }
+        None => format!("{} in {}: {}", other.finding.code, other.object, own(&other.finding)),
+    };
+    let all = |judged: &Judged| -> BTreeSet<String> {
+        judged.own.iter().map(own).chain(judged.elsewhere.iter().map(other)).collect()
+    };
+    let (by_index, by_link) = (all(index), all(link));
+    let only_index = by_index.difference(&by_link).map(|told| format!("only the index says {told}"));
+    only_index.chain(by_link.difference(&by_index).map(|told| format!("only the link says {told}"))).collect()
 }
 
 /// Where a finding is, whichever link it comes from.
@@ -100,6 +185,7 @@ fn merged(alone: Vec<ReportedFinding>, whole: Vec<ReportedFinding>, is_clean: bo
 /// not among them.
 pub fn by_cause(verdict: &Verdict) -> Vec<Cause<'_>> {
     let mut causes: Vec<Cause<'_>> = Vec::new();
+    let linked = linked_name(verdict);
     for elsewhere in &verdict.elsewhere {
         let Some((symbol, line)) = &elsewhere.cause else { continue };
         let (Some(file), Some(line)) = (&line.file, line.line) else { continue };
@@ -110,7 +196,8 @@ pub fn by_cause(verdict: &Verdict) -> Vec<Cause<'_>> {
             Some(cause) => cause.findings.push(elsewhere),
             None => {
                 let code = elsewhere.finding.code;
-                causes.push(Cause { code, symbol, file, line, findings: vec![elsewhere] });
+                let linked = linked.clone();
+                causes.push(Cause { code, symbol, file, line, linked, findings: vec![elsewhere] });
             }
         }
     }
@@ -127,6 +214,8 @@ pub struct Cause<'a> {
     pub file: &'a Arc<str>,
     /// The line, from 1.
     pub line: u32,
+    /// What they were found in.
+    linked: String,
     /// The findings.
     pub findings: Vec<&'a Elsewhere>,
 }
@@ -146,6 +235,7 @@ impl Cause<'_> {
                 let name = Path::new(&**file).file_name().and_then(|name| name.to_str()).unwrap_or(file);
                 format!("{name}:{line}")
             }
+            _ if first.object.is_empty() => finding.function.clone().unwrap_or_default(),
             _ => first.object.clone(),
         };
         let more = match self.findings.len() {
@@ -153,6 +243,6 @@ impl Cause<'_> {
             2 => ", and in 1 other place".to_owned(),
             n => format!(", and in {} other places", n - 1),
         };
-        format!("because of {}(), in vmlinux.o at {at}{more}: {}", self.symbol, finding.message)
+        format!("because of {}(), in {} at {at}{more}: {}", self.symbol, self.linked, finding.message)
     }
 }

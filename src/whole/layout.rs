@@ -59,6 +59,16 @@ impl Layout {
         reading.layout
     }
 
+    /// What was put together here: output section, start, size, object, section of the object; in the order of the sections.
+    pub(super) fn of<'a>(pieces: impl Iterator<Item = (&'a str, u64, u64, &'a str, &'a str)>) -> Layout {
+        let mut reading = Reading::default();
+        for (output, start, size, object, section) in pieces {
+            reading.output = Some(output.to_owned());
+            reading.piece(section, start, size, object);
+        }
+        reading.layout
+    }
+
     /// Gives the object that the linker knew as `from` the name `to`.
     pub(super) fn rename(&mut self, from: &str, to: &str) {
         for name in self.names.iter_mut().filter(|name| *name == from) {

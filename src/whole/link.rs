@@ -45,7 +45,7 @@ pub(super) fn link(
     let job = scratch.job().map_err(failed)?;
     let folder = job.path();
     let (out, map, list) = (folder.join("vmlinux.o"), folder.join("vmlinux.map"), folder.join("members"));
-    let mut names = program.members.clone();
+    let mut names = program.members.to_vec();
     if let Some((member, object)) = replaced {
         let path = folder.join("edited.o");
         std::fs::write(&path, object).map_err(failed)?;
@@ -67,7 +67,7 @@ pub(super) fn link(
     command.arg(format!("-Map={}", map.display())).arg(format!("@{}", list.display()));
     clean_environment(&mut command, &program.directory, folder);
     match scratch.run(command, LIMITS, cancel).map_err(failed)? {
-        Outcome::Cancelled => return Err(Unavailable::NotLinked("cancelled".to_owned())),
+        Outcome::Cancelled => return Err(Unavailable::Cancelled),
         Outcome::TimedOut => return Err(Unavailable::NotLinked(format!("it took longer than {:?}", LIMITS.time))),
         Outcome::Ended(status, words) if !status.success() => {
             let first = words.lines().find(|line| !line.trim().is_empty()).map(str::to_owned);

@@ -13,6 +13,7 @@ use super::super::documents::Document;
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
 use super::super::verdict::{Basis, Freshness, Scope, Trouble, Verdict};
+use super::super::whole::linked_name;
 use super::PlaceParams;
 
 /// The state of a file.
@@ -44,7 +45,16 @@ fn state(snapshot: &Snapshot, unit: &Unit, document: &Document) -> (&'static str
     if unit.is_busy() {
         let judged_alone = |verdict: &Verdict| verdict.scope == Scope::Pending;
         if unit.due.is_none() && unit.last.as_deref().is_some_and(judged_alone) {
-            return ("analysing", "judged alone; being judged as part of vmlinux.o".to_owned());
+            let how = match unit.last.as_ref().and_then(|verdict| verdict.by_index.as_ref()) {
+                Some(_) => "judged by what is known of the other objects of",
+                None => "judged alone; being judged as part of",
+            };
+            let (linked, index) = match &unit.last {
+                Some(verdict) => (linked_name(verdict), verdict.by_index.is_some()),
+                None => ("vmlinux.o".to_owned(), false),
+            };
+            let more = if index { "; being confirmed by a link of them" } else { "" };
+            return ("analysing", format!("{how} {linked}{more}"));
         }
         return ("analysing", "the text is being compiled and analysed".to_owned());
     }
@@ -98,14 +108,24 @@ fn describe(verdict: &Verdict, source: &std::path::Path, status: &mut serde_json
     status.insert("analysedVersion".to_owned(), json!(verdict.versions.get(source)));
     status.insert("findings".to_owned(), json!(verdict.report.findings.len()));
     status.insert("unjudged".to_owned(), json!(verdict.report.unjudged));
-    let (scope, why) = match &verdict.scope {
-        Scope::Alone => ("object", None),
-        Scope::Pending => ("pending", None),
-        Scope::Whole => ("vmlinux.o", None),
-        Scope::Unlinked(why) => ("object", Some(why)),
+    let linked = linked_name(verdict);
+    let (scope, why) = match (&verdict.scope, &verdict.by_index) {
+        (Scope::Alone, _) => ("object", None),
+        (Scope::Pending, None) => ("pending", None),
+        (Scope::Pending, Some(_)) => ("index", None),
+        (Scope::Whole, _) => (linked.as_str(), None),
+        (Scope::Unlinked(why), None) => ("object", Some(why)),
+        (Scope::Unlinked(why), Some(_)) => ("index", Some(why)),
     };
     status.insert("scope".to_owned(), json!(scope));
     status.insert("scopeReason".to_owned(), json!(why));
+    let index = verdict.by_index.as_ref().map(|by_index| {
+        let found = &by_index.found;
+        json!({"objects": found.n_objects, "left": found.n_left, "unknown": found.unknown})
+    });
+    status.insert("index".to_owned(), json!(index));
+    // How much of what the index told at once the link has not confirmed, or has added to it.
+    status.insert("indexDifferences".to_owned(), json!(verdict.differences));
     status.insert("elsewhere".to_owned(), json!(verdict.elsewhere.len()));
     status.insert("notes".to_owned(), json!(verdict.notes));
     let milliseconds = |time: std::time::Duration| time.as_secs_f64() * 1e3;

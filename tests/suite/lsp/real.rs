@@ -595,3 +595,64 @@ fn from_a_directive_to_its_instruction_and_back() {
     assert_eq!(leads(3), [4, 5]);
     assert_eq!(leads(2), [3]);
 }
+
+/// In a tree that checks `vmlinux.o`: what needs another object is shown before anything is linked, and the link confirms it.
+#[test]
+fn what_needs_other_objects_is_shown_at_once_and_then_confirmed() {
+    let function = |name: &str, section: &str, call: &str| {
+        format!(
+            "\t.section {section}, \"ax\"\n\t.p2align 4, 0x90\n\t.globl {name}\n\t.type {name}, @function\n{name}:\n\tendbr64\n{call}\tret\n\
+             \t.size {name}, . - {name}\n"
+        )
+    };
+    let entry = function("entry", ".noinstr.text", "\tcall quiet\n");
+    let quiet = function("quiet", ".noinstr.text", "");
+    let files = [("entry.S", entry.as_str()), ("quiet.S", &quiet), ("loud.S", &function("loud", ".text", ""))];
+    let project = Project::new(&files, "gcc -c -g -o entry.o entry.S");
+    fs::remove_file(project.path("compile_commands.json")).expect("it was there");
+    for name in ["entry", "quiet", "loud"] {
+        let compile = format!("gcc -c -g -o {name}.o {name}.S");
+        project.build(&compile);
+        let cmd = format!("savedcmd_{name}.o := {compile}\n\nsource_{name}.o := {name}.S\n\ndeps_{name}.o := \\\n");
+        fs::write(project.path(&format!(".{name}.o.cmd")), cmd).expect("a file");
+    }
+    project.build("ar cDPrST vmlinux.a entry.o quiet.o loud.o");
+    let archive = "savedcmd_built-in.a := printf \"./%s \" entry.o quiet.o loud.o | xargs ar cDPrST built-in.a\n";
+    fs::write(project.path(".built-in.a.cmd"), archive).expect("a file");
+    let link =
+        "savedcmd_vmlinux.o := ld -r -o vmlinux.o ; ./tools/objtool/objtool --ibt --orc --noinstr --link vmlinux.o\n";
+    fs::write(project.path(".vmlinux.o.cmd"), link).expect("a file");
+    let uri = project.uri("entry.S");
+    let mut client = project.client(json!({"kernel": "6.12"}));
+    open(&mut client, &uri, &entry);
+    client.until_status(&uri, "fresh");
+    assert_eq!(state(&mut client, &uri)["scope"], json!("vmlinux.o"));
+    // The index is there from the first rest on.
+    let call = entry.replace("\tcall quiet\n", "\tcall quiet\n\tcall loud\n");
+    change(&mut client, &uri, 2, json!([{"text": call}]));
+    let found = loop {
+        let found = client.published_at(&uri, 2);
+        if !found.is_empty() {
+            break found;
+        }
+    };
+    assert_eq!(lines(&found), [7], "{found:#?}");
+    assert_eq!(found[0]["data"]["objtool"], json!("entry+0x9: call to loud() leaves .noinstr.text section"));
+    client.until_status(&uri, "fresh");
+    let confirmed = state(&mut client, &uri);
+    assert_eq!(
+        (&confirmed["scope"], &confirmed["indexDifferences"]),
+        (&json!("vmlinux.o"), &json!(0)),
+        "{confirmed:#}"
+    );
+    assert!(!confirmed["notes"].to_string().contains("has not confirmed it yet"), "{confirmed:#}");
+    // Without a linker's input there is no link: what the index tells stays, and why it is not confirmed is said.
+    fs::write(project.path("loud.o"), "no object").expect("a file");
+    change(&mut client, &uri, 3, json!([{"text": entry}]));
+    client.until_status(&uri, "fresh");
+    let unlinked = state(&mut client, &uri);
+    assert_eq!(unlinked["scope"], json!("index"), "{unlinked:#}");
+    assert!(unlinked["scopeReason"].to_string().contains("loud.o"), "{unlinked:#}");
+    assert!(unlinked["notes"].to_string().contains("has not confirmed it yet"), "{unlinked:#}");
+    client.forget("textDocument/publishDiagnostics");
+}

@@ -1,8 +1,11 @@
-//! The one place where objtool's lines become text: what a place, a symbol and a section are called in them.
+//! The one place where objtool's lines become text: what a place, a symbol and a section are called in them. [`said`] reads
+//! them out of a build's output.
 //!
 //! In: a [`Ledger`], the object and the release.  Out: findings with objtool's words, and its lines; what it says of an
 //! object that cannot be read.
 //! Reads like: `offstr` in `tools/objtool/include/objtool/warn.h`. The words are objtool's interface, which scripts match.
+
+pub mod said;
 
 use crate::decode::InsnTable;
 use crate::findings::{Finding, Level, Names, ObjtoolLine, PrintedLine};

@@ -7,7 +7,6 @@
 
 mod answers;
 mod formats;
-mod said;
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -20,6 +19,7 @@ use rustc_hash::FxHashSet;
 use super::judge::{Judge, Rules};
 use super::{Verdict, output, queue, sarif};
 use crate::analysis::Policy;
+use crate::wording::said;
 use answers::{Answers, Collected};
 
 /// Arguments of `log`.

@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use rustc_hash::FxHashMap;
 use serde::Serialize;
 
-use super::said::{Folders, Said};
 use crate::cli::inputs::Input;
 use crate::cli::judge::{Judge, Judged, Object};
 use crate::cli::sarif;
@@ -23,6 +22,7 @@ use crate::ids::FindingId;
 use crate::kernel::Kernel;
 use crate::report::findings::ReportedGap;
 use crate::report::{CauseKind, Report, ReportedFinding};
+use crate::wording::said::{Folders, Said};
 
 /// What became of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

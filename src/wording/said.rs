@@ -9,16 +9,17 @@ use crate::findings::Level;
 
 /// A line of objtool's.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Said {
+pub struct Said {
     /// What stands before objtool's word: the object's name, and in front of it whatever others have put there.
     head: String,
+    /// Its severity.
     pub level: Level,
     /// What it says of the object.
     pub text: String,
 }
 
 /// objtool's line in `line`, colours taken out; `None` where it is none, or only the way to a finding.
-pub(super) fn parse(line: &str) -> Option<Said> {
+pub fn parse(line: &str) -> Option<Said> {
     let (at, marker, level) = [("warning: objtool: ", Level::Warning), ("error: objtool: ", Level::Error)]
         .into_iter()
         .filter_map(|(marker, level)| Some((line.find(marker)?, marker, level)))
@@ -35,7 +36,7 @@ pub(super) fn parse(line: &str) -> Option<Said> {
 
 impl Said {
     /// The object's name: what is behind the last blank, or more where a name with blanks exists.
-    pub(super) fn object(&self, exists: impl Fn(&str) -> bool) -> &str {
+    pub fn object(&self, exists: impl Fn(&str) -> bool) -> &str {
         let starts = std::iter::once(0).chain(self.head.match_indices([' ', '\t', '>']).map(|(at, _)| at + 1));
         let names = starts.filter_map(|at| self.head.get(at..)).map(|name| name.trim_start_matches([' ', '\t', '>']));
         let last = self.head.rsplit([' ', '\t', '>']).next().unwrap_or(&self.head);
@@ -74,13 +75,13 @@ const MAX_FOLDERS: usize = 64;
 
 /// The folders that make has said it works in.
 #[derive(Debug, Default)]
-pub(super) struct Folders {
+pub struct Folders {
     entered: Vec<PathBuf>,
 }
 
 impl Folders {
     /// Takes note of a folder that make enters.
-    pub(super) fn hear(&mut self, line: &str) {
+    pub fn hear(&mut self, line: &str) {
         let Some((_, quoted)) = line.split_once(": Entering directory ") else { return };
         let name = quoted.trim().trim_start_matches(['`', '\'', '"', '\u{2018}']);
         let name = Path::new(name.trim_end_matches(['\'', '"', '\u{2019}']));
@@ -94,7 +95,7 @@ impl Folders {
     }
 
     /// The folders, the last one that was entered first.
-    pub(super) fn nearest_first(&self) -> impl Iterator<Item = &Path> {
+    pub fn nearest_first(&self) -> impl Iterator<Item = &Path> {
         self.entered.iter().rev().map(PathBuf::as_path)
     }
 }

@@ -33,6 +33,7 @@ const NOT_SHOWN: &[(Code, &str)] = &[
     (Code::UnwindMalformed, USER_SPACE),
     (Code::UnwindTableMissing, USER_SPACE),
     (Code::NotGivenBack, USER_SPACE),
+    (Code::RedZoneOverwritten, USER_SPACE),
 ];
 
 /// Fixtures are judged by the kernel's rules.

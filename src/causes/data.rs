@@ -1,7 +1,7 @@
 //! Data in a section of code, which objtool reads as instructions.
 
+use super::Told;
 use super::scene::{Line, Suspect, Text};
-use super::{Told, source};
 use crate::decode;
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
@@ -60,7 +60,7 @@ fn is_beyond(suspect: &Suspect<'_>, at: CodeLoc, file: &str, from: u32, text: &T
     let mut on_line = text.asm.on_line(line).filter(|statement| statement.is_instruction()).peekable();
     // A macro may become anything.
     let is_macro = |word: &str| word.contains('_') || word.chars().any(char::is_uppercase);
-    let same = on_line.any(|statement| source::same_mnemonic(statement.word(), &shown) || is_macro(statement.word()));
+    let same = on_line.any(|statement| statement.may_be(&shown) || is_macro(statement.word()));
     let first = is_first_of_line(suspect, insn);
     (!same || !first) && text.asm.assembly
 }

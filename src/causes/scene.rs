@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::Sources;
 use super::text::{AsmText, Statement};
-use super::{Sources, source};
 use crate::analysis::Analysis;
 use crate::decode::{InsnTable, Kind, Usage};
 use crate::findings::{Finding, StepKind};
@@ -153,7 +153,7 @@ impl<'a> Suspect<'a> {
         let run = std::iter::successors(Some(first), |&at| self.insns().next_in_section(at));
         let run: Vec<InsnId> = run.take_while(is_same).take(2 * MOST_OF_STATEMENT).collect();
         let shown: Vec<String> = run.iter().map(|&at| self.words(at)).collect();
-        let fits = |statement: &&Statement, shown: &String| source::same_mnemonic(statement.word(), shown);
+        let fits = |statement: &&Statement, shown: &String| statement.may_be(shown);
         let begins = |at: &usize| {
             let rest = shown.get(*at..).filter(|rest| rest.len() >= statements.len());
             rest.is_some_and(|rest| statements.iter().zip(rest).all(|(statement, shown)| fits(statement, shown)))

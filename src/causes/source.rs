@@ -3,21 +3,12 @@
 use std::sync::Arc;
 
 use super::scene::{Line, Suspect, Text};
-use crate::report::macros::one_name;
 
 /// Where a label or function is defined in the source file.
 pub(super) fn label(suspect: &Suspect<'_>, name: &str) -> Option<Line> {
     let (main, text) = suspect.main_text()?;
     let by_label = text.asm.label(name).map(|statement| statement.line);
     by_label.map(|line| (Arc::clone(&main), line as u32 + 1))
-}
-
-/// Whether a mnemonic as it is written may be that of a disassembled instruction.
-pub(super) fn same_mnemonic(written: &str, shown: &str) -> bool {
-    let bare = |word: &str| one_name(&word.to_ascii_lowercase()).trim_end_matches(['q', 'l', 'w', 'b']).to_owned();
-    let mnemonic = shown.split_whitespace().next().unwrap_or("");
-    let is_return = written == "RET" && (shown.starts_with("ret") || shown.contains("__x86_return_thunk"));
-    is_return || bare(written) == bare(mnemonic) || (written == "movabs" && mnemonic.starts_with("mov"))
 }
 
 /// The lines outside of functions on which `name` is followed by a parenthesis: declarations and definitions. From 0.

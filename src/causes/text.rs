@@ -7,6 +7,7 @@
 use std::rc::Rc;
 
 use crate::assembly::lines::{Source, pieces};
+use crate::report::macros::one_name;
 
 /// A label, a directive or an instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +25,14 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// Whether the mnemonic as it is written may be that of a disassembled instruction.
+    pub fn may_be(&self, shown: &str) -> bool {
+        let bare = |word: &str| one_name(&word.to_ascii_lowercase()).trim_end_matches(['q', 'l', 'w', 'b']).to_owned();
+        let (written, mnemonic) = (self.word(), shown.split_whitespace().next().unwrap_or(""));
+        let is_return = written == "RET" && (shown.starts_with("ret") || shown.contains("__x86_return_thunk"));
+        is_return || bare(written) == bare(mnemonic) || (written == "movabs" && mnemonic.starts_with("mov"))
+    }
+
     /// The name that a label gives, also by the kernel's macros.
     pub fn label(&self) -> Option<&str> {
         if let Some(name) = self.text.strip_suffix(':') {

@@ -47,7 +47,7 @@ pub(super) fn line_of(suspect: &Suspect<'_>) -> Option<Line> {
     let mut last = start;
     for (own, statement) in suspect.body(owner).zip(written) {
         let shown = suspect.words(own);
-        if !source::same_mnemonic(statement.word(), &shown) {
+        if !statement.may_be(&shown) {
             // A macro of the assembler: its place is at least not before the last one that is known.
             return on(asm.statements[last].line.max(asm.statements[start].line));
         }

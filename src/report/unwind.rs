@@ -404,7 +404,7 @@ fn directive_of(line: &str) -> Option<String> {
     let rest = line.get(start..)?;
     let end =
         rest.find([';', '#', '"', '\\']).or_else(|| rest.find("/*")).or_else(|| rest.find("//")).unwrap_or(rest.len());
-    Some(rest.get(..end)?.trim_end().to_owned())
+    Some(rest.get(..end)?.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::bare::Bare;
-use super::code::{Code, Insn, NONE};
+use super::code::{Code, Insn, NONE, Target};
 use super::compare::{CFA, Comparison, Judge, Mask, bit};
 use super::fault::{self, Class, Frame, Remark, Scene, Told};
 use super::names::Names;
@@ -182,17 +182,36 @@ pub(super) fn judge(
     cancel: &CancelToken,
 ) -> Result<Judgement, Cancelled> {
     let mut ground = Ground::new(image, Judge { tables, code }, pointers);
-    let states = settled(image, &mut ground, cancel)?;
-    let verdicts = verdicts(&ground, &states, cancel)?;
-    Ok(verdicts.report(&states, &Names::of(image)))
+    let entries = marked_entries(image, &mut ground);
+    let states = settle(&ground, &entries, cancel)?;
+    let first = verdicts(&ground, &states, cancel)?;
+    let kept = kept_registers(&first.left);
+    // Mostly the convention is kept, and nothing has to be followed again.
+    if !matters(&ground, &kept) {
+        return Ok(first.report(&states, &Names::of(image)));
+    }
+    drop(first);
+    ground.kept = kept;
+    let states = settle(&ground, &entries, cancel)?;
+    Ok(verdicts(&ground, &states, cancel)?.report(&states, &Names::of(image)))
+}
+
+/// Functions inside another one's description, marked as places where paths may meet.
+fn marked_entries(image: &ElfImage, ground: &mut Ground<'_>) -> Vec<u32> {
+    let entries = inner_entries(image, ground.judge.code, ground);
+    entries.iter().for_each(|&entry| ground.mark(entry));
+    entries
 }
 
 /// The state at every place where paths meet, with calls of functions that keep other registers than the convention says.
 pub(super) fn settled(image: &ElfImage, ground: &mut Ground<'_>, cancel: &CancelToken) -> Result<States, Cancelled> {
-    let entries = inner_entries(image, ground.judge.code, ground);
-    entries.iter().for_each(|&entry| ground.mark(entry));
+    let entries = marked_entries(image, ground);
     let states = settle(ground, &entries, cancel)?;
-    let kept = kept_registers(&verdicts(ground, &states, cancel)?.left);
+    let calls_itself = |insn: &Insn| insn.flow == Flow::Call && matches!(insn.target, Target::Insn(_));
+    if !ground.judge.code.insns.iter().any(calls_itself) {
+        return Ok(states);
+    }
+    let kept = kept_registers(&follow(ground, &states, Look::AtExits, cancel)?.left);
     if !matters(ground, &kept) {
         return Ok(states);
     }
@@ -204,6 +223,26 @@ pub(super) fn settled(image: &ElfImage, ground: &mut Ground<'_>, cancel: &Cancel
 pub(super) fn verdicts<'a>(
     ground: &'a Ground<'a>,
     states: &States,
+    cancel: &CancelToken,
+) -> Result<Verdicts<'a>, Cancelled> {
+    let mut verdicts = follow(ground, states, Look::AtAll, cancel)?;
+    verdicts.spare_cpuid(states);
+    Ok(verdicts)
+}
+
+/// What is looked at on the way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Every instruction.
+    AtAll,
+    /// How functions are left.
+    AtExits,
+}
+
+fn follow<'a>(
+    ground: &'a Ground<'a>,
+    states: &States,
+    look: Look,
     cancel: &CancelToken,
 ) -> Result<Verdicts<'a>, Cancelled> {
     let code = ground.judge.code;
@@ -228,8 +267,12 @@ pub(super) fn verdicts<'a>(
             verdicts.arrive(start, &state, None);
         }
         let (mut at, mut before) = (start, Op::Keep);
+        let mut same = false;
         loop {
-            verdicts.look(at, start, &state);
+            if look == Look::AtAll {
+                verdicts.look(at, start, &state, same);
+            }
+            same = code.get(at).is_some_and(|insn| insn.flow == Flow::Next && leaves_frame(insn.op));
             let Some(next) = ground.go(at, &mut state, before, &mut verdicts) else { break };
             if ground.meets_at(next) {
                 verdicts.arrive(next, &state, Some(at));
@@ -239,13 +282,43 @@ pub(super) fn verdicts<'a>(
             at = next;
         }
     }
-    verdicts.spare_cpuid(states);
     Ok(verdicts)
 }
 
+/// Whether an instruction writes no memory that is followed, and no register that a row usually counts from or restores.
+fn leaves_frame(op: Op) -> bool {
+    const KEPT: u16 = 1 << 3 | 1 << 6 | 1 << 7 | 0b1111 << 12;
+    let is_other = |reg: Reg| KEPT & 1u16.checked_shl(u32::from(reg)).unwrap_or(0) == 0;
+    match op {
+        Op::Keep | Op::Compare { .. } | Op::Test { .. } | Op::Direction { .. } => true,
+        Op::Copy { to, .. }
+        | Op::Number { to, .. }
+        | Op::Lea { to, .. }
+        | Op::AddReg { to, .. }
+        | Op::Align { to }
+        | Op::LeaIndexed { to, .. } => is_other(to),
+        Op::Load { to, .. } => is_other(to),
+        Op::Writes { computed, unknown, mem, .. } => mem.base.is_none() && (computed | unknown) & KEPT == 0,
+        Op::Push { .. }
+        | Op::Pop { .. }
+        | Op::Leave
+        | Op::Enter { .. }
+        | Op::Store { .. }
+        | Op::Exchange { .. }
+        | Op::ExchangeMem { .. } => false,
+    }
+}
+
+/// Whether a row counts from such registers and words of the frame only.
+fn is_usual(row: &Row) -> bool {
+    let usual = |reg: u16| u8::try_from(reg).is_ok_and(|reg| reg == RSP || CALLEE_SAVED.contains(&reg));
+    matches!(row.cfa, CfaRule::Register { reg, .. } if usual(reg))
+        && row.rules.iter().all(|rule| matches!(rule, Rule::Same | Rule::Offset(_)))
+}
+
 impl Verdicts<'_> {
-    /// Judges one instruction by the state before it.
-    fn look(&mut self, at: u32, leader: u32, state: &State) {
+    /// Judges one instruction by the state before it; `same` where the one before it has left the frame as it was.
+    fn look(&mut self, at: u32, leader: u32, state: &State, same: bool) {
         let Some(insn) = self.ground.judge.code.get(at) else { return };
         let i = at as usize;
         self.reached[i] = true;
@@ -262,6 +335,15 @@ impl Verdicts<'_> {
             self.look_below(at, insn, state);
         }
         let Some(row) = self.ground.row(insn) else { return };
+        if same
+            && let Some(above) = at.checked_sub(1)
+            && self.ground.judge.code.get(above).is_some_and(|above| above.row == insn.row && above.next == at)
+            && self.leader.get(above as usize) == Some(&leader)
+            && self.found.get(above as usize) == Some(&Comparison::default())
+            && is_usual(row)
+        {
+            return;
+        }
         let found = self.ground.judge.compare(row, state);
         if found.wrong == 0 && found.unknown & CFA == 0 {
             self.meant.insert(insn.row);

@@ -17,6 +17,7 @@ use crate::build::{Flags, Unchecked};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::clean;
 use crate::ids::SymbolId;
+use crate::image::ElfImage;
 use crate::report::unwind::row_words;
 use crate::unwind::{Side, register_name, text};
 
@@ -101,14 +102,16 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<String> {
     if own.is_none() {
         let _ = write!(out, "The row in force from line {of} on{end}");
     }
+    let rows: Vec<[String; 4]> = sides.iter().take(MAX_ROWS).map(|side| row(side, image)).collect();
+    // As narrow as it can be: a window of hovers wraps what is wide.
+    let width = |column: usize, heading: &str| {
+        rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(heading.len())
+    };
+    let (text_width, table_width) = (width(1, ""), width(2, "the table"));
     let mut table = String::new();
-    let _ = writeln!(table, "{:>6}  {:<32} {:<32} the code", "", "", "the table");
-    for side in sides.iter().take(MAX_ROWS) {
-        let said = side.table.as_ref().map_or("(cannot be read)".to_owned(), row_words);
-        let nowhere = || if side.is_padding { "(padding)" } else { "(no path leads here)" }.to_owned();
-        let made = side.code.as_ref().map_or_else(nowhere, row_words);
-        let mark = if side.differs() { "!" } else { " " };
-        let _ = writeln!(table, "{:>6x} {mark}{:<32} {said:<32} {made}", side.at.offset, text(image, side.at));
+    let _ = writeln!(table, "{:>6}  {:<text_width$}  {:<table_width$}  the code", "", "", "the table");
+    for [at, text, said, made] in &rows {
+        let _ = writeln!(table, "{at}{text:<text_width$}  {said:<table_width$}  {made}");
     }
     if sides.len() > MAX_ROWS {
         let _ = writeln!(table, "... {} more", sides.len() - MAX_ROWS);
@@ -128,6 +131,15 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<String> {
         let _ = write!(out, "From an earlier version of the text; the current one is not analysed yet.{end}");
     }
     Some(out)
+}
+
+/// An instruction for the table of a hover: its place with a mark, itself, what the table says, what the code makes true.
+fn row(side: &Side, image: &ElfImage) -> [String; 4] {
+    let said = side.table.as_ref().map_or("(cannot be read)".to_owned(), row_words);
+    let nowhere = || if side.is_padding { "(padding)" } else { "(no path leads here)" }.to_owned();
+    let made = side.code.as_ref().map_or_else(nowhere, row_words);
+    let mark = if side.differs() { "!" } else { " " };
+    [format!("{:>6x} {mark}", side.at.offset), text(image, side.at), said, made]
 }
 
 fn differences(side: &Side) -> String {

@@ -96,7 +96,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         }
         match fresh(&judge, &input) {
             Judged::Analysed(object) if !input.named && object.skip.is_some() => {}
-            Judged::Analysed(object) => match verified(&object, arguments, &scratch) {
+            Judged::Analysed(object) => match verified(&judge, &object, arguments, &scratch) {
                 Ok(verified) => summary.take(verified),
                 Err(why) => summary.skip(&input, why),
             },
@@ -134,18 +134,23 @@ fn fresh(judge: &Judge<'_>, input: &Input) -> Judged {
     }
 }
 
-/// The objtool of the tree that the object lies in.
-fn objtool_of(object: &Path) -> Option<PathBuf> {
-    let object = std::fs::canonicalize(object).ok()?;
-    object.ancestors().map(|folder| folder.join("tools/objtool/objtool")).find(|tool| tool.is_file())
+/// The objtool of the tree that the object lies in, else of the one that it was built for: a module may lie anywhere.
+fn objtool_of(judge: &Judge<'_>, object: &Path) -> Option<PathBuf> {
+    let real = std::fs::canonicalize(object).ok()?;
+    let of_folder = |folder: &Path| Some(folder.join("tools/objtool/objtool")).filter(|tool| tool.is_file());
+    real.ancestors().find_map(of_folder).or_else(|| {
+        let build = judge.finder().object(object).ok()?;
+        of_folder(&build.flags.tree?.root)
+    })
 }
 
 /// The objtool to ask about the object, if it may be run.
-fn tool(object: &Object, arguments: &Arguments) -> Result<PathBuf, String> {
+fn tool(judge: &Judge<'_>, object: &Object, arguments: &Arguments) -> Result<PathBuf, String> {
     let named = arguments.objtool.clone();
     let is_named = named.is_some();
-    let tool = named.or_else(|| objtool_of(&object.path));
-    let tool = tool.ok_or("no tools/objtool/objtool above it; name one by --objtool")?;
+    let tool = named.or_else(|| objtool_of(judge, &object.path));
+    let tool =
+        tool.ok_or("no tools/objtool/objtool above it, or in the tree that it was built for; name one by --objtool")?;
     let tool = std::fs::canonicalize(&tool).map_err(|error| format!("{}: {error}", tool.display()))?;
     if is_named || arguments.rules.trust {
         return Ok(tool);
@@ -159,8 +164,8 @@ fn tool(object: &Object, arguments: &Arguments) -> Result<PathBuf, String> {
     }
 }
 
-fn verified(object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result<Verified, String> {
-    let tool = tool(object, arguments)?;
+fn verified(judge: &Judge<'_>, object: &Object, arguments: &Arguments, scratch: &Scratch) -> Result<Verified, String> {
+    let tool = tool(judge, object, arguments)?;
     let said = |error: std::io::Error| error.to_string();
     let analysis = &object.analysis;
     let job = scratch.job().map_err(said)?;

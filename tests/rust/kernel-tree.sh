@@ -10,7 +10,7 @@
 set -euo pipefail
 src=$(realpath "$1"); mkdir -p "$2"; build=$(realpath "$2"); orcls=${3:+$(realpath "$3")}
 rustc=${RUSTC:-rustc}; bindgen=${BINDGEN:-bindgen}; jobs=${JOBS:-$(nproc)}
-make=(make -s -C "$src" O="$build" RUSTC="$rustc" HOSTRUSTC="$rustc" BINDGEN="$bindgen" RUSTDOC=true RUSTFMT=true)
+make=(make -s -C "$src" O="$build" RUSTC="$rustc" HOSTRUSTC="$rustc" BINDGEN="$bindgen" RUSTDOC=true)
 if [ ! -e "$build/vmlinux.o" ]; then
     "${make[@]}" tinyconfig >/dev/null
     "$src/scripts/config" --file "$build/.config" -e 64BIT -e SMP -e PRINTK -e BUG -e MODULES -e JUMP_LABEL \

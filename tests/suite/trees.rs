@@ -5,6 +5,7 @@
 //! Holds afterwards: nothing is green where nothing was checked, and no reason is untrue.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -166,6 +167,12 @@ fn a_module_has_the_release_of_the_tree_that_its_command_names() {
     let check = module.run(&["check", "--format", "json", "b.o"]);
     let report: Value = serde_json::from_str(&check.stdout).expect("JSON");
     assert_eq!(report["kernel"], json!("7.3"));
+    // So has the objtool that it is compared with.
+    tree.write("tools/objtool/objtool", "#!/bin/sh\nexit 0\n");
+    let executable = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(tree.path().join("tools/objtool/objtool"), executable).expect("it is made executable");
+    let verify = module.run(&["verify", "--trust", "a.o"]);
+    assert!(verify.stdout.contains("only orcls: "), "{}", verify.stdout);
 }
 
 #[test]

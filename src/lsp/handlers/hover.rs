@@ -15,7 +15,7 @@ use crate::report::cfi_rows::CfiRow;
 use crate::report::macros::Macros;
 use crate::report::summary::{is_padding, words_of};
 use crate::report::words::Cfa;
-use crate::report::{alternatives, cfi_rows, frame, function_summaries, words};
+use crate::report::{alternatives, cfi_rows, demangled, frame, function_summaries, words};
 
 use super::super::assembly::view::View as AssemblyView;
 use super::super::config::HoverForm;
@@ -142,12 +142,12 @@ fn heads(out: &mut Page, snapshot: &Snapshot, spot: &Spot<'_>, line: u32) {
         if placer.range(&placer.file(file), first, None).start.line != line || is_padding(&summary.function) {
             continue;
         }
-        let name = out.code(&format!("{}()", summary.function));
+        let name = out.code(&format!("{}()", demangled(&summary.function)));
         out.line(&format!("{name}: {}", words_of(summary)));
         let chain = Calls::of(analysis).deepest(summary.symbol).filter(|chain| chain.functions.len() > 1);
         if let Some(chain) = chain {
             let names: Vec<String> =
-                chain.functions.iter().map(|one| out.code(analysis.image.symbol_name(*one))).collect();
+                chain.functions.iter().map(|one| out.code(&demangled(analysis.image.symbol_name(*one)))).collect();
             let more = if chain.is_open { " or more (some calls leave the object)" } else { "" };
             out.line(&format!("deepest chain here: {} bytes{more}: {}", chain.depth, names.join(" → ")));
         }
@@ -162,7 +162,8 @@ fn short(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId]) {
     let mut states: Vec<String> = rows.iter().filter_map(|row| row.cfa.as_ref().map(words)).collect();
     states.dedup();
     let first = rows.first();
-    let function = first.and_then(|row| row.function.as_deref()).unwrap_or_default();
+    let function = demangled(first.and_then(|row| row.function.as_deref()).unwrap_or_default());
+    let function = function.as_str();
     match states.as_slice() {
         [] => out.line("orcls: no path leads here: the frame is not known."),
         [only] => out.line(&format!("stack in {}: CFA = {}", out.code(function), out.code(only))),
@@ -207,7 +208,7 @@ fn describe(out: &mut Page, spot: &Spot<'_>, insns: &[InsnId], macros: &Macros<'
 fn place(out: &mut Page, spot: &Spot<'_>, row: &CfiRow, insn: InsnId) {
     let at = spot.anatomy.analysis.insns.loc(insn);
     // As code: editors that do not render Markdown show its escapes.
-    let function = row.function.as_deref().map_or(String::new(), |name| format!("{}, ", out.code(name)));
+    let function = row.function.as_deref().map_or(String::new(), |name| format!("{}, ", out.code(&demangled(name))));
     out.line(&format!("{function}{}", out.code(&format!("{}+{:#x}", row.section, row.offset))));
     let inlined = spot.anatomy.map().and_then(|map| map.place(at)).map(|place| place.inlined).unwrap_or_default();
     for frame in inlined {
@@ -259,7 +260,7 @@ fn table(rows: &[CfiRow], origins: &[Option<(String, u32)>], n_more: usize) -> S
     while let Some(row) = rows.get(at) {
         let is_new = last.as_ref().is_none_or(|(before, _)| before.function != row.function);
         if several && is_new {
-            let _ = writeln!(text, "{}:", row.function.as_deref().unwrap_or("no function"));
+            let _ = writeln!(text, "{}:", row.function.as_deref().map_or("no function".to_owned(), demangled));
         }
         let cfa = row.cfa.as_ref().map_or("?".to_owned(), |cfa| format!("{}{:+}", cfa.base, cfa.offset));
         let shown = match &last {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# run.sh [small|untrusted|kernel|alone|screen|user|quickfix]...: the tests in Neovim. From the environment:
+# run.sh [small|untrusted|kernel|alone|screen|user|quickfix|whole]...: the tests in Neovim. From the environment:
 #   ORCLS         the server
 #   NVIM_PREFIX   where install-nvim.sh put Neovim
 #   ARTIFACTS     where pictures go
@@ -78,6 +78,21 @@ kernel() {
   ORCLS_KERNEL=1 ORCLS_BUILD=$build ORCLS_KERNEL_SOURCE=$KERNEL_TREE/src suite kernel
 }
 
+# A call typed into code that may not be instrumented, in a tree that checks vmlinux.o: KERNEL_TREE/build with vmlinux.a.
+whole() {
+  [ -e "$KERNEL_TREE/build/vmlinux.a" ] || { echo "  no vmlinux.a in $KERNEL_TREE/build"; return 0; }
+  cd "$KERNEL_TREE/src"
+  terminal new-session -d -s e -x 130 -y 36 "env ORCLS_KERNEL=1 ORCLS_BUILD=$KERNEL_TREE/build TERM=tmux-256color COLORTERM=truecolor LANG=C.UTF-8 $NVIM_PREFIX/bin/nvim --clean -u $here/init.lua -c 'set noautowrite' arch/x86/kernel/process_64.c" \; \
+    set -ga terminal-features ',*:RGB' \; set -g status off
+  shows 'process_64.c' || return 1
+  local line
+  line=$(awk '/__rdgsbase_inactive\(void\)/ { inside = 1 } inside && /native_swapgs\(\);/ { print NR - 1; exit }' arch/x86/kernel/process_64.c)
+  terminal send-keys -t e "${line}Go"
+  terminal send-keys -t e 'schedule()\;' Escape
+  picture nvim-whole 'schedule(), which' || return 1
+  terminal send-keys -t e ':qall!' Enter
+}
+
 # Nothing but the one file, in the `lsp` folder of a configuration.
 alone() {
   mkdir -p "$scratch/alone/lsp"
@@ -107,6 +122,7 @@ for name; do
     alone) alone ;;
     screen) screen ;;
     user) user ;;
+    whole) whole ;;
     quickfix) quickfix ;;
     *) echo "there is no suite $name" >&2; false ;;
   esac || status=1

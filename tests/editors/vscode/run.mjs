@@ -1,4 +1,4 @@
-// run.mjs [api|ui|untrusted|kernel|user]...: the tests in VS Code. From the environment:
+// run.mjs [api|ui|untrusted|kernel|user|whole]...: the tests in VS Code. From the environment:
 //   ORCLS          the server
 //   ORCLS_VSIX     the packaged extension, with the server inside
 //   VSCODE_PREFIX  where install-vscode.sh put VS Code
@@ -14,13 +14,14 @@ import { kernel } from './kernel.mjs';
 import { ui } from './ui.mjs';
 import { untrusted } from './untrusted.mjs';
 import { user } from './user.mjs';
+import { whole } from './whole.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const { ORCLS, ORCLS_VSIX, VSCODE_PREFIX, ARTIFACTS, KERNEL_TREE } = process.env;
 for (const [name, value] of Object.entries({ ORCLS, ORCLS_VSIX, VSCODE_PREFIX, ARTIFACTS, KERNEL_TREE })) if (!value) throw new Error(`${name} is not set`);
 mkdirSync(ARTIFACTS, { recursive: true });
 
-const tests = { api: exthost, ui, untrusted, kernel, user };
+const tests = { api: exthost, ui, untrusted, kernel, user, whole };
 let failed = 0;
 for (const name of process.argv.length > 2 ? process.argv.slice(2) : Object.keys(tests)) {
   const scratch = mkdtempSync(path.join(tmpdir(), 'orcls-vscode-'));

@@ -180,8 +180,13 @@ fn places(request: &Request<'_>, arguments: &arguments::Arguments) -> Vec<PathBu
 fn additions(family: Family, arguments: &arguments::Arguments) -> Vec<&'static str> {
     let mut list = vec!["-g1", "-w", "-fdiagnostics-color=never"];
     match family {
-        // Without these two, `-g1` gives statements other lines than `-g` does.
-        Family::Gcc => list.extend(["-gstatement-frontiers", "-gvariable-location-views", "-fmax-errors=1"]),
+        // Without these three, `-g1` gives statements other lines than `-g` does.
+        Family::Gcc => list.extend([
+            "-gstatement-frontiers",
+            "-gvariable-location-views",
+            "-fvar-tracking-assignments",
+            "-fmax-errors=1",
+        ]),
         Family::Clang => list.push("-ferror-limit=1"),
     }
     if arguments.without_lto {

@@ -44,7 +44,13 @@ impl Configuration {
     /// Reads `file`, the configuration of a tree of release `version`.
     pub(super) fn read(file: &Path, version: (u32, u32)) -> Option<Configuration> {
         let text = files::text(file, MAX_SIZE).ok()?;
-        Some(Configuration { file: file.to_owned(), version, symbols: symbols(&text) })
+        let symbols = symbols(&text);
+        Some(Configuration { file: file.to_owned(), version: backported(version, &symbols), symbols })
+    }
+
+    /// The release whose objtool this is a configuration of.
+    pub(super) fn version(&self) -> (u32, u32) {
+        self.version
     }
 
     fn value(&self, symbol: &str) -> Option<&str> {
@@ -206,6 +212,16 @@ fn symbols(text: &str) -> FxHashMap<String, String> {
         Some((name.to_owned(), value.trim().to_owned()))
     };
     text.lines().filter_map(assignment).collect()
+}
+
+/// Vendors bring a later objtool to an old release. Its symbols have been there since 5.18, others since 6.2 and 6.9.
+fn backported(version: (u32, u32), symbols: &FxHashMap<String, String>) -> (u32, u32) {
+    match () {
+        () if version >= (5, 18) || !symbols.contains_key("OBJTOOL") => version,
+        () if symbols.keys().any(|symbol| symbol.starts_with("MITIGATION_")) => (6, 12),
+        () if symbols.contains_key("PREFIX_SYMBOLS") => (6, 6),
+        () => (6, 1),
+    }
 }
 
 #[cfg(test)]

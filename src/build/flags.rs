@@ -20,7 +20,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::cmd::{self, CmdFile};
 use super::config::{Configuration, Stage};
@@ -125,6 +125,14 @@ impl Gap {
         match self {
             Gap::Flag(_) => true,
             Gap::Link(check, _) => open.contains(check),
+        }
+    }
+
+    /// Whether what is left of the object at `path` is checked with it: `all` has the linked object, which is no older.
+    pub fn is_closed_by(&self, path: &Path, all: &FxHashSet<PathBuf>) -> bool {
+        match self {
+            Gap::Flag(_) => false,
+            Gap::Link(_, whole) => super::objects::is_covered(path, whole, all),
         }
     }
 }

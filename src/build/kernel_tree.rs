@@ -91,6 +91,10 @@ impl Trees {
             let watched = [file.clone(), release.file.clone()];
             self.configs.get(&file, &watched, || Configuration::read(&file, release.version).map(Arc::new))
         });
+        let release = match &config {
+            Some(config) => release.map(|release| release.with_objtool_of(config.version())),
+            None => release,
+        };
         Some(Arc::new(Tree { root: root.to_owned(), release, config }))
     }
 

@@ -122,10 +122,14 @@ impl Skip {
             return Some(Skip::Unchecked(why.clone()));
         }
         let whole = flags.source.whole()?;
-        let time = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        let has_it = absolute(path) != whole && all.contains(whole) && time(whole) >= time(path);
-        has_it.then(|| Skip::InWhole(whole.to_owned()))
+        is_covered(path, whole, all).then(|| Skip::InWhole(whole.to_owned()))
     }
+}
+
+/// Whether `whole`, into which the object at `path` is linked, is one of `all` and no older.
+pub(super) fn is_covered(path: &Path, whole: &Path, all: &FxHashSet<PathBuf>) -> bool {
+    let time = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+    absolute(path) != *whole && all.contains(whole) && time(whole) >= time(path)
 }
 
 /// A file that is no object of x86-64 kernel code.

@@ -60,6 +60,11 @@ impl TreeRelease {
         Some(TreeRelease { text: text.to_owned(), version, kernel: Kernel::nearest(version.0, version.1), file })
     }
 
+    /// The same, judged by the rules of `version`, whose objtool it has by its configuration.
+    pub(super) fn with_objtool_of(self, version: (u32, u32)) -> TreeRelease {
+        TreeRelease { kernel: Kernel::nearest(version.0, version.1), ..self }
+    }
+
     /// Whether the release is one that orcls knows.
     pub fn is_known(&self) -> bool {
         self.kernel.is(self.version.0, self.version.1)
@@ -70,6 +75,11 @@ impl TreeRelease {
         let (text, kernel, file) = (&self.text, self.kernel, self.file.display());
         if self.is_known() {
             return format!("{file} says {text}");
+        }
+        if self.kernel != Kernel::nearest(self.version.0, self.version.1) {
+            return format!(
+                "{file} says {text}, configured for a later objtool; {kernel} is the nearest that orcls knows"
+            );
         }
         format!("{file} says {text}, a release that orcls does not know; {kernel} is the nearest that it does")
     }

@@ -15,7 +15,7 @@ use rustc_hash::FxHashSet;
 use super::inputs::Input;
 use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
-use crate::build::{Build, Finder, FlagSource, Flags, Search, Skip, Unchecked, is_rust, ownership};
+use crate::build::{Build, Finder, FlagSource, Flags, Gap, Search, Skip, Unchecked, is_rust, ownership};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine};
 use crate::files;
@@ -142,6 +142,8 @@ pub(crate) struct Judge<'a> {
     told: bool,
     /// The stored table is compared with what objtool made it from.
     compares: bool,
+    /// An objtool will judge the same object alone, with the same flags: nothing is left to a link.
+    alone: bool,
     /// The objects that were found together, by absolute path; `None` where whatever is named is analysed.
     checked: Option<FxHashSet<PathBuf>>,
     /// The tree that the program is called in, which makes the object.
@@ -165,6 +167,7 @@ impl<'a> Judge<'a> {
             whole: false,
             told: false,
             compares: false,
+            alone: false,
             checked: None,
             within: None,
             scratch: OnceLock::new(),
@@ -182,6 +185,11 @@ impl<'a> Judge<'a> {
     /// The same as [`Judge::for_orc`], for the table that objtool has made of the object as it was before.
     pub(super) fn for_comparison(self) -> Self {
         Judge { compares: true, ..self.for_orc() }
+    }
+
+    /// The same, but each object is judged as an objtool judges it that is given this one.
+    pub(super) fn for_verification(self) -> Self {
+        Judge { alone: true, ..self }
     }
 
     /// The same, but objects are judged as parts of their trees' `vmlinux.o`.
@@ -485,7 +493,9 @@ impl<'a> Judge<'a> {
         if let Some(evidence) = evidence {
             analysis.kernel_evidence = evidence;
         }
-        let undecided = gaps.iter().filter(|gap| gap.is_open(&analysis.open)).map(ToString::to_string).collect();
+        let is_closed = |gap: &Gap| self.checked.as_ref().is_some_and(|all| gap.is_closed_by(&input.path, all));
+        let open = gaps.iter().filter(|gap| gap.is_open(&analysis.open) && !is_closed(gap));
+        let undecided = open.map(ToString::to_string).collect();
         let skip = guess::skipped(&build, &analysis.image);
         let text_of = |name: &str| tree_objects::read_text(std::path::Path::new(name));
         let lines = Lines::new(Arc::clone(&store)).with_texts(Box::new(text_of));
@@ -532,6 +542,7 @@ impl<'a> Judge<'a> {
         };
         add(&mut options, given);
         options.orc |= self.wanted.orc;
+        options.part &= !self.alone;
         (options, from)
     }
 }

@@ -83,7 +83,7 @@ struct Summary {
 
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
-    let judge = Judge::new(&arguments.rules, Policy::Objtool);
+    let judge = Judge::new(&arguments.rules, Policy::Objtool).for_verification();
     let scratch = Scratch::new()?;
     let mut summary = Summary { orcls: env!("CARGO_PKG_VERSION"), ..Summary::default() };
     let found = inputs::collect(&arguments.paths, &arguments.rules.search());

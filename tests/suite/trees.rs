@@ -313,3 +313,38 @@ fn the_editor_follows_changed_lists_without_a_restart() {
     after("tools/objtool/noreturns.h", "NORETURN(panic)\nNORETURN(my_halt)\n", 0);
     after("tools/objtool/noreturns.h", "NORETURN(panic)\n", 1);
 }
+
+#[test]
+fn a_vendor_s_later_objtool_is_known_by_its_configuration() {
+    let tree = Tree::new("5.14.0-427.el9.x86_64", &format!("{OBJTOOL} RETPOLINE"));
+    tree.object("lib/a.o", ASSEMBLY, "; ./tools/objtool/objtool --orc --uaccess lib/a.o");
+    let (run, numbers) = tree.both();
+    assert_eq!(run.stdout.replace("./lib", "lib"), LINE, "{}", run.stderr);
+    assert_eq!(numbers["findings"], json!(1), "{numbers}");
+    let doctor = tree.run(&["doctor", "lib/a.o"]).stdout;
+    assert!(doctor.contains("kernel  6.1") && doctor.contains("configured for a later objtool"), "{doctor}");
+}
+
+/// The build leaves it to `vmlinux.o`; the objtool that is asked has this object alone.
+#[test]
+fn verify_judges_an_object_as_its_objtool_does() {
+    let tree = Tree::new("6.12.30", &format!("{OBJTOOL} X86_KERNEL_IBT NOINSTR_VALIDATION"));
+    tree.object("lib/a.o", ASSEMBLY, "");
+    tree.write(
+        "lib/a.S",
+        "\t.section .noinstr.text, \"ax\"\n\t.type f, @function\nf:\n\tcall other\n\tret\n\t.size f, . - f\n",
+    );
+    tree.compile("lib/a.o", "lib/a.S", &[]);
+    let line = "f+0x0: call to other() leaves .noinstr.text section";
+    let tool = "tools/objtool/objtool";
+    tree.write(tool, &format!("#!/bin/sh\nfor object; do :; done\necho \"$object: warning: objtool: {line}\" >&2\n"));
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs::set_permissions(tree.path().join(tool), executable).expect("it is there");
+    let run = tree.run(&["verify", "--trust", "lib/a.o"]);
+    assert!(
+        run.stdout.contains("(lines 1, ") && !run.stdout.contains("only objtool: "),
+        "{}{}",
+        run.stdout,
+        run.stderr
+    );
+}

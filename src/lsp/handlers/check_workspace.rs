@@ -78,8 +78,11 @@ impl Check<'_> {
                 Ok(mut verdict) => {
                     tally.checked += 1;
                     let open = verdict.anatomy.as_ref().map_or(&[][..], |anatomy| &anatomy.analysis.open);
-                    let gaps =
-                        flags.undecided.iter().filter(|gap| gap.is_open(open)).map(|gap| format!("not judged: {gap}"));
+                    let gaps = flags
+                        .undecided
+                        .iter()
+                        .filter(|gap| gap.is_open(open) && !gap.is_closed_by(object, &all))
+                        .map(|gap| format!("not judged: {gap}"));
                     tally.gaps.extend(gaps);
                     let unjudged = verdict.report.unjudged.iter();
                     tally.gaps.extend(

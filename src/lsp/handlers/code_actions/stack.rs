@@ -335,7 +335,7 @@ fn separator_of(case: &Case<'_>, name: &str, like: &str, separator: &str) -> Str
         let (word, operands) = (one.word(), one.operands());
         let is_like = word.len() == name.len() && one.is_instruction() && !operands.is_empty();
         let between = one.text.get(word.len()..one.text.len() - operands.len())?;
-        (is_like && between.chars().all(|c| c == ' ')).then(|| between.len())
+        (is_like && between.chars().all(|c| c == ' ')).then_some(between.len())
     };
     let mut counts: FxHashMap<usize, usize> = FxHashMap::default();
     case.text.statements.iter().filter_map(behind).for_each(|width| *counts.entry(width).or_default() += 1);

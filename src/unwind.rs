@@ -48,13 +48,12 @@ use crate::image::{ElfImage, Store};
 
 pub use bare::Bare;
 pub use derive::{Derived, Facts, Range, Whereabouts, Word, derive, told_of_entry_only, untrue};
-pub use fault::{Class, Frame, Remark, Told, text};
+pub use fault::{Branch, Class, Frame, Remark, Told, text};
 pub use names::Names;
 pub use rows::{Cfa as RowCfa, REGISTERS, Saved, Told as RowTold, rows};
 pub use sides::{RowWords, Side, sides};
 pub use value::name as register_name;
 pub use verdict::{Finding, Judgement, Subject, Unjudged};
-pub use way::Branch;
 
 /// Whether an object is for user space: it has unwind tables in sections that a kernel discards, and nothing that only a
 /// kernel has.

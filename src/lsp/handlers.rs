@@ -15,6 +15,9 @@ pub mod unwind;
 use serde::{Deserialize, Serialize};
 use tower_lsp::lsp_types::{Position, TextDocumentIdentifier};
 
+/// A table with more rows is of no use to a person, and no editor shows it.
+const MOST_ROWS: usize = 20_000;
+
 /// The parameters of the requests that orcls adds to the protocol.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

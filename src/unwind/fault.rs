@@ -58,6 +58,15 @@ pub struct Remark {
     pub words: String,
 }
 
+/// A branch on a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Branch {
+    /// Where.
+    pub at: CodeLoc,
+    /// Whether it is taken.
+    pub taken: bool,
+}
+
 /// What a finding says.
 #[derive(Clone, Debug)]
 pub struct Told {

@@ -5,11 +5,9 @@
 //! Reads like: psABI §3.2.1 and §3.2.2 (registers, the stack frame, the red zone).
 
 use super::op::{Mem, Op, Source};
-use super::value::{Base, Place, RA, RBP, RSP, Reg, VOLATILE, Value};
+use super::value::{Base, Place, RA, RBP, RED_ZONE, RSP, Reg, VOLATILE, Value};
 use super::zone::Zone;
 
-/// So many bytes below rsp keep their contents, calls aside (psABI §3.2.2).
-pub(super) const RED_ZONE: i32 = 128;
 /// A frame has more words than this only where it is an array, which nobody unwinds by.
 const MOST_WORDS: usize = 768;
 

@@ -24,6 +24,9 @@ pub(super) const CALLEE_SAVED: [Reg; 6] = [RBX, RBP, 12, 13, 14, 15];
 /// What a call may change: all others but rsp.
 pub(super) const VOLATILE: [Reg; 9] = [0, 1, 2, 4, 5, 8, 9, 10, R11];
 
+/// So many bytes below rsp keep their contents, calls aside (psABI §3.2.2).
+pub(super) const RED_ZONE: i32 = 128;
+
 const NAMES: [&str; 17] = [
     "rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip",
 ];

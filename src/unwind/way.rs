@@ -5,20 +5,11 @@
 
 use rustc_hash::FxHashSet;
 
+use super::fault::Branch;
 use super::op::{Flow, Op};
 use super::state::State;
 use super::verdict::Verdicts;
 use super::walk::{Exit, Lost, Sink, States};
-use crate::ids::CodeLoc;
-
-/// A branch on a path.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Branch {
-    /// Where.
-    pub at: CodeLoc,
-    /// Whether it is taken.
-    pub taken: bool,
-}
 
 /// Of a longer path the end is told.
 const MOST_BRANCHES: usize = 12;

@@ -4,8 +4,7 @@
 //! Holds afterwards: an entry was stored below rsp on every path; it counts as overwritten where that is so on some path.
 //! Reads like: psABI §3.2.2 (the red zone: 128 bytes below rsp that signal handlers leave alone; pushes and calls do not).
 
-use super::state::RED_ZONE;
-use super::value::{Base, Place};
+use super::value::{Base, Place, RED_ZONE};
 
 /// Something that was stored below rsp.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

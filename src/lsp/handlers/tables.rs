@@ -17,10 +17,7 @@ use crate::report::{Select, alternatives as alternatives_of, first_rows, orc_lis
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::super::verdict::{Anatomy, Trouble, Verdict};
-use super::PlaceParams;
-
-/// A table with more rows is of no use to a person, and no editor shows it.
-pub(super) const MOST_ROWS: usize = 20_000;
+use super::{MOST_ROWS, PlaceParams};
 
 /// A place of the text, in the words of the debug information.
 pub struct Spot<'a> {

@@ -27,8 +27,7 @@ use super::super::snapshot::Snapshot;
 use super::super::tables::Tables;
 use super::super::to_proto::Placer;
 use super::super::verdict::{Freshness, Task, Trouble, Verdict};
-use super::PlaceParams;
-use super::tables::MOST_ROWS;
+use super::{MOST_ROWS, PlaceParams};
 
 /// More instructions of a line than this are counted, not shown.
 const MAX_ROWS: usize = 24;

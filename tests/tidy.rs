@@ -14,6 +14,7 @@ use std::fs;
 
 use fixture::{Fixture, Kind};
 use orcls::findings::Code;
+use orcls::kernel::Kernel;
 use sources::{Source, code_map, modules, repository, sources, text_files};
 
 /// Codes that no fixture can show, and why.
@@ -281,6 +282,25 @@ fn every_code_has_a_case_and_a_near_miss() {
         complaints,
         "fixtures/README.md says how to write one. A code that nothing can show goes into NOT_SHOWN with the reason.",
     );
+}
+
+#[test]
+fn every_release_can_be_chosen() {
+    let mut complaints = Vec::new();
+    for (file, quote) in [
+        ("docs/schema/check.schema.json", "\""),
+        ("docs/schema/doctor.schema.json", "\""),
+        ("docs/schema/orc.schema.json", "\""),
+        ("docs/editors.md", "\""),
+        ("editors/settings.json", "\""),
+        ("editors/vscode/package.json", "\""),
+        ("README.md", ""),
+    ] {
+        let text = fs::read_to_string(repository().join(file)).expect(file);
+        let lacks = |kernel: &&Kernel| !text.contains(&format!("{quote}{kernel}{quote}"));
+        complaints.extend(Kernel::ALL.iter().filter(lacks).map(|kernel| format!("{file} lacks {kernel}")));
+    }
+    demand(complaints, "docs/adding-a-kernel.md, step 4.");
 }
 
 #[test]

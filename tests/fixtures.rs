@@ -34,6 +34,7 @@ fn check(fixture: &Fixture, run: &Run) -> Result<(), Failed> {
         report.findings.retain(|finding| finding.objtool.is_some());
     }
     let mut complaints = findings(fixture, run, &report);
+    complaints.extend(wordless(fixture, &report));
     complaints.extend(promises(fixture, run, &report, &analysis, &lines));
     if fixture.golden {
         complaints.extend(golden(fixture, run, &analysis));
@@ -64,6 +65,14 @@ fn findings(fixture: &Fixture, run: &Run, report: &Report) -> Vec<String> {
     }
     complaints.extend(surplus.into_iter().map(|finding| format!("surplus {}", found(fixture, finding))));
     complaints
+}
+
+/// Findings whose sentence for people says too little to be one.
+fn wordless(fixture: &Fixture, report: &Report) -> Vec<String> {
+    let is_sentence = |text: &str| text.split_whitespace().count() >= 3 && text.starts_with(char::is_alphanumeric);
+    let lacks = |finding: &&ReportedFinding| !is_sentence(finding.message.trim_start_matches(['`', '_', '.']));
+    let told = |finding: &ReportedFinding| format!("no sentence: `{}`, {}", finding.message, found(fixture, finding));
+    report.findings.iter().filter(lacks).map(told).collect()
 }
 
 /// Lines that promise to have code and no finding, and lines that a finding is to name as its cause.

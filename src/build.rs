@@ -376,7 +376,8 @@ fn at(directory: &Path, path: impl AsRef<Path>) -> PathBuf {
     if short.exists() || !joined.exists() { short } else { joined }
 }
 
-fn normal(path: &Path) -> PathBuf {
+/// The path without `.` and `..`, as far as it can be told from its text.
+pub fn normal(path: &Path) -> PathBuf {
     use std::path::Component;
     let mut out = PathBuf::new();
     for part in path.components() {

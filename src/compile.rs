@@ -27,10 +27,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::build::normal;
 use crate::cancel::CancelToken;
 
 pub use limits::Limits;
-pub use overlay::{Unsaved, normal, real_path};
+pub use overlay::{Unsaved, real_path};
 pub use refusal::Refusal;
 pub use scratch::Scratch;
 

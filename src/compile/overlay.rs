@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -22,6 +22,7 @@ use super::arguments::{Argument, Arguments, Language, SearchKind};
 use super::farms::Lent;
 use super::program::Family;
 use super::scratch::Scratch;
+use crate::build::normal;
 
 /// How far above the source file's folder unsaved headers are found by `#include "../..."`.
 const MAX_UP: usize = 4;
@@ -236,19 +237,4 @@ fn named(text: &str, name: &str) -> String {
 /// The file behind all links; for one that does not exist, what its path says.
 pub fn real_path(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| normal(path))
-}
-
-/// The path without `.` and `..`, as far as it can be told from its text.
-pub fn normal(path: &Path) -> PathBuf {
-    let mut normal = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                normal.pop();
-            }
-            other => normal.push(other),
-        }
-    }
-    normal
 }

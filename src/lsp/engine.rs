@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::analysis::{self, AnalysisError, Policy};
 use crate::annotate::{self, Annotated, Question};
 use crate::build::nearest::nearest;
-use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust, ownership};
+use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust, normal, ownership};
 use crate::cancel::CancelToken;
 use crate::causes::{self, Sources};
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
@@ -241,7 +241,7 @@ impl Engine for Toolchain {
         let (analysis, notes) = analyse(&store, &flags, config, cancel)?;
         let tree = Tree { finder: &finder, objects: &self.tree_objects };
         let directory = build.as_ref().map_or(Path::new("/"), |build| &build.directory).to_owned();
-        let text_of = move |name: &str| tree_objects::read_text(&compile::normal(&directory.join(name)));
+        let text_of = move |name: &str| tree_objects::read_text(&normal(&directory.join(name)));
         let lines = tree.lines(Arc::clone(&store), object, &analysis, Box::new(text_of.clone()));
         let mut report = tree.report(object, &analysis, &lines, &text_of, build.as_ref());
         let unchecked = unchecked(&flags, config, &analysis);
@@ -461,7 +461,7 @@ impl Judging<'_> {
 
     /// The text of a file that the debug information names, as it was compiled.
     fn text_of(&self, name: &str) -> Option<Arc<str>> {
-        let path = compile::normal(&self.build.directory.join(name));
+        let path = normal(&self.build.directory.join(name));
         let mut open = self.task.others().chain([&self.task.document]);
         match open.find(|document| document.path.as_deref().is_some_and(|own| self.names.same(own, &path))) {
             Some(document) => Some(document.text.as_str().into()),
@@ -474,7 +474,7 @@ impl Judging<'_> {
         let (names, directory) = (self.names.clone(), self.build.directory.clone());
         let (path, text): (_, Arc<str>) = (self.task.source.clone(), self.task.document.text.as_str().into());
         Box::new(move |name| {
-            let is_own = names.same(&path, &compile::normal(&directory.join(name)));
+            let is_own = names.same(&path, &normal(&directory.join(name)));
             is_own.then(|| Arc::clone(&text))
         })
     }

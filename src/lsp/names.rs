@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::compile::{normal, real_path};
+use crate::build::normal;
+use crate::compile::real_path;
 use crate::files;
 use crate::report::{Report, ReportedFinding};
 

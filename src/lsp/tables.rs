@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use rustc_hash::FxHashMap;
 
+use crate::build::normal;
 use crate::cancel::CancelToken;
-use crate::compile::normal;
 use crate::image::{ElfImage, Store};
 use crate::source_map::Lines;
 use crate::unwind::{self, Bare, Side};

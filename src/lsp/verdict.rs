@@ -13,9 +13,9 @@ use tower_lsp::lsp_types::Url;
 
 use crate::analysis::Analysis;
 use crate::annotate::Annotated;
-use crate::build::{Build, NotFound, Search};
+use crate::build::{Build, NotFound, Search, normal};
 use crate::cancel::{CancelToken, Cancelled};
-use crate::compile::{normal, real_path};
+use crate::compile::real_path;
 use crate::findings::Code;
 use crate::image::Store;
 use crate::report::{Report, ReportedFinding};

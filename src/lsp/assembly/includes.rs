@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::assembly::preprocess::{Include, Includes, Options, Parsed, Preprocessed, preprocess};
 use crate::build::Build;
-use crate::compile::normal;
+use crate::build::normal;
 
 use super::super::snapshot::Snapshot;
 use super::files::Run;

@@ -1,8 +1,12 @@
 //! Joins the verdict on an object with that on the `vmlinux.o` that it is a part of.
 //!
 //! In: a [`Verdict`] on the object, what [`Whole`] found.  Out: the verdict on both.
-//! Holds afterwards: objtool's text stands only beside what it prints of `vmlinux.o`; the object's own findings keep
-//! their words, paths and causes.
+//! Holds afterwards: objtool's text stands only beside what it prints in the build, of the object or of `vmlinux.o`; the
+//! object's own findings keep their words, paths and causes.
+//!
+//! Where the build has objtool look at the object alone, too (no IBT, no LTO: `vmlinux.o` is then looked at for little more
+//! than noinstr code), all that was found of the object alone is shown as it is, and `vmlinux.o` adds case 2. Where it
+//! leaves the object to `vmlinux.o`:
 //!
 //! | case | of the object alone | of `vmlinux.o` | shown |
 //! |---|---|---|---|
@@ -118,7 +122,9 @@ fn drop_gaps(verdict: &mut Verdict) {
 /// Puts what was found of the program into a verdict on the object.
 fn with(verdict: &mut Verdict, judged: Judged, names: &Names) {
     let is_clean = judged.own.is_empty() && judged.elsewhere.is_empty();
-    verdict.report.findings = merged(std::mem::take(&mut verdict.report.findings), judged.own, is_clean);
+    let flags = verdict.build.as_ref().and_then(|build| build.flags.options.as_ref());
+    let by_itself = flags.is_some_and(|options| !options.part);
+    verdict.report.findings = merged(std::mem::take(&mut verdict.report.findings), judged.own, is_clean, by_itself);
     let findings = verdict.report.findings.iter().chain(judged.elsewhere.iter().map(|elsewhere| &elsewhere.finding));
     let files = names.of_findings(findings, verdict.directory());
     verdict.texts = names.texts(files.values());
@@ -153,7 +159,13 @@ fn key(finding: &ReportedFinding) -> Key {
     (finding.code, finding.section.clone(), finding.offset)
 }
 
-fn merged(alone: Vec<ReportedFinding>, whole: Vec<ReportedFinding>, is_clean: bool) -> Vec<ReportedFinding> {
+/// `is_clean`: nothing is printed of `vmlinux.o`. `by_itself`: the object is checked alone, too.
+fn merged(
+    alone: Vec<ReportedFinding>,
+    whole: Vec<ReportedFinding>,
+    is_clean: bool,
+    by_itself: bool,
+) -> Vec<ReportedFinding> {
     let mut by_key: FxHashMap<Key, ReportedFinding> = FxHashMap::default();
     for finding in alone {
         by_key.entry(key(&finding)).or_insert(finding);
@@ -161,6 +173,7 @@ fn merged(alone: Vec<ReportedFinding>, whole: Vec<ReportedFinding>, is_clean: bo
     let mut merged = Vec::new();
     for finding in whole {
         merged.push(match by_key.entry(key(&finding)) {
+            Entry::Occupied(same) if by_itself && same.get().objtool.is_some() => same.remove(),
             // Case 1.
             Entry::Occupied(same) => {
                 ReportedFinding { objtool: finding.objtool, objtool_level: finding.objtool_level, ..same.remove() }
@@ -173,8 +186,11 @@ fn merged(alone: Vec<ReportedFinding>, whole: Vec<ReportedFinding>, is_clean: bo
     let mut rest: Vec<ReportedFinding> = by_key
         .into_values()
         // Cases 3 and 4; all others are case 5.
-        .filter(|finding| finding.objtool.is_none() || (searched_last(finding.code) && !is_clean))
-        .map(|finding| ReportedFinding { objtool: None, objtool_level: None, ..finding })
+        .filter(|finding| by_itself || finding.objtool.is_none() || (searched_last(finding.code) && !is_clean))
+        .map(|finding| match by_itself {
+            true => finding,
+            false => ReportedFinding { objtool: None, objtool_level: None, ..finding },
+        })
         .collect();
     rest.sort_by_key(key);
     merged.extend(rest);

@@ -597,6 +597,47 @@ fn from_a_directive_to_its_instruction_and_back() {
 }
 
 /// In a tree that checks `vmlinux.o`: what needs another object is shown before anything is linked, and the link confirms it.
+/// Without IBT the build has objtool look at each object, and at `vmlinux.o` for noinstr code only.
+#[test]
+fn what_objtool_says_of_the_object_alone_stays_when_vmlinux_is_looked_at_for_noinstr_only() {
+    let function = |name: &str, section: &str, call: &str| {
+        format!(
+            "\t.section {section}, \"ax\"\n\t.globl {name}\n\t.type {name}, @function\n{name}:\n{call}\tret\n\
+             \t.size {name}, . - {name}\n"
+        )
+    };
+    let entry = function("plain", ".text", "\tnop\n") + &function("entry", ".noinstr.text", "\tnop\n");
+    let project = Project::new(&[("entry.S", &entry), ("loud.S", &function("loud", ".text", ""))], "gcc -c entry.S");
+    fs::remove_file(project.path("compile_commands.json")).expect("it was there");
+    let checked = "./tools/objtool/objtool --orc";
+    for name in ["entry", "loud"] {
+        let compile = format!("gcc -c -g -o {name}.o {name}.S");
+        project.build(&compile);
+        let recipe = format!("savedcmd_{name}.o := {compile} ; {checked} {name}.o\n");
+        let cmd = format!("{recipe}\nsource_{name}.o := {name}.S\n\ndeps_{name}.o := \\\n");
+        fs::write(project.path(&format!(".{name}.o.cmd")), cmd).expect("a file");
+    }
+    project.build("ar cDPrST vmlinux.a entry.o loud.o");
+    let link = "savedcmd_vmlinux.o := ld -r -o vmlinux.o ; ./tools/objtool/objtool --noinstr --link vmlinux.o\n";
+    fs::write(project.path(".vmlinux.o.cmd"), link).expect("a file");
+    let uri = project.uri("entry.S");
+    let mut client = project.client(json!({"kernel": "6.12"}));
+    let wrong = entry.replacen("\tnop\n", "\tpush %rbx\n", 1).replace("\tnop\n", "\tcall loud\n");
+    open(&mut client, &uri, &wrong);
+    client.until_status(&uri, "fresh");
+    assert_eq!(state(&mut client, &uri)["scope"], json!("vmlinux.o"));
+    let leaves = "entry+0x0: call to loud() leaves .noinstr.text section";
+    let said = loop {
+        let found = client.published_at(&uri, 1);
+        let said = |found: &Value| found["data"]["objtool"].as_str().map(str::to_owned);
+        let said: Vec<String> = found.iter().filter_map(said).collect();
+        if said.iter().any(|text| text == leaves) {
+            break said;
+        }
+    };
+    assert_eq!(said, ["plain+0x1: return with modified stack frame", leaves]);
+}
+
 #[test]
 fn what_needs_other_objects_is_shown_at_once_and_then_confirmed() {
     let function = |name: &str, section: &str, call: &str| {

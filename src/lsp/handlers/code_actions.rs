@@ -7,6 +7,7 @@ mod calls;
 mod case;
 mod data;
 mod declarations;
+mod deed;
 mod directives;
 mod flags;
 mod functions;

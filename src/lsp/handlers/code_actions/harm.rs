@@ -6,41 +6,10 @@
 use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
-use crate::cfi::{Base, Dest, Source, StackOp};
-use crate::decode::Usage;
+use crate::cfi::Base;
 use crate::ids::{CodeLoc, InsnId};
 
-/// What is put on the stack, or taken from it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Move {
-    Put(Option<Base>),
-    Take(Option<Base>),
-    Grow(i32),
-    Shrink(i32),
-}
-
-impl Move {
-    fn of(ops: &[StackOp]) -> Option<Move> {
-        ops.iter().find_map(|op| match (op.dest, op.src) {
-            (Dest::Push, Source::Reg(register)) => Some(Move::Put(Some(register))),
-            (Dest::Push | Dest::Pushf, _) => Some(Move::Put(None)),
-            (Dest::Reg(register), Source::Pop) => Some(Move::Take(Some(register))),
-            (_, Source::Pop | Source::Popf) => Some(Move::Take(None)),
-            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => Some(Move::Grow(n.saturating_neg())),
-            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => Some(Move::Shrink(n)),
-            _ => None,
-        })
-    }
-
-    /// Whether the next one undoes it, with nothing in between.
-    fn is_undone_by(self, next: Move) -> bool {
-        match (self, next) {
-            (Move::Put(put), Move::Take(taken)) => put == taken,
-            (Move::Grow(grown), Move::Shrink(shrunk)) => grown == shrunk,
-            _ => false,
-        }
-    }
-}
+use super::deed::{self, Deed};
 
 /// More instructions than these are not looked at.
 const MOST: usize = 1 << 14;
@@ -57,31 +26,21 @@ pub(super) fn oddities(analysis: &Analysis, function: &str) -> usize {
     let body = std::iter::successors(first, |&insn| analysis.insns.next_in_section(insn));
     let body: Vec<InsnId> = body.take_while(|&insn| analysis.insns.loc(insn).offset < end).take(MOST).collect();
     let mut slots: FxHashMap<i64, Vec<Base>> = FxHashMap::default();
-    let depth = |insn: InsnId| {
-        let state = analysis.states.state(insn)?;
-        (state.cfa.base == Base::SP).then_some(i64::from(state.cfa.offset))
-    };
-    let moves = || body.iter().filter_map(|&insn| Some((insn, Move::of(analysis.insns.ops(insn))?)));
-    for (insn, change) in moves() {
-        if let (Move::Put(Some(register)), Some(depth)) = (change, depth(insn)) {
+    let depth = |insn: InsnId| deed::depth(analysis, insn);
+    let deeds = || body.iter().filter_map(|&insn| Some((insn, Deed::of(analysis.insns.ops(insn))?)));
+    for (insn, deed) in deeds() {
+        if let (Deed::Push(Some(register)), Some(depth)) = (deed, depth(insn)) {
             slots.entry(-(depth + 8)).or_default().push(register);
         }
     }
-    let other_slot = |(insn, change): (InsnId, Move)| {
-        let (Move::Take(Some(register)), Some(depth)) = (change, depth(insn)) else { return false };
+    let other_slot = |(insn, deed): (InsnId, Deed)| {
+        let (Deed::Pop(Some(register)), Some(depth)) = (deed, depth(insn)) else { return false };
         slots.get(&-depth).is_some_and(|made| !made.contains(&register))
     };
     let undone = body.windows(2).filter(|pair| {
-        let both = (Move::of(analysis.insns.ops(pair[0])), Move::of(analysis.insns.ops(pair[1])));
-        matches!(both, (Some(first), Some(next)) if first.is_undone_by(next))
+        let both = (Deed::of(analysis.insns.ops(pair[0])), Deed::of(analysis.insns.ops(pair[1])));
+        matches!(both, (Some(first), Some(next)) if first.puts() && next == first.other())
     });
-    let beyond = body.iter().filter(|&&insn| {
-        let Some(depth) = depth(insn).filter(|_| Move::of(analysis.insns.ops(insn)).is_none()) else { return false };
-        let used = Usage::of(&analysis.image, &analysis.insns, insn);
-        used.memory.iter().any(|access| {
-            let at = access.displacement - depth;
-            access.written && !access.indexed && access.base == Some(Base::SP) && at + 8 > -8
-        })
-    });
-    moves().filter(|&step| other_slot(step)).count() + undone.count() + beyond.count()
+    let beyond = body.iter().filter(|&&insn| deed::writes_beyond(analysis, insn));
+    deeds().filter(|&step| other_slot(step)).count() + undone.count() + beyond.count()
 }

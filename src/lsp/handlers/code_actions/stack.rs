@@ -16,46 +16,8 @@ use rustc_hash::FxHashMap;
 use crate::causes::text::Statement;
 
 use super::case::{Blamed, Case};
+use super::deed::{self, Deed};
 use super::patch::{Fix, Patch};
-
-/// What an instruction does to the stack, as far as fixes know it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Deed {
-    /// A register is pushed, or the flags, or something else.
-    Push(Option<Base>),
-    Pop(Option<Base>),
-    /// The stack grows by so many bytes.
-    Take(i32),
-    GiveBack(i32),
-}
-
-impl Deed {
-    fn of(ops: &[StackOp]) -> Option<Deed> {
-        ops.iter().find_map(|op| match (op.dest, op.src) {
-            (Dest::Push, Source::Reg(register)) => Some(Deed::Push(Some(register))),
-            (Dest::Push | Dest::Pushf, _) => Some(Deed::Push(None)),
-            (Dest::Reg(register), Source::Pop) => Some(Deed::Pop(Some(register))),
-            (_, Source::Pop | Source::Popf) => Some(Deed::Pop(None)),
-            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) if n < 0 => Some(Deed::Take(n.saturating_neg())),
-            (Dest::Reg(Base::SP), Source::Add(Base::SP, n)) => Some(Deed::GiveBack(n)),
-            _ => None,
-        })
-    }
-
-    fn puts(self) -> bool {
-        matches!(self, Deed::Push(_) | Deed::Take(_))
-    }
-
-    /// What undoes it.
-    fn other(self) -> Deed {
-        match self {
-            Deed::Push(register) => Deed::Pop(register),
-            Deed::Pop(register) => Deed::Push(register),
-            Deed::Take(n) => Deed::GiveBack(n),
-            Deed::GiveBack(n) => Deed::Take(n),
-        }
-    }
-}
 
 /// What may balance the stack.
 pub(super) fn balance(case: &Case<'_>) -> Vec<Fix> {
@@ -209,7 +171,7 @@ fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
             count(Deed::Push(None)) > count(Deed::Pop(None))
         }
         // The area is used, though nobody has taken it.
-        Some(Deed::GiveBack(_)) => before.iter().any(|&(other, _)| uses_beyond(case, other)),
+        Some(Deed::GiveBack(_)) => before.iter().any(|&(other, _)| deed::writes_beyond(analysis, other)),
         // `mov %rsp, %rbp` where nothing counts from rbp.
         None if matches!(ops, [StackOp { dest: Dest::Reg(Base::BP), src: Source::Reg(Base::SP) }]) => {
             after.iter().any(|&(other, _)| {
@@ -219,20 +181,6 @@ fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
         }
         None => true,
     }
-}
-
-/// Whether an instruction reaches the return address, or the caller's frame, by the stack pointer.
-fn uses_beyond(case: &Case<'_>, insn: InsnId) -> bool {
-    let Some(analysis) = case.analysis.filter(|analysis| Deed::of(analysis.insns.ops(insn)).is_none()) else {
-        return false;
-    };
-    let state = analysis.states.state(insn).filter(|state| state.cfa.base == Base::SP);
-    let Some(depth) = state.map(|state| i64::from(state.cfa.offset)) else { return false };
-    let used = Usage::of(&analysis.image, &analysis.insns, insn);
-    let reaches = |at: i64| at + 8 > -8;
-    used.memory.iter().any(|access| {
-        access.written && access.base == Some(Base::SP) && !access.indexed && reaches(access.displacement - depth)
-    })
 }
 
 /// Whether the stack pointer comes from memory, goes there, or comes from a register that is no frame pointer.
@@ -246,10 +194,7 @@ fn switches_stacks(op: &StackOp) -> bool {
 /// would hit what others have put there.
 fn is_read(case: &Case<'_>, put: InsnId, before: &[(InsnId, usize)], after: &[(InsnId, usize)]) -> bool {
     let Some(analysis) = case.analysis else { return true };
-    let depth = |insn: InsnId| {
-        let state = analysis.states.state(insn)?;
-        (state.cfa.base == Base::SP).then_some(i64::from(state.cfa.offset))
-    };
+    let depth = |insn: InsnId| deed::depth(analysis, insn);
     let Some(top) = depth(put) else { return true };
     let bytes: i64 = analysis.insns.ops(put).iter().map(|op| i64::from(op.growth())).sum();
     // The slot lies from `top` to `top + bytes` below the CFA.
@@ -376,7 +321,8 @@ fn counterparts(case: &Case<'_>, cause: &Blamed<'_>) -> Vec<Fix> {
         places.extend(ends.into_iter().rev());
     } else {
         // An area has to be there before it is used.
-        let used = case.way.iter().filter(|&&(insn, line)| line < cause.line && uses_beyond(case, insn));
+        let writes_beyond = |insn| case.analysis.is_some_and(|analysis| deed::writes_beyond(analysis, insn));
+        let used = case.way.iter().filter(|&&(insn, line)| line < cause.line && writes_beyond(insn));
         places.splice(0..0, used.map(|&(_, line)| line).filter(|_| matches!(deed, Deed::GiveBack(_))).take(1));
         let starts = lines().filter(|line| *line < cause.line);
         places.extend(starts.flat_map(|line| [line + 1, line]));

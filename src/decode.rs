@@ -61,6 +61,21 @@ pub enum Kind {
     LeaRip,
 }
 
+impl Kind {
+    /// Whether it is a jump or a call: what its relocation names is where it leads, not an address that it takes.
+    pub fn leads_away(self) -> bool {
+        matches!(
+            self,
+            Kind::Call
+                | Kind::CallDynamic
+                | Kind::JumpConditional
+                | Kind::JumpUnconditional
+                | Kind::JumpDynamic
+                | Kind::JumpDynamicConditional
+        )
+    }
+}
+
 /// What was odd about an encoding.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct DecodeNote {

@@ -79,16 +79,9 @@ impl Check<'_, '_> {
                 self.relative(other, section, header);
             }
             computed.next_if_eq(&id);
-            match flow.kind(id) {
-                Kind::Call
-                | Kind::CallDynamic
-                | Kind::JumpConditional
-                | Kind::JumpUnconditional
-                | Kind::JumpDynamic
-                | Kind::JumpDynamicConditional
-                | Kind::Return
-                | Kind::Nop => {}
-                _ => self.reloc(id, reloc, u64::from(insns.get(id).end())),
+            let kind = flow.kind(id);
+            if !kind.leads_away() && !matches!(kind, Kind::Return | Kind::Nop) {
+                self.reloc(id, reloc, u64::from(insns.get(id).end()));
             }
         }
         computed.for_each(|id| self.relative(id, section, header));

@@ -66,16 +66,7 @@ impl Iterator for Ones {
 }
 
 fn branches(kind: Kind) -> bool {
-    matches!(
-        kind,
-        Kind::JumpConditional
-            | Kind::JumpUnconditional
-            | Kind::JumpDynamic
-            | Kind::JumpDynamicConditional
-            | Kind::Call
-            | Kind::CallDynamic
-            | Kind::Return
-    )
+    kind.leads_away() || kind == Kind::Return
 }
 
 impl Branches {

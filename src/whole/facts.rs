@@ -214,22 +214,16 @@ fn use_of(analysis: &Analysis, section: SectionId, reloc: &Reloc) -> Uses {
     }
     let noinstr = flow.section(section).noinstr || header.name == REPLACEMENTS;
     let Some(id) = insns.containing(CodeLoc::new(section, reloc.offset)) else { return Uses::ADDRESS };
-    match flow.kind(id) {
-        Kind::Call
-        | Kind::CallDynamic
-        | Kind::JumpConditional
-        | Kind::JumpUnconditional
-        | Kind::JumpDynamic
-        | Kind::JumpDynamicConditional => {
-            let inside = adjusted_addend(reloc, u64::from(insns.get(id).end())) != 0;
-            let uses = if noinstr { Uses::CALL.with(Uses::NOINSTR) } else { Uses::CALL };
-            if inside { uses.with(Uses::INSIDE) } else { uses }
-        }
-        Kind::Return | Kind::Nop => Uses::CALL,
-        _ => {
-            let inside = adjusted_addend(reloc, u64::from(insns.get(id).end())) != 0;
-            let uses = if header.name.starts_with(BOOT) { Uses::ADDRESS.with(Uses::AT_BOOT) } else { Uses::ADDRESS };
-            if inside { uses.with(Uses::INSIDE) } else { uses }
-        }
+    let kind = flow.kind(id);
+    if matches!(kind, Kind::Return | Kind::Nop) {
+        return Uses::CALL;
     }
+    let uses = match kind.leads_away() {
+        true if noinstr => Uses::CALL.with(Uses::NOINSTR),
+        true => Uses::CALL,
+        false if header.name.starts_with(BOOT) => Uses::ADDRESS.with(Uses::AT_BOOT),
+        false => Uses::ADDRESS,
+    };
+    let is_inside = adjusted_addend(reloc, u64::from(insns.get(id).end())) != 0;
+    if is_inside { uses.with(Uses::INSIDE) } else { uses }
 }

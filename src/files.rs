@@ -1,16 +1,17 @@
-//! Opens and reads files that others have put there.
+//! Opens and reads files that others have put there, and tells when they are others than before.
 //!
-//! In: a path, and how much is expected.  Out: bytes of a regular file.
+//! In: a path, and how much is expected.  Out: bytes of a regular file; a [`Stamp`].
 //! Holds afterwards: nothing but a regular file was read, however the path is spelled and whatever links are on it: a pipe
 //! blocks nobody, a device gives no endless bytes, and standard input stays the protocol's. No more than the limit is in
 //! memory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
 
 /// A line of the build system's: a recipe, a release.
 pub const LINE: u64 = 2 << 20;
@@ -20,6 +21,21 @@ pub const RECIPE: u64 = 4 << 20;
 pub const SOURCE: u64 = 64 << 20;
 /// A compilation database, a baseline, a build's output.
 pub const TABLE: u64 = 256 << 20;
+
+/// What tells that a file is another one than before: device, inode, size, when it was written and when it was put there.
+/// Who writes to a file, or puts another one in its place, changes it: the last time is the file system's own, which nobody
+/// can set back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Stamp(u64, u64, u64, i64, i64, i64, i64);
+
+impl Stamp {
+    /// The stamp of a file that is there.
+    pub fn of(path: &Path) -> Option<Stamp> {
+        let meta = std::fs::metadata(path).ok()?;
+        let (changed, written) = ((meta.ctime(), meta.ctime_nsec()), (meta.mtime(), meta.mtime_nsec()));
+        Some(Stamp(meta.dev(), meta.ino(), meta.size(), written.0, written.1, changed.0, changed.1))
+    }
+}
 
 /// Opens a regular file.
 pub fn open(path: &Path) -> io::Result<File> {

@@ -29,7 +29,6 @@ mod link;
 mod near;
 mod places;
 mod program;
-mod stamp;
 mod stubs;
 mod verdict;
 

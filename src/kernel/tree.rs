@@ -9,7 +9,6 @@
 
 use std::borrow::Cow;
 use std::io::Read;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
@@ -17,7 +16,7 @@ use rustc_hash::FxHashMap;
 
 use super::Kernel;
 use super::rules::{AltEntry, HintNumber, HintTypes, Names, OrcNumber, OrcRegs, Rules, RustNoreturn};
-use crate::files;
+use crate::files::{self, Stamp};
 
 /// A larger file is no source of objtool. `check.c` has about 130 KiB.
 const MAX_FILE: u64 = 2 << 20;
@@ -66,15 +65,8 @@ fn sources(root: &Path) -> Option<PathBuf> {
     places.find(|folder| files().any(|name| folder.join(name).exists()))
 }
 
-/// What tells that a file is another one than before: where it is, how long, and when it was changed.
-type Stamp = Option<(u64, u64, u64, i64, i64)>;
-
-fn stamps(sources: &Path) -> Vec<Stamp> {
-    let stamp = |name| {
-        let meta = std::fs::metadata(sources.join(name)).ok()?;
-        Some((meta.dev(), meta.ino(), meta.len(), meta.mtime(), meta.mtime_nsec()))
-    };
-    files().map(stamp).collect()
+fn stamps(sources: &Path) -> Vec<Option<Stamp>> {
+    files().map(|name| Stamp::of(&sources.join(name))).collect()
 }
 
 /// What was read of a tree, and of which files.
@@ -82,7 +74,7 @@ fn stamps(sources: &Path) -> Vec<Stamp> {
 struct Known {
     sources: PathBuf,
     kernel: Kernel,
-    stamps: Vec<Stamp>,
+    stamps: Vec<Option<Stamp>>,
     facts: Option<Arc<TreeFacts>>,
 }
 

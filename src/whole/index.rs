@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Config, Policy};
 use crate::cancel::{CancelToken, Cancelled};
+use crate::files::Stamp;
 use crate::image::{ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
 use crate::kernel::tree::TreeFacts;
@@ -20,7 +21,6 @@ use crate::parallel;
 
 use super::facts::{self, Defined, Facts, Uses};
 use super::program::Program;
-use super::stamp::Stamp;
 
 /// A member, and what is known of it.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -11,6 +11,7 @@ use rustc_hash::FxHashSet;
 use crate::analysis::Analysis;
 use crate::build::Finder;
 use crate::cancel::CancelToken;
+use crate::files::Stamp;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::source_map::Lines;
 
@@ -20,7 +21,6 @@ use super::instant::{AtOnce, Part, judge};
 use super::judging::{Judging, Question};
 use super::kept::Cache;
 use super::program::{Archives, Program, Unavailable};
-use super::stamp::Stamp;
 use super::verdict::{Judged, Key, Verdict};
 
 /// So many objects are read anew while an editor waits; after a build that made more, that is done when it rests.

@@ -12,9 +12,8 @@ use object::read::archive::ArchiveFile;
 
 use crate::build::{Finder, Flags};
 use crate::files;
+use crate::files::Stamp;
 use crate::image::{FileStore, Store};
-
-use super::stamp::Stamp;
 
 /// An archive of a kernel names a few thousand objects in some hundred kilobytes.
 const MAX_ARCHIVE: u64 = 64 << 20;

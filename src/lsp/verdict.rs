@@ -169,6 +169,8 @@ pub struct ByIndex {
     pub found: AtOnce,
     /// The findings of the object alone.
     pub alone: Vec<ReportedFinding>,
+    /// What is said of the verdict, until a link has confirmed it.
+    pub notes: Vec<String>,
 }
 
 /// What was found out about one source file.

@@ -49,21 +49,9 @@ pub fn at_once(mut verdict: Verdict, found: AtOnce, names: &Names) -> Verdict {
     let alone = verdict.report.findings.clone();
     with(&mut verdict, found.judged.clone(), names);
     drop_gaps(&mut verdict);
-    let AtOnce { n_objects, n_left, unknown, .. } = &found;
-    verdict.notes.push(format!(
-        "judged as part of {} by what is known of its {n_objects} objects; a link of them has not confirmed it yet",
-        linked_name(&verdict)
-    ));
-    if *n_left > 0 {
-        verdict.notes.push(format!("{n_left} more objects that the text concerns were not looked into"));
-    }
-    if !unknown.is_empty() {
-        let names = unknown.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let more = unknown.len().saturating_sub(MOST_NAMES);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        verdict.notes.push(format!("not judged: calls of {names}{more}, which no object that was built defines"));
-    }
-    verdict.by_index = Some(Arc::new(ByIndex { found, alone }));
+    let notes = notes(&found, &linked_name(&verdict));
+    verdict.notes.extend(notes.iter().cloned());
+    verdict.by_index = Some(Arc::new(ByIndex { found, alone, notes }));
     verdict
 }
 
@@ -82,7 +70,7 @@ pub fn joined(verdict: Verdict, judged: Result<Judged, Unavailable>, names: &Nam
     let mut verdict = verdict;
     if let Some(by_index) = verdict.by_index.take() {
         verdict.report.findings = by_index.alone.clone();
-        verdict.notes.retain(|note| !is_of_index(note));
+        verdict.notes.retain(|note| !by_index.notes.contains(note));
         let differences = differences(&by_index.found.judged, &judged);
         for difference in &differences {
             tracing::warn!("{}: {difference}", verdict.source.display());
@@ -105,10 +93,22 @@ pub fn linked_name(verdict: &Verdict) -> String {
 /// So many functions are named in a note.
 const MOST_NAMES: usize = 5;
 
-fn is_of_index(note: &str) -> bool {
-    (note.starts_with("judged as part of ") && note.ends_with(" has not confirmed it yet"))
-        || note.starts_with("not judged: calls of ")
-        || note.ends_with(" were not looked into")
+/// What is said of a verdict of the index.
+fn notes(found: &AtOnce, linked: &str) -> Vec<String> {
+    let AtOnce { n_objects, n_left, unknown, .. } = found;
+    let mut notes = vec![format!(
+        "judged as part of {linked} by what is known of its {n_objects} objects; a link of them has not confirmed it yet"
+    )];
+    if *n_left > 0 {
+        notes.push(format!("{n_left} more objects that the text concerns were not looked into"));
+    }
+    if !unknown.is_empty() {
+        let names = unknown.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        let more = unknown.len().saturating_sub(MOST_NAMES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        notes.push(format!("not judged: calls of {names}{more}, which no object that was built defines"));
+    }
+    notes
 }
 
 /// What the object alone could not decide is decided.

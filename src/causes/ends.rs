@@ -48,12 +48,18 @@ fn jump_to_the_end(suspect: &Suspect<'_>) -> Option<Told> {
     if !same || ends || suspect.is_compiled(last) {
         return None;
     }
+    let function = suspect.in_function();
+    let says =
+        |place: &str| format!("{function} ends{place} without a return, and this jumps to its end, where no code is");
+    Some(missing_return(suspect, last, says))
+}
+
+/// A return is missing behind an instruction; `says` is given the words for that place.
+fn missing_return(suspect: &Suspect<'_>, last: InsnId, says: impl FnOnce(&str) -> String) -> Told {
     let line = suspect.line(last);
     let place = line.as_ref().map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default();
-    let says =
-        format!("{} ends{place} without a return, and this jumps to its end, where no code is", suspect.in_function());
     let step = suspect.step(last, "behind this a return is missing");
-    Some(Told::new(CauseKind::MissingReturn, says).with([step]).on(line))
+    Told::new(CauseKind::MissingReturn, says(&place)).with([step]).on(line)
 }
 
 /// A path of assembly that has given everything back, and runs on into code that others reach with a frame.
@@ -75,16 +81,14 @@ pub(super) fn return_missing(suspect: &Suspect<'_>) -> Option<Told> {
     if !gives || !leads_on || !jumped || suspect.is_compiled(last) {
         return None;
     }
-    let line = suspect.line(last);
-    let place = line.as_ref().map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default();
-    let bytes = other.state.cfa.offset - 8;
-    let says = format!(
-        "{} has given all of its stack back{place}, and runs on into code that another path reaches with {bytes} bytes on the stack: \
-         a return is missing",
-        suspect.in_function()
-    );
-    let step = suspect.step(last, "behind this a return is missing");
-    Some(Told::new(CauseKind::MissingReturn, says).with([step]).on(line).along_the_path())
+    let (function, bytes) = (suspect.in_function(), other.state.cfa.offset - 8);
+    let says = |place: &str| {
+        format!(
+            "{function} has given all of its stack back{place}, and runs on into code that another path reaches with {bytes} bytes on \
+             the stack: a return is missing"
+        )
+    };
+    Some(missing_return(suspect, last, says).along_the_path())
 }
 
 /// A jump to a label in the middle of another function, where the way goes on with whatever that function does.

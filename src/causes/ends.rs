@@ -51,15 +51,25 @@ fn jump_to_the_end(suspect: &Suspect<'_>) -> Option<Told> {
     let function = suspect.in_function();
     let says =
         |place: &str| format!("{function} ends{place} without a return, and this jumps to its end, where no code is");
-    Some(missing_return(suspect, last, says))
+    // Labels at the end have no code, and it is behind them that it is missing.
+    let label = suspect.line(last).and_then(|line| {
+        let behind = suspect.text(&line)?.asm.labels_behind(line.1 as usize - 1)?;
+        Some((line.0, behind as u32 + 1))
+    });
+    let Some(label) = label else { return Some(missing_return(suspect, last, says)) };
+    let remark = suspect.remark(&label, "behind this a return is missing");
+    Some(Told::new(CauseKind::MissingReturn, says(&behind(suspect, Some(&label)))).with([remark]).on(Some(label)))
 }
 
 /// A return is missing behind an instruction; `says` is given the words for that place.
 fn missing_return(suspect: &Suspect<'_>, last: InsnId, says: impl FnOnce(&str) -> String) -> Told {
     let line = suspect.line(last);
-    let place = line.as_ref().map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default();
     let step = suspect.step(last, "behind this a return is missing");
-    Told::new(CauseKind::MissingReturn, says(&place)).with([step]).on(line)
+    Told::new(CauseKind::MissingReturn, says(&behind(suspect, line.as_ref()))).with([step]).on(line)
+}
+
+fn behind(suspect: &Suspect<'_>, line: Option<&Line>) -> String {
+    line.map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default()
 }
 
 /// A path of assembly that has given everything back, and runs on into code that others reach with a frame.

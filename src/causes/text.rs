@@ -211,6 +211,13 @@ impl AsmText {
         self.statements[from..].iter().take_while(move |statement| statement.line == line)
     }
 
+    /// The last of the labels that follow the code of a line (from 0) before anything else does.
+    pub fn labels_behind(&self, line: usize) -> Option<usize> {
+        let from = self.statements.partition_point(|statement| statement.line <= line);
+        let labels = self.statements[from..].iter().take_while(|one| one.text.ends_with(':'));
+        labels.last().map(|label| label.line)
+    }
+
     /// The asm statement that a line belongs to.
     pub fn block_at(&self, line: usize) -> Option<(usize, &Block)> {
         self.blocks.iter().enumerate().find(|(_, block)| (block.first..=block.last).contains(&line))

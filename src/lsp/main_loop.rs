@@ -47,7 +47,7 @@ const CONFIRM: Duration = Duration::from_millis(400);
 /// A text that was judged is linked into `vmlinux.o` when nothing was typed for so long.
 const REST: Duration = Duration::from_millis(60);
 /// Fixes are looked for this long after a judgement: not between two words that are typed.
-const FIX_REST: Duration = Duration::from_millis(300);
+const FIX_REST: Duration = Duration::from_millis(150);
 /// A command or an object that was not there is looked for again after this time, and each time after twice as long.
 const RETRY: Duration = Duration::from_secs(10);
 /// So many times the time is doubled: a server that nobody uses works no longer.
@@ -570,7 +570,12 @@ impl World {
                 }
                 unit.last = Some(Arc::clone(&verdict));
                 unit.settled = number;
-                unit.fixes_due = (!verdict.report.findings.is_empty()).then(|| Instant::now() + FIX_REST);
+                // What the whole program says comes when the editor has rested.
+                let rest = match &verdict.scope {
+                    Scope::Alone | Scope::Pending => FIX_REST,
+                    Scope::Whole | Scope::Unlinked(_) => Duration::ZERO,
+                };
+                unit.fixes_due = (!verdict.report.findings.is_empty()).then(|| Instant::now() + rest);
                 self.warm(verdict);
             }
             Err(Trouble::Cancelled) => {

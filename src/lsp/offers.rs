@@ -1,9 +1,11 @@
 //! The quick fixes that were found for the findings of a verdict.
 //!
 //! In: fixes that were tried.  Out: the same, to whoever asks for them again.
-//! Holds afterwards: a finding's fixes are looked for once, whoever needs them first.
+//! Holds afterwards: a finding's fixes are looked for once, whoever needs them first; what is known while the search goes on
+//! is what its end will have, too.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +14,7 @@ use crate::ids::FindingId;
 use super::handlers::code_actions::patch::Fix;
 
 /// A fix that works.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Offer {
     /// The changes and their title.
     pub fix: Fix,
@@ -31,10 +33,29 @@ pub enum Whose {
 
 /// What was found out for the findings of a verdict.
 #[derive(Debug, Default)]
-pub struct Offers(Mutex<FxHashMap<Whose, Slot>>);
+pub struct Offers(Mutex<FxHashMap<Whose, Arc<Slot>>>);
 
-/// The offers for one finding. Who looks for them holds the lock, so that nobody looks for them twice.
-pub type Slot = Arc<Mutex<Option<Arc<Vec<Offer>>>>>;
+/// The offers for one finding.
+#[derive(Debug, Default)]
+pub struct Slot {
+    /// Who looks for them holds it, so that nobody looks for them twice.
+    search: Mutex<()>,
+    found: Mutex<Found>,
+}
+
+#[derive(Debug, Default)]
+struct Found {
+    offers: Arc<Vec<Offer>>,
+    since: Option<Instant>,
+    ended: bool,
+}
+
+/// A search that has begun.
+#[derive(Debug)]
+pub struct Search<'a> {
+    slot: &'a Slot,
+    _held: MutexGuard<'a, ()>,
+}
 
 impl Clone for Offers {
     /// A copy of a verdict is made to be changed: its findings are those of another text.
@@ -45,12 +66,52 @@ impl Clone for Offers {
 
 impl Offers {
     /// The place for the offers of a finding.
-    pub fn slot(&self, whose: Whose) -> Slot {
+    pub fn slot(&self, whose: Whose) -> Arc<Slot> {
         Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(whose).or_default())
     }
 
     /// Without waiting for who looks for them.
     pub fn known(&self, whose: Whose) -> Option<Arc<Vec<Offer>>> {
-        self.slot(whose).try_lock().ok().and_then(|known| known.clone())
+        let slot = self.slot(whose);
+        let found = slot.found();
+        (found.ended || !found.offers.is_empty()).then(|| Arc::clone(&found.offers))
+    }
+}
+
+impl Slot {
+    fn found(&self) -> MutexGuard<'_, Found> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the search found, or what is known of one that has taken as long as `patience`.
+    pub fn answer(&self, patience: Duration) -> Option<Arc<Vec<Offer>>> {
+        let found = self.found();
+        let is_long = found.since.is_some_and(|since| since.elapsed() >= patience);
+        (found.ended || (is_long && !found.offers.is_empty())).then(|| Arc::clone(&found.offers))
+    }
+
+    /// Begins to look; `None` while somebody else does.
+    pub fn search(&self) -> Option<Search<'_>> {
+        let held = match self.search.try_lock() {
+            Ok(held) => held,
+            Err(TryLockError::Poisoned(held)) => held.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        self.found().since = Some(Instant::now());
+        Some(Search { slot: self, _held: held })
+    }
+}
+
+impl Search<'_> {
+    /// What is certain already.
+    pub fn so_far(&self, offers: Vec<Offer>) {
+        self.slot.found().offers = Arc::new(offers);
+    }
+
+    /// All there is.
+    pub fn end(self, offers: Vec<Offer>) -> Arc<Vec<Offer>> {
+        let mut found = self.slot.found();
+        (found.offers, found.ended) = (Arc::new(offers), true);
+        Arc::clone(&found.offers)
     }
 }

@@ -320,6 +320,11 @@ impl From<Cancelled> for Trouble {
     }
 }
 
+/// Where a text compiles as fast as this, all of its fixes are known soon.
+const QUICK_COMPILE: Duration = Duration::from_millis(200);
+/// Elsewhere nobody waits for more of them when they were looked for as long as this.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// Turns tasks into verdicts. The server's only way to compilers and analysis.
 pub trait Engine: Send + Sync + 'static {
     /// Judges a source file. Called on a worker's thread.
@@ -337,6 +342,12 @@ pub trait Engine: Send + Sync + 'static {
     /// Writes the unwind directives of a file of assembly. Called on a worker's thread.
     fn annotate(&self, _task: &Task, _cancel: &CancelToken) -> Result<Annotated, Trouble> {
         Err(Trouble::NotChecked("no assembler can be run".to_owned()))
+    }
+
+    /// How long fixes are looked for until who asks is answered with those that are known by then: each costs a compile, and
+    /// `compile` is how long one takes.
+    fn patience(&self, compile: Duration) -> Duration {
+        if compile < QUICK_COMPILE { Duration::MAX } else { PATIENCE }
     }
 
     /// Judges an object that the build has left. Called on a worker's thread.

@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::lsp::client::Client;
 use orcls::build::Search;
@@ -14,6 +15,51 @@ use orcls::lsp::engine::Toolchain;
 use orcls::lsp::verdict::{Engine, Task, Trouble, Verdict};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// Counts what is judged, and holds each judgement back until it may begin.
+struct Watched {
+    engine: Toolchain,
+    judged: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    patience: Duration,
+}
+
+impl Watched {
+    /// Nothing is held back, and who asks for fixes is given all, however long that takes on a loaded machine.
+    fn new() -> Watched {
+        let most = Arc::new(AtomicUsize::new(usize::MAX));
+        Watched { engine: Toolchain::new().expect("an engine"), judged: Arc::default(), most, patience: Duration::MAX }
+    }
+}
+
+impl Engine for Watched {
+    fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        let number = self.judged.fetch_add(1, Ordering::SeqCst);
+        while number >= self.most.load(Ordering::SeqCst) {
+            cancel.check()?;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.engine.judge(task, cancel)
+    }
+
+    fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
+        self.engine.judge_whole(verdict, task, cancel)
+    }
+
+    fn patience(&self, _compile: Duration) -> Duration {
+        self.patience
+    }
+
+    fn inspect(
+        &self,
+        object: &Path,
+        config: &Config,
+        search: &Search,
+        cancel: &CancelToken,
+    ) -> Result<Verdict, Trouble> {
+        self.engine.inspect(object, config, search, cancel)
+    }
+}
 
 /// A workspace with one assembly file and its compile command.
 struct Workspace {
@@ -25,7 +71,7 @@ struct Workspace {
 
 impl Workspace {
     fn open(text: &str) -> Workspace {
-        Workspace::judged_by(Toolchain::new().expect("an engine"), text)
+        Workspace::judged_by(Watched::new(), text)
     }
 
     fn judged_by(engine: impl Engine, text: &str) -> Workspace {
@@ -37,7 +83,7 @@ impl Workspace {
     fn open_c(text: &str) -> Workspace {
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::write(dir.path().join("case.c"), "").expect("the file is written");
-        Workspace::in_folder(dir, Toolchain::new().expect("an engine"), text)
+        Workspace::in_folder(dir, Watched::new(), text)
     }
 
     /// On disk as it is opened, and built.
@@ -47,7 +93,7 @@ impl Workspace {
         let mut cc = std::process::Command::new("cc");
         let status = cc.args(["-c", "-g", "-o", "case.o", "case.S"]).current_dir(dir.path()).status();
         assert!(status.expect("cc runs").success());
-        Workspace::in_folder(dir, Toolchain::new().expect("an engine"), text)
+        Workspace::in_folder(dir, Watched::new(), text)
     }
 
     fn in_folder(dir: TempDir, engine: impl Engine, text: &str) -> Workspace {
@@ -218,6 +264,29 @@ fn a_return_that_was_lost_before_other_code_comes_back() {
     check(&function(lost), "bad-branch-target", "Insert `RET` after line 8");
 }
 
+/// Where the same fault has two findings, that which objtool does not print is not mended before the label that the other needs.
+#[test]
+fn a_return_that_was_lost_at_a_label_comes_back_behind_the_label() {
+    let text = function("\ttestq %rdi, %rdi\n\tjz 13f\n\tmovq %rsi, %rax\n13:\n");
+    let mut workspace = Workspace::open(&text);
+    let findings = workspace.findings();
+    assert_eq!(findings.len(), 2, "{findings:#?}");
+    for finding in &findings {
+        let actions = workspace.actions(finding);
+        assert!(!actions.is_empty(), "{finding:#?}");
+        for action in &actions {
+            let fixed = apply(&text, action, &workspace.uri);
+            assert_eq!(workspace.replace(&fixed), [] as [Value; 0], "{fixed}");
+            workspace.replace(&text);
+        }
+        let causes = finding["relatedInformation"].as_array().expect("causes");
+        let lines: Vec<u64> =
+            causes.iter().filter_map(|one| one["location"]["range"]["start"]["line"].as_u64()).collect();
+        assert!(finding["code"] != "bad-branch-target" || lines.contains(&7), "{finding:#?}");
+    }
+    workspace.end();
+}
+
 /// A macro is wrong wherever it is used.
 #[test]
 fn what_a_macro_does_is_mended_in_the_macro() {
@@ -350,36 +419,11 @@ fn a_call_for_its_address_is_no_imbalance() {
 }
 
 /// The real engine, with a count of what it was asked to compile.
-struct Counting {
-    engine: Toolchain,
-    judged: Arc<AtomicUsize>,
-}
-
-impl Engine for Counting {
-    fn judge(&self, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
-        self.judged.fetch_add(1, Ordering::SeqCst);
-        self.engine.judge(task, cancel)
-    }
-
-    fn judge_whole(&self, verdict: &Verdict, task: &Task, cancel: &CancelToken) -> Result<Verdict, Trouble> {
-        self.engine.judge_whole(verdict, task, cancel)
-    }
-
-    fn inspect(
-        &self,
-        object: &Path,
-        config: &Config,
-        search: &Search,
-        cancel: &CancelToken,
-    ) -> Result<Verdict, Trouble> {
-        self.engine.inspect(object, config, search, cancel)
-    }
-}
 
 #[test]
 fn a_resting_cursor_costs_no_compile_and_fixes_are_looked_for_once() {
-    let judged = Arc::new(AtomicUsize::new(0));
-    let engine = Counting { engine: Toolchain::new().expect("an engine"), judged: Arc::clone(&judged) };
+    let engine = Watched::new();
+    let judged = Arc::clone(&engine.judged);
     let text = function("\tpushq %rbx\n\tnop\n\tret\n");
     let mut workspace = Workspace::judged_by(engine, &text);
     let finding = workspace.findings()[0].clone();
@@ -410,6 +454,33 @@ fn automatic_requests_are_answered_with_what_is_known() {
     let invoked = ask(&mut workspace, 1);
     assert!(invoked > 0);
     assert_eq!(ask(&mut workspace, 2), invoked);
+    workspace.end();
+}
+
+/// Who asks while more fixes are looked for is given what is known, and later all.
+#[test]
+fn a_long_search_does_not_keep_who_asks_waiting() {
+    let text = function("\tpushq %rbx\n\tnop\n\tret\n");
+    let engine = Watched { patience: Duration::ZERO, ..Watched::new() };
+    // The text, and one fix.
+    engine.most.store(2, Ordering::SeqCst);
+    let most = Arc::clone(&engine.most);
+    let mut workspace = Workspace::judged_by(engine, &text);
+    let finding = workspace.findings()[0].clone();
+    let automatic = json!({"diagnostics": [finding.clone()], "triggerKind": 2});
+    let params = json!({"textDocument": {"uri": workspace.uri}, "range": finding["range"], "context": automatic});
+    // The search goes on in the background.
+    while workspace.client.request("textDocument/codeAction", params.clone()) == Ok(json!([])) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let first = workspace.actions(&finding);
+    assert_eq!(first.len(), 1, "{first:#?}");
+    assert_eq!(first[0]["isPreferred"], true);
+    most.store(usize::MAX, Ordering::SeqCst);
+    while workspace.actions(&finding).len() < 2 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(workspace.actions(&finding)[0]["title"], first[0]["title"]);
     workspace.end();
 }
 

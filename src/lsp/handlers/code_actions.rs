@@ -23,7 +23,7 @@ mod stack;
 mod strings;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, TryLockError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -36,7 +36,7 @@ use crate::report::ReportedFinding;
 
 use super::super::config::{CompileMode, Trust};
 use super::super::documents::Document;
-use super::super::offers::{Offer, Whose};
+use super::super::offers::{Offer, Search, Whose};
 use super::super::snapshot::Snapshot;
 use super::super::units::Unit;
 use super::super::verdict::{Freshness, Task, Trouble, Verdict};
@@ -147,39 +147,39 @@ impl<'a> Prover<'a> {
     /// The fixes for a finding that work.
     fn offers(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Arc<Vec<Offer>>, Cancelled> {
         let slot = self.verdict.offers.slot(case.whose);
-        let mut known = loop {
-            match slot.try_lock() {
-                Ok(known) => break known,
-                Err(TryLockError::Poisoned(known)) => break known.into_inner(),
-                // Somebody looks for them already.
-                Err(TryLockError::WouldBlock) => {
-                    cancel.check()?;
-                    std::thread::sleep(NAP);
-                }
+        let patience = self.snapshot.engine.patience(self.verdict.timing.compile);
+        loop {
+            if let Some(known) = slot.answer(patience) {
+                return Ok(known);
             }
-        };
-        if let Some(offers) = known.as_ref() {
-            return Ok(Arc::clone(offers));
+            let Some(search) = slot.search() else {
+                // Somebody looks for them already.
+                cancel.check()?;
+                std::thread::sleep(NAP);
+                continue;
+            };
+            // Who looked for them may have ended in between.
+            if let Some(known) = slot.answer(patience) {
+                return Ok(known);
+            }
+            let found = self.find(case, &search, cancel)?;
+            return Ok(search.end(found));
         }
-        let found = Arc::new(self.find(case, cancel)?);
-        *known = Some(Arc::clone(&found));
-        Ok(found)
     }
 
-    fn find(&self, case: &Case<'_>, cancel: &CancelToken) -> Result<Vec<Offer>, Cancelled> {
+    fn find(&self, case: &Case<'_>, search: &Search<'_>, cancel: &CancelToken) -> Result<Vec<Offer>, Cancelled> {
         let deadline = Instant::now() + MOST_TIME;
-        let mut offers: Vec<Offer> = Vec::new();
-        let mut lefts: Vec<Left> = Vec::new();
+        let mut tried: Vec<(Offer, Left)> = Vec::new();
         let mut tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
         for fix in remedies::fixes(case) {
             cancel.check()?;
             let late = Instant::now() >= deadline;
-            if offers.len() == MOST_ACTIONS || (late && !offers.is_empty()) {
+            if tried.len() == MOST_ACTIONS || (late && !tried.is_empty()) {
                 break;
             }
             let what = |title: &str| title.split(" before ").next().unwrap_or_default().to_owned();
-            let again = offers.iter().filter(|offer| what(&offer.fix.title) == what(&fix.title)).count();
-            let known = offers.iter().any(|offer| offer.fix.title.eq_ignore_ascii_case(&fix.title));
+            let again = tried.iter().filter(|(offer, _)| what(&offer.fix.title) == what(&fix.title)).count();
+            let known = tried.iter().any(|(offer, _)| offer.fix.title.eq_ignore_ascii_case(&fix.title));
             // Of many ways to do the same only the first one that works is of use. What is always possible is tried
             // although the search was long.
             if known || again >= MOST_PLACES || ((tries == 0 || late) && !fix.last_resort) {
@@ -188,13 +188,12 @@ impl<'a> Prover<'a> {
             tries = tries.saturating_sub(1);
             let Some(left) = self.left_by(case, &fix, cancel)? else { continue };
             tries = tries.min(MOST_TRIES_FOR_MORE);
-            lefts.push(left);
-            offers.push(Offer { fix, preferred: false });
+            tried.push((Offer { fix, preferred: false }, left));
+            // Nothing that comes later is better than these.
+            let certain = tried.iter().filter(|(_, left)| *left == Left::NOTHING).cloned().collect();
+            search.so_far(self.ranked(case, certain));
         }
-        let mut offers = best(offers, &lefts, case.is_in_macro());
-        if let Some(first) = offers.first_mut() {
-            first.preferred = !first.fix.last_resort && case.finding.objtool.is_some();
-        }
+        let mut offers = self.ranked(case, tried);
         if offers.len() < MOST_ACTIONS
             && let Some(fix) = self.rewritten(case, cancel)?
             && self.left_by(case, &fix, cancel)?.is_some()
@@ -202,6 +201,15 @@ impl<'a> Prover<'a> {
             offers.push(Offer { fix, preferred: false });
         }
         Ok(offers)
+    }
+
+    /// The best of what was tried, with the one to take.
+    fn ranked(&self, case: &Case<'_>, tried: Vec<(Offer, Left)>) -> Vec<Offer> {
+        let mut offers = best(tried, case.is_in_macro());
+        if let Some(first) = offers.first_mut() {
+            first.preferred = !first.fix.last_resort && case.finding.objtool.is_some();
+        }
+        offers
     }
 
     /// All directives of the function, written anew.
@@ -283,14 +291,18 @@ struct Left {
     oddities: usize,
 }
 
+impl Left {
+    const NOTHING: Left = Left { printed: 0, oddities: 0 };
+}
+
 /// Where a fix leaves nothing for objtool to print, those that leave something are not offered; nor is odd code where other
 /// code would do. What a macro does, it does wherever it is used: mending one use of it mends nothing.
-fn best(offers: Vec<Offer>, lefts: &[Left], in_macro: bool) -> Vec<Offer> {
-    let clean = in_macro || lefts.iter().any(|left| left.printed == 0);
-    let mends = |left: &&Left| !clean || left.printed == 0;
-    let fewest = lefts.iter().filter(mends).map(|left| left.oddities).min().unwrap_or(0);
-    let keeps = |left: &Left| mends(&left) && left.oddities == fewest;
-    offers.into_iter().zip(lefts).filter(|(_, left)| keeps(left)).map(|(offer, _)| offer).collect()
+fn best(tried: Vec<(Offer, Left)>, in_macro: bool) -> Vec<Offer> {
+    let clean = in_macro || tried.iter().any(|(_, left)| left.printed == 0);
+    let mends = |left: &Left| !clean || left.printed == 0;
+    let fewest = tried.iter().filter(|(_, left)| mends(left)).map(|(_, left)| left.oddities).min().unwrap_or(0);
+    let keeps = |left: &Left| mends(left) && left.oddities == fewest;
+    tried.into_iter().filter(|(_, left)| keeps(left)).map(|(offer, _)| offer).collect()
 }
 
 /// Whether `after` shows the finding no more, with all that has its cause, and has nothing that `before` had not.
@@ -318,8 +330,15 @@ fn improved(before: &Verdict, after: &Verdict, finding: &ReportedFinding) -> boo
     let within = |later: &Counts, earlier: &Counts| {
         later.iter().all(|(key, n)| earlier.get(key).is_some_and(|before| n <= before))
     };
+    // What objtool does not print is not mended alone where its function has what it does print: the two are one fault.
+    let printed_in = |verdict: &Verdict| {
+        let own = verdict.report.findings.iter().filter(|other| other.function == finding.function);
+        own.filter(|other| other.objtool.is_some()).count()
+    };
+    let beside = finding.objtool.is_none() && printed_in(before) > 0;
     // What stood with the finding may not come to stand alone: then the fault has only moved.
     shown(after) < shown(before)
+        && (!beside || printed_in(after) < printed_in(before))
         && printed(after) <= printed(before)
         && within(&count(after), &count(before))
         && within(&leading(after), &leading(before))

@@ -172,10 +172,7 @@ pub(super) fn ending(case: &Case<'_>) -> Vec<Fix> {
     }
     let last = case.extent().and_then(|(_, end)| end.checked_sub(1));
     // Jumps to the end lead to labels behind the last instruction.
-    let labels = case.at.map(|at| {
-        let behind = case.text.statements.iter().filter(move |one| one.line > at);
-        behind.take_while(|one| one.label().is_some()).last().map_or(at, |label| label.line)
-    });
+    let labels = case.text.labels_behind(case.at.unwrap_or(case.line));
     let mut lines: Vec<usize> = [case.at, labels, Some(case.line), last].into_iter().flatten().collect();
     lines.dedup();
     let is_plain = case.lines.iter().any(|line| line.trim() == "ret");

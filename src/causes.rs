@@ -5,6 +5,7 @@
 //! was found, they are as they were.
 
 mod data;
+pub mod deed;
 mod encodings;
 mod ends;
 mod frames;
@@ -165,10 +166,12 @@ pub fn explain(report: &mut Report, analysis: &Analysis, lines: &Lines, sources:
                 _ => told,
             })
         };
+        let is_plain = told.as_ref().is_none_or(|told| told.message.is_empty());
         if let Some(told) = told {
             told.apply(reported);
         }
         let suspect = Suspect { scene: &scene, finding, reported: Shown::of(reported) };
+        reported.path.extend(restores::used_before_taken(&suspect).filter(|_| is_plain));
         name_lines_of_statements(&suspect, reported);
     }
     follow_ups(report, analysis);

@@ -1,13 +1,14 @@
 //! Saves and restores that objtool takes for something else.
 
-use super::Told;
 use super::scene::Suspect;
+use super::{Told, deed};
 use crate::cfi::{Base, CfiState, Dest, Source};
 use crate::decode::Kind;
 use crate::findings::{Fault, Mismatch, StateAt, StepKind};
 use crate::flow::Flags;
 use crate::ids::InsnId;
 use crate::report::CauseKind;
+use crate::report::findings::PathStep;
 
 /// The registers that a state has saved.
 fn saved(state: &CfiState) -> impl Iterator<Item = (Base, i32)> {
@@ -122,6 +123,19 @@ pub(super) fn above_the_frame(suspect: &Suspect<'_>) -> Option<Told> {
         .map(|&(insn, register)| suspect.step(insn, format!("{} is stored into the caller's frame", register.name())))
         .collect();
     Some(Told::new(CauseKind::StoreIntoCaller, says).about(names[0]).with(steps).on(line))
+}
+
+/// The first use of an area that nobody has taken from the stack, though it is given back.
+pub(super) fn used_before_taken(suspect: &Suspect<'_>) -> Option<PathStep> {
+    let ends = matches!(suspect.finding.fault, Fault::ReturnWithModifiedFrame | Fault::SiblingCallWithModifiedFrame);
+    let cfa = suspect.finding.states.first().filter(|_| ends)?.state.cfa;
+    if cfa.base != Base::SP || cfa.offset >= 8 {
+        return None;
+    }
+    let way = suspect.way(0);
+    let first = way.into_iter().find(|&insn| deed::writes_beyond(suspect.view().analysis, insn))?;
+    let text = format!("`{}` stores to an area of the stack that nothing has taken before", suspect.words(first));
+    Some(suspect.step(first, text)).filter(|_| !suspect.is_compiled(first))
 }
 
 /// A replacement that leaves another depth of stack than the code that it replaces.

@@ -205,6 +205,15 @@ impl<'a> Suspect<'a> {
         is_c && block.is_none()
     }
 
+    /// Whether an instruction comes from an asm statement in a function of C.
+    pub(super) fn is_in_asm_statement(&self, insn: InsnId) -> bool {
+        let text = |line: &Line| self.text(line).filter(|text| !text.asm.assembly);
+        self.line(insn).is_some_and(|line| {
+            text(&line)
+                .is_some_and(|text| text.asm.block_at(line.1 as usize - 1).is_some_and(|(_, block)| !block.top_level))
+        })
+    }
+
     /// The text of a file.
     pub(super) fn text(&self, line: &Line) -> Option<Rc<Text>> {
         self.scene.text(&line.0)

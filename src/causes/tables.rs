@@ -31,7 +31,9 @@ pub(super) fn writable(suspect: &Suspect<'_>) -> Option<Told> {
     let at = suspect.line(insn).filter(|_| ended);
     let jump = suspect.words(insn);
     let Some((load, reloc)) = table_load(suspect, insn) else {
-        if ended {
+        // Where an asm statement has moved the stack pointer, it is a call like any other, and not the jump is at fault.
+        let mut moved = suspect.finding.cause.iter();
+        if ended || moved.any(|step| suspect.is_in_asm_statement(step.insn)) {
             return None;
         }
         let says = format!(

@@ -114,6 +114,19 @@ impl<'a> Macros<'a> {
         found.into_iter().map(|(_, line)| line).take(MOST).collect()
     }
 
+    /// Where the code of a macro begins, if the macro pops a register there that it pushes nowhere.
+    fn without_push(&self, name: &str, instruction: &str) -> Option<u32> {
+        let push = format!("push {}", instruction.strip_prefix("pop ")?);
+        let body = self.bodies.get(name)?;
+        let has = |text: &str| statements(text).any(|text| likeness(text, &push) == Some(Likeness::Same));
+        if body.iter().any(|&at| has(self.lines[at])) {
+            return None;
+        }
+        let is_code = |text: &str| !text.is_empty() && !text.starts_with(['#', '/', '*', '.']);
+        let first = body.iter().find(|&&at| statements(self.lines[at]).any(is_code))?;
+        Some(*first as u32 + 1)
+    }
+
     /// Whether a line, counted from 1, names a macro of this file or of `outer`.
     fn uses_any(&self, outer: Option<&Macros<'a>>, line: u32) -> bool {
         let line = (line as usize).checked_sub(1).and_then(|at| self.lines.get(at));
@@ -281,9 +294,17 @@ pub fn name_macro_lines(report: &mut Report, main: Option<&str>, text_of: &dyn F
                 let user = user.map_or_else(|| format!("line {line}"), |name| format!("{name}:{line}"));
                 let text = format!("`{}` of {user} is written here, in the macro {}", step.instruction, origin.name);
                 let file = if origin.is_outer { main.map(Arc::from) } else { step.file.clone() };
-                if !more.iter().any(|other| other.line == Some(origin.line) && other.text == text) {
-                    more.push(PathStep { file, line: Some(origin.line), text, ..step.clone() });
+                if more.iter().any(|other| other.line == Some(origin.line) && other.text == text) {
+                    continue;
                 }
+                let of = if origin.is_outer { outer } else { Some(macros) };
+                let begins = of.and_then(|macros| macros.without_push(&origin.name, &step.instruction));
+                more.extend(begins.map(|line| {
+                    let text =
+                        format!("the macro {} begins here, and has `{}` without a push", origin.name, step.instruction);
+                    PathStep { file: file.clone(), line: Some(line), text, ..step.clone() }
+                }));
+                more.push(PathStep { file, line: Some(origin.line), text, ..step.clone() });
             }
         }
         finding.path.extend(more);
@@ -359,6 +380,14 @@ mod tests {
         for instruction in ["ret", "jmp __x86_return_thunk"] {
             check(".macro leave\n\tjmp 1f\n1:\tRET\n.endm\n\tleave\n", 5, instruction, &[("leave", 3)]);
         }
+    }
+
+    #[test]
+    fn a_pop_without_a_push_is_told_with_the_start_of_its_macro() {
+        let text = ".macro check\n#ifdef A\n\tSAVE\n1:\tpopq %rax\n\tpopq %rbx\n\tpushq %rbx\n.endm\n";
+        let macros = Macros::parse(text);
+        let found = ["pop %rax", "pop %rbx", "push %rax"].map(|one| macros.without_push("check", one));
+        assert_eq!(found, [Some(3), None, None]);
     }
 
     #[test]

@@ -260,6 +260,9 @@ impl Path<'_> {
             (_, 1.., _) => format!("`{insn}` takes {bytes} bytes of stack that are not given back"),
             (_, ..0, None) => format!("`{insn}` gives back {bytes} bytes of stack that were not taken"),
         };
+        // Of two that do not add up either may be the one at fault.
+        let both = step.to.filter(|_| step.kind == StepKind::Cause && step.bytes == 0);
+        both.into_iter().for_each(|other| self.push(PathKind::Cause, other, text.clone()));
         self.push(PathKind::Cause, step.insn, text);
     }
 

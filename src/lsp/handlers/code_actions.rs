@@ -7,7 +7,6 @@ mod calls;
 mod case;
 mod data;
 mod declarations;
-mod deed;
 mod directives;
 mod flags;
 mod functions;
@@ -274,8 +273,8 @@ impl<'a> Prover<'a> {
         }
         let printed = after.report.findings.iter().filter(|finding| finding.objtool.is_some()).count();
         let odd = |verdict: &Verdict| {
-            let (anatomy, function) = (verdict.anatomy.as_ref()?, case.finding.function.as_deref()?);
-            case.assembly.then(|| harm::oddities(&anatomy.analysis, function))
+            let anatomy = verdict.anatomy.as_ref()?;
+            case.assembly.then(|| harm::oddities(&anatomy.analysis))
         };
         let (before, oddities) = (odd(self.verdict).unwrap_or(0), odd(&after).unwrap_or(0));
         Ok((oddities <= before).then_some(Left { printed, oddities }))
@@ -287,7 +286,7 @@ impl<'a> Prover<'a> {
 struct Left {
     /// Findings that objtool prints.
     printed: usize,
-    /// What its function does that no author means.
+    /// What its functions do that no author means.
     oddities: usize,
 }
 

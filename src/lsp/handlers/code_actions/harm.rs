@@ -1,30 +1,35 @@
-//! What a changed function does that no author means: how a fix that only pleases objtool is told from one that mends.
+//! What changed code does that no author means: how a fix that only pleases objtool is told from one that mends.
 //!
-//! In: the analysis of a text, a function's name.  Out: how many oddities its code has.
+//! In: the analysis of a text.  Out: how many oddities its functions have.
 //! Holds afterwards: code that is right may have some; a fix is judged by how many it brings or leaves, beside others.
 
 use rustc_hash::FxHashMap;
 
 use crate::analysis::Analysis;
+use crate::causes::deed::{self, Deed};
 use crate::cfi::Base;
 use crate::ids::{CodeLoc, InsnId};
 
-use super::deed::{self, Deed};
-
 /// More instructions than these are not looked at.
-const MOST: usize = 1 << 14;
+const MOST: usize = 1 << 16;
 
-/// How often a function writes over its return address or into its caller's frame, takes the slot of one register into another,
-/// or undoes at once what it has just done.
-pub(super) fn oddities(analysis: &Analysis, function: &str) -> usize {
-    let own = analysis.image.symbols().find(|(id, symbol)| {
-        symbol.is_function() && !symbol.is_undefined() && analysis.image.symbol_name(*id) == function
+/// How often the functions of an object write over their return address or into their caller's frame, take the slot of one register
+/// into another, or undo at once what they have just done. A macro that is changed may be used in any of them.
+pub(super) fn oddities(analysis: &Analysis) -> usize {
+    let functions = analysis.image.symbols().filter(|(_, symbol)| symbol.is_function() && !symbol.is_undefined());
+    let mut left = MOST;
+    let counts = functions.map(|(id, symbol)| {
+        let end = symbol.value.saturating_add(analysis.symbols.size(id));
+        let first = analysis.insns.at(CodeLoc::new(symbol.section, symbol.value));
+        let body = std::iter::successors(first, |&insn| analysis.insns.next_in_section(insn));
+        let body: Vec<InsnId> = body.take_while(|&insn| analysis.insns.loc(insn).offset < end).take(left).collect();
+        left -= body.len();
+        of_function(analysis, &body)
     });
-    let Some((id, symbol)) = own else { return 0 };
-    let end = symbol.value.saturating_add(analysis.symbols.size(id));
-    let first = analysis.insns.at(CodeLoc::new(symbol.section, symbol.value));
-    let body = std::iter::successors(first, |&insn| analysis.insns.next_in_section(insn));
-    let body: Vec<InsnId> = body.take_while(|&insn| analysis.insns.loc(insn).offset < end).take(MOST).collect();
+    counts.sum()
+}
+
+fn of_function(analysis: &Analysis, body: &[InsnId]) -> usize {
     let mut slots: FxHashMap<i64, Vec<Base>> = FxHashMap::default();
     let depth = |insn: InsnId| deed::depth(analysis, insn);
     let deeds = || body.iter().filter_map(|&insn| Some((insn, Deed::of(analysis.insns.ops(insn))?)));

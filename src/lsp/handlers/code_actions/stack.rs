@@ -5,6 +5,8 @@
 //! area that is used, no value that is read. What is inserted looks like its counterpart, and stands where the order of the
 //! other operations has it.
 
+use crate::analysis::Analysis;
+use crate::causes::deed::{self, Deed};
 use crate::cfi::{Base, Dest, Source, StackOp};
 use crate::decode::{Kind, Usage};
 use crate::findings::Code;
@@ -16,7 +18,6 @@ use rustc_hash::FxHashMap;
 use crate::causes::text::Statement;
 
 use super::case::{Blamed, Case};
-use super::deed::{self, Deed};
 use super::patch::{Fix, Patch};
 
 /// What may balance the stack.
@@ -59,6 +60,9 @@ fn is_restored_for_the_caller(cause: &Blamed<'_>, case: &Case<'_>) -> bool {
         Some(Deed::Take(_) | Deed::Push(_) | Deed::Pop(None)) | None => false,
     }
 }
+
+/// So many instructions before one may be of the same use of a macro.
+const MOST_OF_MACRO: usize = 32;
 
 /// Callee-saved registers: psABI, figure 3.4.
 const KEPT: [Base; 6] = [Base::BX, Base::BP, Base::R12, Base::R13, Base::R14, Base::R15];
@@ -124,9 +128,21 @@ fn mnemonic(text: &str) -> &str {
     word.strip_suffix('q').unwrap_or(word)
 }
 
-/// Whether later code needs what the operation does.
+/// Whether later code needs what the operation does. A line of a macro may be that of each of the macro's like instructions.
 fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
     let (Some(analysis), Some(insn)) = (case.analysis, cause.insn) else { return true };
+    let line = case.way.iter().find(|&&(passed, _)| passed == insn).map(|&(_, line)| line);
+    if line.is_none_or(|line| line == cause.line) {
+        return needs(case, analysis, insn, false);
+    }
+    let mut like = case
+        .way
+        .iter()
+        .filter(|&&(passed, at)| Some(at) == line && analysis.insns.ops(passed) == analysis.insns.ops(insn));
+    like.any(|&(passed, _)| needs(case, analysis, passed, true))
+}
+
+fn needs(case: &Case<'_>, analysis: &Analysis, insn: InsnId, in_macro: bool) -> bool {
     // What is on one stack belongs to whoever comes back to it.
     if case.way.iter().any(|&(passed, _)| analysis.insns.ops(passed).iter().any(switches_stacks)) {
         return true;
@@ -164,7 +180,11 @@ fn is_needed(case: &Case<'_>, cause: &Blamed<'_>) -> bool {
             });
             // A function's value is in rax.
             let is_restore = written && ends && register != Base::AX;
-            usage(insn).unknown || KEPT.contains(&register) || is_saved || is_restore
+            // A macro that writes a register before it pops it, pops what was there before the macro.
+            let mut own =
+                before.iter().rev().take(MOST_OF_MACRO).filter(|&&(_, line)| in_macro && line == case.way[at].1);
+            let by_macro = own.any(|&(other, _)| usage(other).writes(register));
+            usage(insn).unknown || KEPT.contains(&register) || is_saved || is_restore || by_macro
         }
         Some(Deed::Pop(None)) => {
             let count = |wanted: Deed| before.iter().filter(|&&(other, _)| deed_of(other) == Some(wanted)).count();
@@ -312,7 +332,7 @@ fn counterparts(case: &Case<'_>, cause: &Blamed<'_>) -> Vec<Fix> {
     {
         return Vec::new();
     }
-    let mut places = mirrored(case, cause, deed);
+    let mut places: Vec<usize> = in_macro(case, cause, deed).into_iter().chain(mirrored(case, cause, deed)).collect();
     let lines = || case.causes.iter().map(|other| other.line);
     if deed.puts() {
         // Taken back where the finding is, or before any later operation of the way.
@@ -322,8 +342,10 @@ fn counterparts(case: &Case<'_>, cause: &Blamed<'_>) -> Vec<Fix> {
     } else {
         // An area has to be there before it is used.
         let writes_beyond = |insn| case.analysis.is_some_and(|analysis| deed::writes_beyond(analysis, insn));
-        let used = case.way.iter().filter(|&&(insn, line)| line < cause.line && writes_beyond(insn));
-        places.splice(0..0, used.map(|&(_, line)| line).filter(|_| matches!(deed, Deed::GiveBack(_))).take(1));
+        let used = case.way.iter().find(|&&(insn, _)| matches!(deed, Deed::GiveBack(_)) && writes_beyond(insn));
+        if let Some(&(_, line)) = used {
+            return vec![insert(case, line, &text)];
+        }
         let starts = lines().filter(|line| *line < cause.line);
         places.extend(starts.flat_map(|line| [line + 1, line]));
         places.push(cause.line);
@@ -335,6 +357,15 @@ fn counterparts(case: &Case<'_>, cause: &Blamed<'_>) -> Vec<Fix> {
         new
     });
     places.into_iter().map(|line| insert(case, line, &text)).collect()
+}
+
+/// Where the counterpart stands in the macro that has the operation: what is popped was pushed before all else, and what is pushed
+/// is popped at the end.
+fn in_macro(case: &Case<'_>, cause: &Blamed<'_>, deed: Deed) -> Option<usize> {
+    let own = case.text.on_line(cause.line).find_map(|one| one.in_macro.clone())?;
+    let mut body =
+        case.text.statements.iter().filter(|one| one.in_macro.as_ref() == Some(&own) && one.is_instruction());
+    if deed.puts() { body.next_back().map(|last| last.line + 1) } else { body.next().map(|first| first.line) }
 }
 
 /// Where the operation's counterpart stands if all are undone in reverse: beside those of its neighbours.

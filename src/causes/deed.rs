@@ -1,4 +1,4 @@
-//! What an instruction does to the stack, as far as fixes know it, and how deep the stack is there.
+//! What an instruction does to the stack, as far as causes and fixes know it, and how deep the stack is there.
 //!
 //! In: an instruction, its stack operations.  Out: [`Deed`], depths in bytes.
 //! Holds afterwards: what undoes a deed is a deed, and undone twice it is the same one.
@@ -10,18 +10,20 @@ use crate::ids::InsnId;
 
 /// What an instruction does to the stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Deed {
+pub enum Deed {
     /// A register is pushed, or the flags, or something else.
     Push(Option<Base>),
+    /// The same is popped.
     Pop(Option<Base>),
     /// The stack grows by so many bytes.
     Take(i32),
+    /// The stack shrinks by so many bytes.
     GiveBack(i32),
 }
 
 impl Deed {
     /// What these operations come to.
-    pub(super) fn of(ops: &[StackOp]) -> Option<Deed> {
+    pub fn of(ops: &[StackOp]) -> Option<Deed> {
         ops.iter().find_map(|op| match (op.dest, op.src) {
             (Dest::Push, Source::Reg(register)) => Some(Deed::Push(Some(register))),
             (Dest::Push | Dest::Pushf, _) => Some(Deed::Push(None)),
@@ -34,12 +36,12 @@ impl Deed {
     }
 
     /// Whether the stack grows.
-    pub(super) fn puts(self) -> bool {
+    pub fn puts(self) -> bool {
         matches!(self, Deed::Push(_) | Deed::Take(_))
     }
 
     /// What undoes it.
-    pub(super) fn other(self) -> Deed {
+    pub fn other(self) -> Deed {
         match self {
             Deed::Push(register) => Deed::Pop(register),
             Deed::Pop(register) => Deed::Push(register),
@@ -50,13 +52,13 @@ impl Deed {
 }
 
 /// How far below the CFA the stack pointer is before an instruction; `None` where the CFA counts from another register.
-pub(super) fn depth(analysis: &Analysis, insn: InsnId) -> Option<i64> {
+pub fn depth(analysis: &Analysis, insn: InsnId) -> Option<i64> {
     let state = analysis.states.state(insn)?;
     (state.cfa.base == Base::SP).then_some(i64::from(state.cfa.offset))
 }
 
 /// Whether an instruction writes over the return address, or into the caller's frame, by the stack pointer.
-pub(super) fn writes_beyond(analysis: &Analysis, insn: InsnId) -> bool {
+pub fn writes_beyond(analysis: &Analysis, insn: InsnId) -> bool {
     let is_deed = Deed::of(analysis.insns.ops(insn)).is_some();
     let Some(depth) = depth(analysis, insn).filter(|_| !is_deed) else { return false };
     let used = Usage::of(&analysis.image, &analysis.insns, insn);

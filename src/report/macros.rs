@@ -39,13 +39,16 @@ pub struct Macros<'a> {
     lines: Vec<&'a str>,
     /// By name: the lines of the body, from 0.
     bodies: FxHashMap<&'a str, Vec<usize>>,
+    /// The first and the last line of each block that the assembler repeats, from 0.
+    repeats: Vec<(usize, usize)>,
 }
 
 impl<'a> Macros<'a> {
     /// Reads the definitions in `text`.
     pub fn parse(text: &'a str) -> Macros<'a> {
-        let mut macros = Macros { lines: text.lines().collect(), bodies: FxHashMap::default() };
+        let mut macros = Macros { lines: text.lines().collect(), bodies: FxHashMap::default(), repeats: Vec::new() };
         let mut open: Vec<&str> = Vec::new();
+        let mut repeated: Vec<usize> = Vec::new();
         let mut define: Option<&str> = None;
         for (at, line) in text.lines().enumerate() {
             let code = line.trim_start();
@@ -56,6 +59,11 @@ impl<'a> Macros<'a> {
             if code.starts_with(".endm") {
                 open.pop();
                 continue;
+            }
+            match word(code) {
+                ".rept" | ".irp" | ".irpc" => repeated.push(at),
+                ".endr" => macros.repeats.extend(repeated.pop().map(|first| (first, at))),
+                _ => {}
             }
             if let Some(rest) = code.strip_prefix('#').map(str::trim_start).and_then(|rest| rest.strip_prefix("define"))
             {
@@ -112,6 +120,13 @@ impl<'a> Macros<'a> {
         found.retain(|(likeness, _)| Some(*likeness) == best || best != Some(Likeness::Same));
         found.sort_by_key(|(likeness, _)| Reverse(*likeness));
         found.into_iter().map(|(_, line)| line).take(MOST).collect()
+    }
+
+    /// Where the innermost block ends that repeats a line. Both count from 1.
+    fn repeated_until(&self, line: u32) -> Option<u32> {
+        let at = (line as usize).checked_sub(1)?;
+        let around = self.repeats.iter().filter(|(first, last)| (*first..*last).contains(&at));
+        around.min_by_key(|(first, last)| last - first).map(|&(_, last)| last as u32 + 1)
     }
 
     /// Where the code of a macro begins, if the macro pops a register there that it pushes nowhere.
@@ -277,6 +292,12 @@ pub fn name_macro_lines(report: &mut Report, main: Option<&str>, text_of: &dyn F
         for step in std::iter::once(own).chain(causes) {
             let (Some(file), Some(line)) = (&step.file, step.line) else { continue };
             let Some(macros) = macros.get(&**file) else { continue };
+            if let Some(last) = macros.repeated_until(line).filter(|_| !step.text.is_empty()) {
+                let text = format!("the block that repeats `{}` of line {line} ends here", step.instruction);
+                if !more.iter().any(|other| other.text == text) {
+                    more.push(PathStep { line: Some(last), text, ..step.clone() });
+                }
+            }
             let outer = outer.as_ref().filter(|_| texts.get(file) != main_text.as_ref());
             let key = (file.clone(), line, step.instruction.clone());
             let origins = known.entry(key).or_insert_with(|| {
@@ -388,6 +409,13 @@ mod tests {
         let macros = Macros::parse(text);
         let found = ["pop %rax", "pop %rbx", "push %rax"].map(|one| macros.without_push("check", one));
         assert_eq!(found, [Some(3), None, None]);
+    }
+
+    #[test]
+    fn a_repeated_line_is_told_with_the_end_of_its_block() {
+        let text = ".rept 16\n\tcall 2f\n2:\n.irp r, a, b\n\tpush %\\r\n.endr\n.endr\n\tret\n";
+        let macros = Macros::parse(text);
+        assert_eq!([2, 5, 8].map(|line| macros.repeated_until(line)), [Some(7), Some(6), None]);
     }
 
     #[test]

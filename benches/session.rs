@@ -9,6 +9,7 @@ mod client;
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,8 +75,8 @@ impl Session {
         begin.elapsed()
     }
 
-    /// One edit: the time until its findings are there, without the compiler's.
-    fn edit(&mut self) -> Duration {
+    /// One edit: the time until its findings are there, and how much of it is the compiler's.
+    fn edit(&mut self) -> (Duration, Duration) {
         self.version += 1;
         let begin = Instant::now();
         // Another statement each time: a text that was judged before, or only has its lines elsewhere, is not compiled.
@@ -87,7 +88,7 @@ impl Session {
         let taken = begin.elapsed();
         let status = self.client.request("orcls/status", json!({"textDocument": {"uri": self.uri}}));
         let compile = status.expect("a status").get("compileMs").and_then(Value::as_f64).unwrap_or_default();
-        taken.saturating_sub(Duration::from_secs_f64(compile / 1e3))
+        (taken, Duration::from_secs_f64(compile / 1e3))
     }
 }
 
@@ -97,9 +98,13 @@ fn session(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("session");
     group.sample_size(20);
     group.bench_function("edit to findings, less the compiler", |bencher| {
-        bencher.iter_custom(|n| (0..n).map(|_| session.edit()).sum());
+        bencher.iter_custom(|n| (0..n).map(|_| own(session.edit())).sum());
     });
     group.finish();
+}
+
+fn own((taken, compile): (Duration, Duration)) -> Duration {
+    taken.saturating_sub(compile)
 }
 
 /// A text of 2,000 lines, as long as the longest of the kernel's.
@@ -146,5 +151,40 @@ fn assembly(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, session, assembly);
+/// A library's text of 5,000 lines, with unwind directives, as user space has them.
+fn library() -> String {
+    let function = |n: usize| {
+        let save = "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %rbx, 0\n";
+        let work = "\tmov %rdi, %rbx\n\tadd %rsi, %rbx\n\tmov %rbx, %rax\n".repeat(4);
+        let restore = "\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %rbx\n\tret\n";
+        format!(
+            "\t.globl f{n}\n\t.type f{n}, @function\nf{n}:\n\t.cfi_startproc\n{save}{work}{restore}\t.cfi_endproc\n\t.size f{n}, .-f{n}\n"
+        )
+    };
+    (0..200).map(function).fold("\t.text\n".to_owned(), |text, one| text + &one)
+}
+
+/// From a key in a library's assembly to its verdict, beside the assembler alone: both with the assembler's time.
+fn user_space(criterion: &mut Criterion) {
+    let (source, folder) = source();
+    let text = library();
+    assert_eq!(text.lines().count() / 1000, 5);
+    fs::write(&source, &text).expect("a file");
+    let mut session = Session::start(&source);
+    let mut group = criterion.benchmark_group("5,000 lines for user space");
+    group.sample_size(20);
+    group.bench_function("the assembler", |bencher| {
+        bencher.iter(|| {
+            let mut gcc = Command::new("gcc");
+            let status = gcc.args(["-c", "-g", "-o", "alone.o"]).arg(&source).current_dir(folder.path()).status();
+            assert!(status.expect("gcc runs").success());
+        });
+    });
+    group.bench_function("key to verdict", |bencher| {
+        bencher.iter_custom(|n| (0..n).map(|_| session.edit().0).sum());
+    });
+    group.finish();
+}
+
+criterion_group!(benches, session, assembly, user_space);
 criterion_main!(benches);

@@ -1,4 +1,4 @@
-//! How fast each stage is, in instructions per second.
+//! How fast each stage is, in instructions per second, and how fast whole objects are judged by the rules of either kind.
 //!
 //! The object is compiled from `tests/decode/mix.c`; `ORCLS_BENCH_OBJECT=FILE` takes another one.
 
@@ -6,10 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use orcls::analysis::{Config, Policy, analyse};
 use orcls::cancel::CancelToken;
 use orcls::decode;
 use orcls::image::ElfImage;
-use orcls::kernel::Kernel;
+use orcls::kernel::{Kernel, KernelChoice};
+use orcls::options::Options;
+use orcls::unwind;
 
 fn object() -> Vec<u8> {
     if let Some(path) = std::env::var_os("ORCLS_BENCH_OBJECT") {
@@ -38,6 +41,21 @@ fn stages(criterion: &mut Criterion) {
         let decode = || decode::decode(&image, kernel, &cancel);
         group.bench_function(format!("decode {kernel}"), |b| b.iter(decode));
     }
+    group.bench_function("kernel rules", |b| {
+        let config = Config {
+            options: Options { stackval: true, orc: true, ..Options::default() },
+            kernel: KernelChoice::Fixed(Kernel::V6_12),
+            policy: Policy::Objtool,
+            noreturn: Vec::new(),
+        };
+        b.iter(|| analyse(&bytes, &config, &cancel));
+    });
+    group.bench_function("unwind table, user rules", |b| {
+        b.iter(|| {
+            let image = ElfImage::read(&bytes).expect("an ELF object");
+            unwind::judge(&bytes, &image, &cancel)
+        });
+    });
     group.finish();
 }
 

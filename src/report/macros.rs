@@ -295,7 +295,7 @@ pub fn name_macro_lines(report: &mut Report, main: Option<&str>, text_of: &dyn F
             if let Some(last) = macros.repeated_until(line).filter(|_| !step.text.is_empty()) {
                 let text = format!("the block that repeats `{}` of line {line} ends here", step.instruction);
                 if !more.iter().any(|other| other.text == text) {
-                    more.push(PathStep { line: Some(last), text, ..step.clone() });
+                    more.push(PathStep { line: Some(last), text, instruction: String::new(), ..step.clone() });
                 }
             }
             let outer = outer.as_ref().filter(|_| texts.get(file) != main_text.as_ref());
@@ -323,7 +323,7 @@ pub fn name_macro_lines(report: &mut Report, main: Option<&str>, text_of: &dyn F
                 more.extend(begins.map(|line| {
                     let text =
                         format!("the macro {} begins here, and has `{}` without a push", origin.name, step.instruction);
-                    PathStep { file: file.clone(), line: Some(line), text, ..step.clone() }
+                    PathStep { file: file.clone(), line: Some(line), text, instruction: String::new(), ..step.clone() }
                 }));
                 more.push(PathStep { file, line: Some(origin.line), text, ..step.clone() });
             }

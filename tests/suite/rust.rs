@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use serde_json::Value;
+use orcls::lsp::engine::Toolchain;
+use serde_json::{Value, json};
+
+use crate::lsp::client::Client;
 
 const SOURCES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rust/inputs");
 
@@ -201,4 +204,33 @@ fn unbuilt_rust_is_not_compiled() {
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(said.contains("by the objects that the build leaves"), "{said}");
     assert_eq!(out.status.code(), Some(2));
+}
+
+/// Hovers name functions as their authors do; the symbols of rustc say nothing to them.
+#[test]
+fn hovers_in_rust_have_no_mangled_names() {
+    let Some(driver) = make() else { return };
+    let folder = driver.folder.path();
+    let recipe = "savedcmd_drivers.o := rustc --emit=obj -o drivers.o drivers.rs\n\nsource_drivers.o := drivers.rs\n\ndeps_drivers.o := \\\n  drivers.rs \\\n";
+    std::fs::write(folder.join(".drivers.o.cmd"), recipe).expect("a recipe");
+    let (uri, root) = (format!("file://{}/drivers.rs", folder.display()), format!("file://{}", folder.display()));
+    let params = json!({
+        "workspaceFolders": [{"uri": root, "name": "w"}],
+        "capabilities": {"textDocument": {"publishDiagnostics": {"relatedInformation": true}}},
+        "initializationOptions": {"orcls": {"kernel": "7.3"}},
+    });
+    let mut client = Client::start(Toolchain::new().expect("an engine"), params);
+    let document = json!({"uri": uri, "languageId": "rust", "version": 1, "text": driver.text});
+    client.notify("textDocument/didOpen", json!({"textDocument": document}));
+    assert!(!client.published_at(&uri, 1).is_empty());
+    let mut said = String::new();
+    for line in 0..driver.text.lines().count() {
+        let params = json!({"textDocument": {"uri": uri}, "position": {"line": line, "character": 8}});
+        let hover = client.request("textDocument/hover", params).expect("an answer");
+        said.push_str(hover["contents"]["value"].as_str().unwrap_or_default());
+    }
+    assert!(said.contains("drivers::first"), "{said}");
+    assert!(!said.contains("_R"), "{said}");
+    client.notify("textDocument/didClose", json!({"textDocument": {"uri": uri}}));
+    client.published(&uri);
 }

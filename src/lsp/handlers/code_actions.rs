@@ -274,7 +274,7 @@ impl<'a> Prover<'a> {
         let printed = after.report.findings.iter().filter(|finding| finding.objtool.is_some()).count();
         let odd = |verdict: &Verdict| {
             let anatomy = verdict.anatomy.as_ref()?;
-            case.assembly.then(|| harm::oddities(&anatomy.analysis))
+            case.assembly.then(|| harm::oddities(&anatomy.analysis, case.finding.function.as_deref()))
         };
         let (before, oddities) = (odd(self.verdict).unwrap_or(0), odd(&after).unwrap_or(0));
         Ok((oddities <= before).then_some(Left { printed, oddities }))

@@ -73,7 +73,8 @@ impl<'a> Case<'a> {
             analysis.insns.at(CodeLoc::new(analysis.image.section_by_name(section)?, offset))
         };
         let blamed = finding.path.iter().filter(|step| step.kind == PathKind::Cause).filter_map(|step| {
-            let line = here(step.file.as_deref(), step.line)?;
+            // A remark on a line is about no instruction.
+            let line = here(step.file.as_deref(), step.line).filter(|_| !step.instruction.is_empty())?;
             Some(Blamed { line, instruction: &step.instruction, insn: insn(&step.section, step.offset), beside: false })
         });
         let own_finding = verdict.anatomy.as_ref().and_then(|anatomy| {

@@ -9,14 +9,23 @@ use crate::analysis::Analysis;
 use crate::causes::deed::{self, Deed};
 use crate::cfi::Base;
 use crate::ids::{CodeLoc, InsnId};
+use crate::image::Symbol;
 
 /// More instructions than these are not looked at.
 const MOST: usize = 1 << 16;
 
-/// How often the functions of an object write over their return address or into their caller's frame, take the slot of one register
-/// into another, or undo at once what they have just done. A macro that is changed may be used in any of them.
-pub(super) fn oddities(analysis: &Analysis) -> usize {
-    let functions = analysis.image.symbols().filter(|(_, symbol)| symbol.is_function() && !symbol.is_undefined());
+/// How often a function writes over its return address or into its caller's frame, or takes the slot of one register into
+/// another, and how often any function undoes at once what it has just done: a macro that is changed may be used in any of
+/// them, but how deep the stack is elsewhere depends on how far the walk got.
+pub(super) fn oddities(analysis: &Analysis, function: Option<&str>) -> usize {
+    // What is no function in the kernel's eyes is code all the same.
+    let is_code = |symbol: &Symbol| {
+        !symbol.is_undefined()
+            && !symbol.is_section()
+            && symbol.size > 0
+            && analysis.image.section(symbol.section).is_code()
+    };
+    let functions = analysis.image.symbols().filter(|(_, symbol)| is_code(symbol));
     let mut left = MOST;
     let counts = functions.map(|(id, symbol)| {
         let end = symbol.value.saturating_add(analysis.symbols.size(id));
@@ -24,12 +33,24 @@ pub(super) fn oddities(analysis: &Analysis) -> usize {
         let body = std::iter::successors(first, |&insn| analysis.insns.next_in_section(insn));
         let body: Vec<InsnId> = body.take_while(|&insn| analysis.insns.loc(insn).offset < end).take(left).collect();
         left -= body.len();
-        of_function(analysis, &body)
+        // Entry code is reached with whatever the processor has pushed.
+        let is_own = symbol.is_function() && function == Some(analysis.image.symbol_name(id));
+        undone(analysis, &body) + if is_own { misplaced(analysis, &body) } else { 0 }
     });
     counts.sum()
 }
 
-fn of_function(analysis: &Analysis, body: &[InsnId]) -> usize {
+/// How often an instruction undoes the one before it.
+fn undone(analysis: &Analysis, body: &[InsnId]) -> usize {
+    let undoes = |pair: &&[InsnId]| {
+        let both = (Deed::of(analysis.insns.ops(pair[0])), Deed::of(analysis.insns.ops(pair[1])));
+        matches!(both, (Some(first), Some(next)) if first.puts() && next == first.other())
+    };
+    body.windows(2).filter(undoes).count()
+}
+
+/// How often a function takes from the stack, or writes to it, where others have put something.
+fn misplaced(analysis: &Analysis, body: &[InsnId]) -> usize {
     let mut slots: FxHashMap<i64, Vec<Base>> = FxHashMap::default();
     let depth = |insn: InsnId| deed::depth(analysis, insn);
     let deeds = || body.iter().filter_map(|&insn| Some((insn, Deed::of(analysis.insns.ops(insn))?)));
@@ -42,10 +63,6 @@ fn of_function(analysis: &Analysis, body: &[InsnId]) -> usize {
         let (Deed::Pop(Some(register)), Some(depth)) = (deed, depth(insn)) else { return false };
         slots.get(&-depth).is_some_and(|made| !made.contains(&register))
     };
-    let undone = body.windows(2).filter(|pair| {
-        let both = (Deed::of(analysis.insns.ops(pair[0])), Deed::of(analysis.insns.ops(pair[1])));
-        matches!(both, (Some(first), Some(next)) if first.puts() && next == first.other())
-    });
     let beyond = body.iter().filter(|&&insn| deed::writes_beyond(analysis, insn));
-    deeds().filter(|&step| other_slot(step)).count() + undone.count() + beyond.count()
+    deeds().filter(|&step| other_slot(step)).count() + beyond.count()
 }

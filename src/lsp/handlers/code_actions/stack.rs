@@ -61,6 +61,9 @@ fn is_restored_for_the_caller(cause: &Blamed<'_>, case: &Case<'_>) -> bool {
     }
 }
 
+/// Lines so far from one are written like it.
+const NEAR: usize = 12;
+
 /// So many instructions before one may be of the same use of a macro.
 const MOST_OF_MACRO: usize = 32;
 
@@ -288,11 +291,11 @@ fn like_written(case: &Case<'_>, cause: &Blamed<'_>, wanted: Deed) -> Option<Str
     }
     let separator = &only.text[word.len()..only.text.len() - operands.len()];
     let name = name(from, to)?;
-    Some(format!("{name}{}{operands}", separator_of(case, &name, word, separator)))
+    Some(format!("{name}{}{operands}", separator_of(case, cause.line, &name, word, separator)))
 }
 
 /// What stands between a mnemonic and its operands: as behind others of its length, so that columns stay columns.
-fn separator_of(case: &Case<'_>, name: &str, like: &str, separator: &str) -> String {
+fn separator_of(case: &Case<'_>, line: usize, name: &str, like: &str, separator: &str) -> String {
     if separator.is_empty() || !separator.chars().all(|c| c == ' ') {
         return separator.to_owned();
     }
@@ -302,9 +305,14 @@ fn separator_of(case: &Case<'_>, name: &str, like: &str, separator: &str) -> Str
         let between = one.text.get(word.len()..one.text.len() - operands.len())?;
         (is_like && between.chars().all(|c| c == ' ')).then_some(between.len())
     };
-    let mut counts: FxHashMap<usize, usize> = FxHashMap::default();
-    case.text.statements.iter().filter_map(behind).for_each(|width| *counts.entry(width).or_default() += 1);
-    let most = counts.into_iter().max_by_key(|&(width, n)| (n, width)).map(|(width, _)| " ".repeat(width));
+    let most_of = |within: usize| {
+        let mut counts: FxHashMap<usize, usize> = FxHashMap::default();
+        let near = case.text.statements.iter().filter(|one| one.line.abs_diff(line) <= within);
+        near.filter_map(behind).for_each(|width| *counts.entry(width).or_default() += 1);
+        counts.into_iter().max_by_key(|&(width, n)| (n, width)).map(|(width, _)| " ".repeat(width))
+    };
+    // Parts of a file have different authors.
+    let most = most_of(NEAR).or_else(|| most_of(usize::MAX));
     // In columns, a shorter word has more behind it.
     let width = match separator.len() {
         1 => 1,

@@ -89,10 +89,13 @@ pub(super) fn kernel_tree_of_module(cmd: &CmdFile, search: &Search) -> Option<Pa
 
 /// The build trees to look at, in order.
 pub(super) fn trees(source: &Path, search: &Search) -> Vec<PathBuf> {
-    if let Some(build_dir) = &search.build_dir {
-        return vec![super::absolute(build_dir)];
+    let named = search.build_dir.as_ref().map(|folder| super::absolute(folder));
+    // A module outside of the kernel that is named is built beside its sources.
+    let is_module = |tree: &PathBuf| tree.join("include/config").is_dir() && folder_in(tree, source).is_none();
+    if named.as_ref().is_some_and(|tree| !is_module(tree)) {
+        return named.into_iter().collect();
     }
-    let mut trees: Vec<PathBuf> = Vec::new();
+    let mut trees: Vec<PathBuf> = named.into_iter().collect();
     for folder in source.ancestors().skip(1).chain(search.roots.iter().map(PathBuf::as_path)) {
         let builds = children(folder, |name| {
             ["build", "out", "obj", ".build", "_build"].iter().any(|start| name.starts_with(start))

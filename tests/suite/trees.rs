@@ -175,6 +175,23 @@ fn a_module_has_the_release_of_the_tree_that_its_command_names() {
     assert!(verify.stdout.contains("only orcls: "), "{}", verify.stdout);
 }
 
+/// Who names the kernel's build folder still has their module beside its sources.
+#[test]
+fn a_module_is_found_beside_its_source_where_the_kernel_s_tree_is_named() {
+    let tree = Tree::new("7.3.1", OBJTOOL);
+    let module = Tree(tempfile::tempdir().expect("a temporary folder"));
+    let root = tree.path().display().to_string();
+    module.object("a.o", "-D__KERNEL__ -DMODULE", &format!("; {root}/tools/objtool/objtool --orc --module a.o"));
+    for rules in [&["doctor"][..], &["doctor", "--build-dir", &root]] {
+        let doctor = module.run(&[rules, &["a.S"]].concat());
+        assert!(doctor.stdout.contains("says 7.3.1"), "{}{}", doctor.stdout, doctor.stderr);
+    }
+    // What is part of the tree is built in the tree, or not at all.
+    tree.write("lib/b.S", BROKEN);
+    let outside = tree.run(&["doctor", "--build-dir", &root, "lib/b.S"]);
+    assert!(!outside.stdout.contains("says 7.3.1"), "{}", outside.stdout);
+}
+
 #[test]
 fn an_unknown_release_is_judged_by_the_nearest_and_said_once() {
     let tree = Tree::new("6.16.2", OBJTOOL);

@@ -34,6 +34,7 @@ pub mod ids;
 pub mod cancel;
 pub mod clean;
 pub mod files;
+mod marks;
 mod parallel;
 pub mod mangled;
 pub mod kernel;

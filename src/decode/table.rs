@@ -9,6 +9,7 @@ use super::Kind;
 use super::interning::Interner;
 use crate::cfi::StackOp;
 use crate::ids::{CodeLoc, InsnId, SectionId};
+use crate::marks::{self, Marks};
 
 /// One instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,21 +49,6 @@ struct Range {
     word: u32,
 }
 
-/// Which of 64 bytes start an instruction.
-#[derive(Clone, Copy, Default, Debug)]
-struct Starts {
-    bits: u64,
-    /// The first instruction that starts here or behind.
-    first: u32,
-}
-
-impl Starts {
-    /// The first instruction that starts at byte `at` or behind.
-    fn from(self, at: u64) -> u32 {
-        self.first + (self.bits & ((1 << at) - 1)).count_ones()
-    }
-}
-
 /// All instructions of an object.
 #[derive(Clone, Debug, Default)]
 pub struct InsnTable {
@@ -70,7 +56,7 @@ pub struct InsnTable {
     /// By section index.
     ranges: Vec<Range>,
     /// The words of all sections, each section's with one behind its end.
-    starts: Vec<Starts>,
+    starts: Vec<Marks>,
     /// The first word of the section that is being appended to.
     open: usize,
     /// Distinct lists of stack operations; the first is empty.
@@ -133,7 +119,7 @@ impl InsnTable {
     pub(super) fn note_starts(&mut self) {
         let Some((first, last)) = self.insns.first().zip(self.insns.last()) else { return };
         self.open = first.offset as usize / 64;
-        self.starts.resize(last.offset as usize / 64 + 1 - self.open, Starts::default());
+        self.starts.resize(last.offset as usize / 64 + 1 - self.open, Marks::default());
         // A word is written once, when all its bits are known.
         let (mut word, mut bits) = (0, 0);
         for insn in &self.insns {
@@ -164,7 +150,7 @@ impl InsnTable {
         let first = self.open + piece.open;
         let behind = first + piece.starts.len() + 1;
         if self.starts.len() < behind {
-            self.starts.resize(behind, Starts::default());
+            self.starts.resize(behind, Marks::default());
         }
         self.starts[first..].iter_mut().zip(&piece.starts).for_each(|(word, more)| word.bits |= more.bits);
     }
@@ -178,11 +164,7 @@ impl InsnTable {
 
     fn end_section(&mut self) {
         let first = self.ranges.last().map_or(0, |range| range.end);
-        let mut next = first;
-        for start in self.starts.get_mut(self.open..).unwrap_or(&mut []) {
-            start.first = next;
-            next += start.bits.count_ones();
-        }
+        marks::number(self.starts.get_mut(self.open..).unwrap_or(&mut []), first);
         self.ranges.push(Range { first, end: self.insns.len() as u32, word: self.open as u32 });
         self.open = self.starts.len();
     }
@@ -219,15 +201,14 @@ impl InsnTable {
     /// The instruction that starts exactly at `at`.
     pub fn at(&self, at: CodeLoc) -> Option<InsnId> {
         let (start, bit) = self.starts_around(at)?;
-        (start.bits >> bit & 1 != 0).then(|| InsnId(start.from(bit)))
+        start.number_of(bit).map(InsnId::from_index)
     }
 
     /// The instruction that contains the byte at `at`.
     pub fn containing(&self, at: CodeLoc) -> Option<InsnId> {
         let range = self.ranges.get(at.section.index())?;
         let (start, bit) = self.starts_around(at)?;
-        let index = start.from(bit) + (start.bits >> bit & 1) as u32;
-        let id = InsnId(index.checked_sub(1).filter(|&index| index >= range.first)?);
+        let id = InsnId(start.through(bit).checked_sub(1).filter(|&index| index >= range.first)?);
         (at.offset < u64::from(self.get(id).end())).then_some(id)
     }
 
@@ -236,18 +217,18 @@ impl InsnTable {
         let Some(range) = self.ranges.get(section.index()) else { return 0..0 };
         let from = |offset| {
             let found = self.starts_around(CodeLoc::new(section, offset));
-            found.map_or(range.end, |(start, bit)| start.from(bit)) as usize
+            found.map_or(range.end, |(start, bit)| start.before(bit)) as usize
         };
         from(start)..from(end.max(start))
     }
 
     /// The word that tells of `at`, with the bit that is about it.
-    fn starts_around(&self, at: CodeLoc) -> Option<(Starts, u64)> {
+    fn starts_around(&self, at: CodeLoc) -> Option<(Marks, usize)> {
         let index = at.section.index();
         let word = u64::from(self.ranges.get(index)?.word) + at.offset / 64;
         let behind = self.ranges.get(index + 1).map_or(self.starts.len(), |next| next.word as usize);
         let word = usize::try_from(word).ok().filter(|&word| word < behind)?;
-        Some((*self.starts.get(word)?, at.offset % 64))
+        Some((*self.starts.get(word)?, (at.offset % 64) as usize))
     }
 
     /// How many instructions there are, padding included.

@@ -7,22 +7,16 @@ use std::ops::Range;
 
 use crate::decode::Kind;
 use crate::ids::InsnId;
+use crate::marks::{self, Marks, Ones};
 use crate::parallel;
 
 use super::Flags;
 
-/// Which of 64 instructions branch.
-#[derive(Clone, Copy, Default, Debug)]
-struct Word {
-    bits: u64,
-    /// How many branches there are before.
-    before: u32,
-}
-
 /// The targets of branches; 0 where none is known. What a target means is the graph's business.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Branches {
-    words: Vec<Word>,
+    /// Which instructions branch.
+    words: Vec<Marks>,
     targets: Vec<u32>,
 }
 
@@ -33,7 +27,7 @@ const PART: usize = 1 << 10;
 pub(super) struct Part<'b> {
     /// The index of the first instruction.
     first: usize,
-    words: &'b [Word],
+    words: &'b [Marks],
     targets: &'b mut [u32],
     flags: &'b mut [Flags],
 }
@@ -43,25 +37,12 @@ impl Part<'_> {
     pub(super) fn each(self, mut act: impl FnMut(InsnId, &mut u32, &mut Flags)) {
         let mut targets = self.targets.iter_mut();
         for (index, word) in self.words.iter().enumerate() {
-            for within in Ones(word.bits).map(|bit| index * 64 + bit) {
+            for within in word.each().map(|bit| index * 64 + bit) {
                 if let Some((target, flags)) = targets.next().zip(self.flags.get_mut(within)) {
                     act(InsnId::from_index(self.first + within), target, flags);
                 }
             }
         }
-    }
-}
-
-/// The positions of the bits that are set, in order.
-struct Ones(u64);
-
-impl Iterator for Ones {
-    type Item = usize;
-
-    fn next(&mut self) -> Option<usize> {
-        let bit = self.0.trailing_zeros() as usize;
-        self.0 &= self.0.wrapping_sub(1);
-        (bit < 64).then_some(bit)
     }
 }
 
@@ -74,22 +55,16 @@ impl Branches {
     pub(super) fn of(kinds: &[Kind]) -> Branches {
         let word = |kinds: &[Kind]| {
             let bits = kinds.iter().rev().fold(0, |bits, &kind| bits << 1 | u64::from(branches(kind)));
-            Word { bits, before: 0 }
+            Marks::new(bits)
         };
         let part = |part: Range<usize>| kinds[part].chunks(64).map(word).collect::<Vec<_>>();
         let mut words = parallel::parts(kinds.len(), part).concat();
-        let mut before = 0;
-        for word in &mut words {
-            word.before = before;
-            before += word.bits.count_ones();
-        }
-        Branches { words, targets: parallel::filled(before as usize, 0, |_| 0) }
+        let n_branches = marks::number(&mut words, 0);
+        Branches { words, targets: parallel::filled(n_branches as usize, 0, |_| 0) }
     }
 
     fn place(&self, id: InsnId) -> Option<usize> {
-        let word = self.words.get(id.index() / 64)?;
-        let bit = 1u64 << (id.index() % 64);
-        (word.bits & bit != 0).then(|| (word.before + (word.bits & (bit - 1)).count_ones()) as usize)
+        self.words.get(id.index() / 64)?.number_of(id.index() % 64)
     }
 
     /// Those among the instructions of a range, in order.
@@ -126,7 +101,7 @@ impl Branches {
         let mut parts = Vec::with_capacity(self.words.len() / PART + 1);
         let mut targets = self.targets.as_mut_slice();
         for ((index, words), flags) in self.words.chunks(PART).enumerate().zip(flags.chunks_mut(PART * 64)) {
-            let n_targets = words.iter().map(|word| word.bits.count_ones() as usize).sum();
+            let n_targets = words.iter().map(|word| word.count()).sum();
             let (own, rest) = targets.split_at_mut(n_targets);
             parts.push(Part { first: index * PART * 64, words, targets: own, flags });
             targets = rest;

@@ -8,21 +8,15 @@ use std::ops::Range;
 use rustc_hash::FxHashMap;
 
 use crate::ids::InsnId;
-
-/// Which of 64 instructions start a run.
-#[derive(Clone, Copy, Default, Debug)]
-struct Word {
-    bits: u64,
-    /// How many runs start before.
-    before: u32,
-}
+use crate::marks::{self, Marks};
 
 /// The owners of all instructions; 0 is no owner.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
     /// The first instruction of each run, and its owner.
     runs: Vec<(u32, u32)>,
-    words: Vec<Word>,
+    /// Which instructions start a run.
+    words: Vec<Marks>,
     /// How many instructions there are.
     len: u32,
     /// Instructions that start a run whoever owns them, in order.
@@ -113,8 +107,7 @@ impl Runs {
 
     fn position(&self, id: InsnId) -> Option<usize> {
         let word = self.words.get(id.index() / 64)?;
-        let started = word.bits & (u64::MAX >> (63 - id.index() % 64));
-        (word.before + started.count_ones()).checked_sub(1).map(|run| run as usize)
+        word.through(id.index() % 64).checked_sub(1).map(|run| run as usize)
     }
 
     /// Makes runs of pieces that follow each other.
@@ -133,15 +126,11 @@ impl Runs {
                 }
             }
         }
-        self.words = vec![Word::default(); self.len as usize / 64 + 1];
+        self.words = vec![Marks::default(); self.len as usize / 64 + 1];
         for &(start, _) in &self.runs {
-            self.words[start as usize / 64].bits |= 1 << (start % 64);
+            self.words[start as usize / 64].mark(start as usize % 64);
         }
-        let mut before = 0;
-        for word in &mut self.words {
-            word.before = before;
-            before += word.bits.count_ones();
-        }
+        marks::number(&mut self.words, 0);
     }
 }
 

@@ -55,7 +55,7 @@ echo 'obj-m := outside.o' >"$module/Makefile"
 cat >"$module/outside.rs" <<'RS'
 //! A module that is built against the tree.
 use kernel::prelude::*;
-module! { type: Outside, name: "outside", authors: ["orcls"], description: "A module outside of the tree", license: "GPL" }
+module! { type: Outside, name: "outside", authors: ["orcls"], description: "A module outside of the tree", license: "GPL", }
 struct Outside;
 impl kernel::Module for Outside {
     fn init(_module: &'static ThisModule) -> Result<Self> {

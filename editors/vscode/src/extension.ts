@@ -6,6 +6,7 @@ import { copyBugReport, explain, explanations } from './explain';
 import { Server } from './server';
 import { showMenu, StatusBar } from './status';
 import { terminalLinks } from './terminal';
+import { verify } from './verify';
 import { FrameView } from './views/frame';
 import { TablePanel, type Kind } from './views/table';
 
@@ -37,6 +38,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     command('explain', explain),
     command('expandMacro', () => expansions.show()),
     command('checkWorkspace', () => checkWorkspace(server)),
+    command('verify', () => verify(server)),
     command('copyBugReport', () => copyBugReport(context, server)),
     command('restart', () => server.restart()),
     command('showLog', () => server.showLog()),

@@ -33,7 +33,12 @@ export interface ExpandedLine { text: string; depth: number; macro: string; file
 export interface Expansion { name: string; statement: string; text: string; lines: ExpandedLine[]; cut: boolean }
 
 export type State = 'analysing' | 'fresh' | 'stale' | 'not-checked' | 'no-command' | 'untrusted' | 'off';
-export interface Status { state: State; message: string; notes?: string[]; [detail: string]: unknown }
+export interface Status {
+  state: State; message: string; notes?: string[];
+  /** The built object of the file, and the folder that its compiler was run in. */
+  object?: string | null; directory?: string | null;
+  [detail: string]: unknown;
+}
 
 export const CfiRequest = new RequestType<AboutFile, CfiListing | null, void>('orcls/cfi');
 export const OrcRequest = new RequestType<AboutFile, OrcListing | null, void>('orcls/orc');

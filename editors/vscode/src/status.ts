@@ -21,6 +21,7 @@ const MENU: [label: string, command: string][] = [
   ['$(list-tree) Show CFI of Function', 'orcls.showCfi'],
   ['$(book) Explain Finding', 'orcls.explain'],
   ['$(search) Check Workspace', 'orcls.checkWorkspace'],
+  ['$(git-compare) Compare with the Tree\'s objtool', 'orcls.verify'],
   ['$(clippy) Copy Bug Report', 'orcls.copyBugReport'],
   ['$(output) Show Log', 'orcls.showLog'],
   ['$(debug-restart) Restart Server', 'orcls.restart'],

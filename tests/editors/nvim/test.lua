@@ -298,10 +298,21 @@ suites.small = {
     end,
   },
   {
+    ':Orcls verify says what it compared',
+    function()
+      open('stack.S')
+      until_findings({ LEAK })
+      vim.cmd('Orcls verify')
+      -- The workspace has no objtool of its own.
+      until_float('0 of 0 objects agree with objtool')
+      close_floats()
+    end,
+  },
+  {
     ':help orcls, with a tag for each part and each setting',
     function()
       vim.cmd.helptags(vim.env.ORCLS_PLUGIN .. '/doc')
-      for _, tag in ipairs({ 'orcls', ':Orcls-alternatives', ':Orcls-eol', 'orcls.kernel', 'orcls-trust' }) do
+      for _, tag in ipairs({ 'orcls', ':Orcls-alternatives', ':Orcls-eol', ':Orcls-verify', 'orcls.kernel', 'orcls-trust' }) do
         vim.cmd.help(tag)
         assert(vim.bo.filetype == 'help' and vim.fs.basename(vim.api.nvim_buf_get_name(0)) == 'orcls.txt', tag)
         vim.cmd.close()

@@ -134,6 +134,13 @@ const tests = {
     assert.match(report, /return with modified stack frame/);
     assert(!report.includes('SPDX'), 'the report quotes the file');
   },
+  async 'a comparison with objtool says what it compared'() {
+    await open('stack.S');
+    await vscode.commands.executeCommand('orcls.verify');
+    // The workspace has no objtool of its own.
+    assert.match(vscode.window.activeTextEditor.document.getText(), /0 of 0 objects agree with objtool/);
+    await vscode.commands.executeCommand('workbench.action.closeActiveEditor');
+  },
   async 'a restarted server knows the open files'() {
     const { uri } = await open('stack.S');
     await vscode.commands.executeCommand('orcls.restart');

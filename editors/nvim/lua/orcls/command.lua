@@ -27,10 +27,14 @@ local function codes(line)
   return here, elsewhere
 end
 
-local function explain(code)
+--- What the server is started as.
+local function program()
   local client = orcls.client()
-  local program = client and type(client.config.cmd) == 'table' and client.config.cmd[1] or 'orcls'
-  vim.system({ program, 'explain', code, '--format', 'markdown' }, { text = true }, vim.schedule_wrap(function(result)
+  return client and type(client.config.cmd) == 'table' and client.config.cmd[1] or 'orcls'
+end
+
+local function explain(code)
+  vim.system({ program(), 'explain', code, '--format', 'markdown' }, { text = true }, vim.schedule_wrap(function(result)
     if result.code ~= 0 then
       return say(vim.trim(result.stderr), vim.log.levels.ERROR)
     end
@@ -104,6 +108,31 @@ local parts = {
       vim.defer_fn(function()
         vim.diagnostic.setqflist({ title = 'orcls', namespace = vim.lsp.diagnostic.get_namespace(client.id), open = done.findings > 0 })
       end, 500)
+    end)
+  end,
+  verify = function()
+    local client = orcls.client(vim.api.nvim_get_current_buf())
+    if not client then
+      return say('the server is not running; open a C or assembly file first', vim.log.levels.ERROR)
+    end
+    -- objtool is a program that the tree brings along.
+    if not require('orcls.trust').decide(client.settings, client.root_dir) then
+      return say('the objtool of a tree is run once the workspace is trusted (:Orcls trust)', vim.log.levels.WARN)
+    end
+    orcls.ask('orcls/status', 0, nil, function(status)
+      if not status or not status.object or status.object == vim.NIL then
+        return say('this file has no object of a build to compare', vim.log.levels.WARN)
+      end
+      local words = { program(), 'verify' }
+      if status.directory and status.directory ~= vim.NIL then
+        vim.list_extend(words, { '--build-dir', status.directory })
+      end
+      table.insert(words, status.object)
+      say('comparing with the objtool of the tree ...')
+      vim.system(words, { text = true, timeout = 600000 }, vim.schedule_wrap(function(result)
+        local text = vim.trim((result.stdout or '') .. (result.stderr or ''))
+        vim.lsp.util.open_floating_preview(vim.split(text, '\n'), 'text', { border = 'rounded', focus_id = 'orcls-verify', max_width = 120, title = ' orcls verify ' })
+      end))
     end)
   end,
   eol = function()

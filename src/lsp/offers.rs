@@ -115,3 +115,41 @@ impl Search<'_> {
         Arc::clone(&found.offers)
     }
 }
+
+impl Drop for Search<'_> {
+    /// A search that was cancelled has not been long: the next who asks looks on.
+    fn drop(&mut self) {
+        self.slot.found().since = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn offer(title: &str) -> Offer {
+        Offer { fix: Fix::new(title, Vec::new()), preferred: false }
+    }
+
+    #[test]
+    fn what_is_known_is_answered_while_somebody_looks_on() {
+        let slot = Slot::default();
+        let search = slot.search().expect("nobody looks");
+        assert!(slot.search().is_none() && slot.answer(Duration::ZERO).is_none());
+        search.so_far(vec![offer("a")]);
+        assert!(slot.answer(Duration::MAX).is_none());
+        assert_eq!(slot.answer(Duration::ZERO).map(|offers| offers.len()), Some(1));
+        search.end(vec![offer("a"), offer("b")]);
+        assert_eq!(slot.answer(Duration::MAX).map(|offers| offers.len()), Some(2));
+    }
+
+    #[test]
+    fn a_cancelled_search_is_no_answer() {
+        let slot = Slot::default();
+        let search = slot.search().expect("nobody looks");
+        search.so_far(vec![offer("a")]);
+        drop(search);
+        assert!(slot.answer(Duration::ZERO).is_none());
+        assert!(slot.search().is_some());
+    }
+}

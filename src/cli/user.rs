@@ -73,9 +73,11 @@ pub(crate) fn is_user_space(input: &Input) -> bool {
     if input.is_source() {
         return false;
     }
-    let names = FileStore::open(&input.path).ok().and_then(|store| ElfImage::section_names(&store).ok());
-    let by_sections = |names: Vec<String>| unwind::is_user_space(names.iter().map(String::as_str));
-    is_archive(&input.path) || names.is_some_and(by_sections)
+    let Ok(store) = FileStore::open(&input.path) else { return false };
+    match ElfImage::section_names(&store) {
+        Ok(names) => unwind::is_user_space(names.iter().map(String::as_str)),
+        Err(_) => store.read(0, archive::MAGIC.len() as u64).is_ok_and(|head| head == archive::MAGIC),
+    }
 }
 
 /// Judges an input, which may be an archive.

@@ -97,6 +97,8 @@ pub(super) struct Ground<'a> {
     parts: FxHashSet<u32>,
     /// Descriptions with a jump whose targets are unknown.
     jumps_anywhere: FxHashSet<u32>,
+    /// Landing pads whose row fits that of a call which leads there.
+    fitting: FxHashSet<u32>,
 }
 
 impl<'a> Ground<'a> {
@@ -112,6 +114,7 @@ impl<'a> Ground<'a> {
             starts: FxHashMap::default(),
             parts: FxHashSet::default(),
             jumps_anywhere: FxHashSet::default(),
+            fitting: FxHashSet::default(),
         };
         for (at, insn) in (0u32..).zip(&code.insns) {
             if let Target::Insn(target) = insn.target {
@@ -128,8 +131,15 @@ impl<'a> Ground<'a> {
                 ground.starts.insert(first, number);
             }
             for pad in &fde.pads {
-                if let Some(pad) = code.at(pad.pad) {
-                    ground.mark(pad);
+                let Some(target) = code.at(pad.pad) else { continue };
+                ground.mark(target);
+                let first = code.at(CodeLoc::new(fde.section, u64::from(pad.start)));
+                let range = (first.unwrap_or(u32::MAX)..).map_while(|at| code.get(at));
+                let mut calls = range
+                    .take_while(|insn| insn.section == fde.section && insn.offset < pad.end)
+                    .filter(|insn| matches!(insn.flow, Flow::Call | Flow::CallIndirect));
+                if calls.any(|call| ground.fits(call, target)) {
+                    ground.fitting.insert(target);
                 }
             }
         }
@@ -349,6 +359,20 @@ impl<'a> Ground<'a> {
         }
     }
 
+    /// Whether a landing pad's row counts from rsp as that of a call does, when the call's arguments are popped.
+    fn fits(&self, call: &Insn, pad: u32) -> bool {
+        let Some((own, there)) = self.row(call).zip(self.judge.code.get(pad).and_then(|insn| self.row(insn))) else {
+            return true;
+        };
+        let popped = i32::try_from(own.args_size).unwrap_or(0);
+        match (&own.cfa, &there.cfa) {
+            (CfaRule::Register { reg, offset }, CfaRule::Register { reg: other, offset: wanted }) if reg == other => {
+                *reg != u16::from(RSP) || offset.wrapping_sub(popped) == *wanted
+            }
+            _ => true,
+        }
+    }
+
     fn call(&self, at: u32, insn: &Insn, state: &mut State, sink: &mut impl Sink) -> Option<u32> {
         let mut kept = None;
         let mut returns = true;
@@ -372,7 +396,9 @@ impl<'a> Ground<'a> {
         state.call(kept);
         let fde = self.fde(insn.fde)?;
         for pad in fde.pads.iter().filter(|pad| pad.start <= insn.offset && insn.offset < pad.end) {
-            if let Some(target) = self.judge.code.at(pad.pad) {
+            // Compilers join call sites: what never throws lies between them, with arguments on the stack.
+            let target = self.judge.code.at(pad.pad);
+            if let Some(target) = target.filter(|target| !self.fitting.contains(target) || self.fits(insn, *target)) {
                 let popped = self.row(insn).map_or(0, |row| row.args_size);
                 let mut caught = state.clone();
                 let rsp = caught.reg(RSP).plus(i32::try_from(popped).unwrap_or(0));

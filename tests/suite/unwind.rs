@@ -524,3 +524,29 @@ fn linked_files_with_names_and_lines_in_another_file() {
     let (_, answers) = check(folder.path(), &["libf.so"]);
     assert_eq!(found(&answers[0]), [(Code::UnwindStackUntold.to_string(), 0)], "{}", answers[0]);
 }
+
+/// Compilers join call sites that lead to one landing pad: what never throws lies between them, with arguments on the stack.
+#[test]
+fn a_call_between_joined_call_sites_does_not_land() {
+    const SOURCE: &str = "struct Held { Held(); ~Held(); char text[64]; };
+void may_throw(int);
+extern \"C\" int print(char *, unsigned long, int, unsigned long, const char *, long, long, long, long) noexcept;
+int join(long a, long b, long c, long d) {
+\tHeld held;
+\tmay_throw(1);
+\tint n = print(held.text, 64, 1, 64, \"x\", a, b, c, d);
+\tmay_throw(n);
+\treturn n;
+}
+";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(folder.path().join("f.cc"), SOURCE).expect("a file");
+    let mut compiler = Command::new("c++");
+    let done = compiler.args(["-O2", "-g", "-c", "-o", "f.o", "f.cc"]).current_dir(folder.path()).status();
+    if !done.is_ok_and(|status| status.success()) {
+        println!("skipped: no C++ compiler");
+        return;
+    }
+    let (status, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!((found(&answers[0]), status), (Vec::new(), Some(0)), "{}", answers[0]);
+}

@@ -20,13 +20,14 @@ fn acts(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// No byte below a space, no DEL and nothing but ASCII: true of nearly every text, and told fast.
-fn is_plain(bytes: &[u8]) -> bool {
-    bytes.iter().fold(true, |plain, &byte| plain & (0x20..0x7f).contains(&byte))
+/// Nothing but ASCII, and no byte below a space and no DEL but what is kept: true of nearly every text, and told fast.
+fn is_plain(bytes: &[u8], keep: impl Fn(char) -> bool) -> bool {
+    let plain = |byte: u8| (0x20..0x7f).contains(&byte) | (byte.is_ascii() & keep(char::from(byte)));
+    bytes.iter().fold(true, |all, &byte| all & plain(byte))
 }
 
 fn replaced(text: &str, keep: impl Fn(char) -> bool, with: impl Fn(char, &mut String)) -> Cow<'_, str> {
-    if is_plain(text.as_bytes()) || !text.chars().any(|c| acts(c) && !keep(c)) {
+    if is_plain(text.as_bytes(), &keep) || !text.chars().any(|c| acts(c) && !keep(c)) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 8);
@@ -38,10 +39,6 @@ fn replaced(text: &str, keep: impl Fn(char) -> bool, with: impl Fn(char, &mut St
 
 /// Names of an object or of its debug info, or a table of them that NUL bytes divide. Every byte stays in its place.
 pub fn names(text: String) -> String {
-    // Nearly all are plain, and there are megabytes of them.
-    if text.bytes().all(|byte| byte == 0 || matches!(byte, b' '..=b'~')) {
-        return text;
-    }
     same_length(text, |c| c == '\0')
 }
 

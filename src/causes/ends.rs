@@ -10,6 +10,7 @@ use crate::decode::Kind;
 use crate::findings::{Fault, Mismatch, StateAt, Step, StepKind};
 use crate::ids::{CodeLoc, InsnId, SymbolId};
 use crate::report::CauseKind;
+use crate::report::findings::PathStep;
 
 /// The compiler's code runs on beyond its function, or jumps to where no code is.
 pub(super) fn of_function(suspect: &Suspect<'_>) -> Option<Told> {
@@ -56,20 +57,22 @@ fn jump_to_the_end(suspect: &Suspect<'_>) -> Option<Told> {
         let behind = suspect.text(&line)?.asm.labels_behind(line.1 as usize - 1)?;
         Some((line.0, behind as u32 + 1))
     });
-    let Some(label) = label else { return Some(missing_return(suspect, last, says)) };
-    let remark = suspect.remark(&label, "behind this a return is missing");
-    Some(Told::new(CauseKind::MissingReturn, says(&behind(suspect, Some(&label)))).with([remark]).on(Some(label)))
+    let step = label.as_ref().map(|label| suspect.remark(label, RETURN_MISSING));
+    let step = step.unwrap_or_else(|| suspect.step(last, RETURN_MISSING));
+    Some(missing_return(suspect, label.or_else(|| suspect.line(last)), step, says))
 }
 
-/// A return is missing behind an instruction; `says` is given the words for that place.
-fn missing_return(suspect: &Suspect<'_>, last: InsnId, says: impl FnOnce(&str) -> String) -> Told {
-    let line = suspect.line(last);
-    let step = suspect.step(last, "behind this a return is missing");
-    Told::new(CauseKind::MissingReturn, says(&behind(suspect, line.as_ref()))).with([step]).on(line)
-}
+const RETURN_MISSING: &str = "behind this a return is missing";
 
-fn behind(suspect: &Suspect<'_>, line: Option<&Line>) -> String {
-    line.map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default()
+/// A return is missing behind a line; `says` is given the words for that place.
+fn missing_return(
+    suspect: &Suspect<'_>,
+    line: Option<Line>,
+    step: PathStep,
+    says: impl FnOnce(&str) -> String,
+) -> Told {
+    let place = line.as_ref().map(|line| format!(" behind {}", suspect.place(line))).unwrap_or_default();
+    Told::new(CauseKind::MissingReturn, says(&place)).with([step]).on(line)
 }
 
 /// A path of assembly that has given everything back, and runs on into code that others reach with a frame.
@@ -98,7 +101,8 @@ pub(super) fn return_missing(suspect: &Suspect<'_>) -> Option<Told> {
              the stack: a return is missing"
         )
     };
-    Some(missing_return(suspect, last, says).along_the_path())
+    let step = suspect.step(last, RETURN_MISSING);
+    Some(missing_return(suspect, suspect.line(last), step, says).along_the_path())
 }
 
 /// A jump to a label in the middle of another function, where the way goes on with whatever that function does.

@@ -50,9 +50,8 @@ pub(super) fn popped_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
         ops.iter().any(|op| matches!((op.dest, op.src), (Dest::Reg(Base::BP), Source::Pop)))
     };
     let pop = suspect.way(0).into_iter().rev().find(pops)?;
-    let line = suspect.line(pop)?;
-    let text = suspect.text(&line).filter(|text| !text.asm.assembly)?;
-    let (number, block) = text.asm.block_at(line.1 as usize - 1).filter(|(_, block)| !block.top_level)?;
+    let (line, text, number) = suspect.asm_statement(pop)?;
+    let block = text.asm.blocks.get(number)?;
     let on = |at: usize| -> Line { (Arc::clone(&line.0), at as u32 + 1) };
     let own = || text.asm.statements.iter().filter(|one| one.block == number && one.operands() == "%rbp");
     let push = own().find(|one| one.word().starts_with("push"))?;
@@ -73,12 +72,8 @@ pub(super) fn used_in_asm(suspect: &Suspect<'_>) -> Option<Told> {
         return None;
     }
     let writer = *writers(suspect).first()?;
-    let line = suspect.line(writer)?;
-    let text = suspect.text(&line)?;
-    if text.asm.assembly {
-        return None;
-    }
-    let (number, block) = text.asm.block_at(line.1 as usize - 1).filter(|(_, block)| !block.top_level)?;
+    let (line, text, number) = suspect.asm_statement(writer)?;
+    let block = text.asm.blocks.get(number)?;
     let on = |at: usize| -> Line { (Arc::clone(&line.0), at as u32 + 1) };
     let uses =
         text.asm.statements.iter().filter(|statement| statement.block == number && statement.text.contains("bp"));
@@ -128,12 +123,8 @@ pub(super) fn as_data(suspect: &Suspect<'_>) -> Option<Told> {
 pub(super) fn not_set_up(suspect: &Suspect<'_>) -> Option<Told> {
     let Fault::CallWithoutFramePointer = suspect.finding.fault else { return None };
     let insn = suspect.finding.insn?;
-    let line = suspect.line(insn)?;
-    let text = suspect.text(&line)?;
-    if text.asm.assembly {
-        return None;
-    }
-    let (_, block) = text.asm.block_at(line.1 as usize - 1).filter(|(_, block)| !block.top_level)?;
+    let (line, text, number) = suspect.asm_statement(insn)?;
+    let block = text.asm.blocks.get(number)?;
     let name = suspect.callee(insn).unwrap_or_else(|| "a function".to_owned());
     let says = format!(
         "the asm statement calls {name}, and the compiler does not know: it has not set up the frame yet. ASM_CALL_CONSTRAINT among \

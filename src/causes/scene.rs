@@ -205,13 +205,12 @@ impl<'a> Suspect<'a> {
         is_c && block.is_none()
     }
 
-    /// Whether an instruction comes from an asm statement in a function of C.
-    pub(super) fn is_in_asm_statement(&self, insn: InsnId) -> bool {
-        let text = |line: &Line| self.text(line).filter(|text| !text.asm.assembly);
-        self.line(insn).is_some_and(|line| {
-            text(&line)
-                .is_some_and(|text| text.asm.block_at(line.1 as usize - 1).is_some_and(|(_, block)| !block.top_level))
-        })
+    /// The asm statement in a function of C that an instruction comes from: the text, and its number among the text's blocks.
+    pub(super) fn asm_statement(&self, insn: InsnId) -> Option<(Line, Rc<Text>, usize)> {
+        let line = self.line(insn)?;
+        let text = self.text(&line).filter(|text| !text.asm.assembly)?;
+        let (number, _) = text.asm.block_at(line.1 as usize - 1).filter(|(_, block)| !block.top_level)?;
+        Some((line, text, number))
     }
 
     /// The text of a file.

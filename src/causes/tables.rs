@@ -33,7 +33,7 @@ pub(super) fn writable(suspect: &Suspect<'_>) -> Option<Told> {
     let Some((load, reloc)) = table_load(suspect, insn) else {
         // Where an asm statement has moved the stack pointer, it is a call like any other, and not the jump is at fault.
         let mut moved = suspect.finding.cause.iter();
-        if ended || moved.any(|step| suspect.is_in_asm_statement(step.insn)) {
+        if ended || moved.any(|step| suspect.asm_statement(step.insn).is_some()) {
             return None;
         }
         let says = format!(

@@ -76,7 +76,7 @@ pub(crate) fn is_user_space(input: &Input) -> bool {
     let Ok(store) = FileStore::open(&input.path) else { return false };
     match ElfImage::section_names(&store) {
         Ok(names) => unwind::is_user_space(names.iter().map(String::as_str)),
-        Err(_) => store.read(0, archive::MAGIC.len() as u64).is_ok_and(|head| head == archive::MAGIC),
+        Err(_) => is_archive(&store),
     }
 }
 
@@ -103,7 +103,7 @@ const MAX_ARCHIVE: u64 = 1 << 30;
 
 /// The objects of an archive; `None` for any other file.
 fn members_of(input: &Input) -> std::io::Result<Option<Vec<Member>>> {
-    if !is_archive(&input.path) {
+    if !FileStore::open(&input.path).is_ok_and(|store| is_archive(&store)) {
         return Ok(None);
     }
     let bytes = files::read(&input.path, MAX_ARCHIVE)?;
@@ -116,10 +116,8 @@ fn members_of(input: &Input) -> std::io::Result<Option<Vec<Member>>> {
 }
 
 /// Whether the file is a static library.
-pub(crate) fn is_archive(path: &Path) -> bool {
-    use std::io::Read;
-    let mut head = [0; 8];
-    files::open(path).and_then(|mut file| file.read_exact(&mut head)).is_ok() && head == archive::MAGIC
+fn is_archive(store: &dyn Store) -> bool {
+    store.read(0, archive::MAGIC.len() as u64).is_ok_and(|head| head == archive::MAGIC)
 }
 
 /// Judges a source by its object, which was compiled.

@@ -74,7 +74,14 @@ impl Offers {
     pub fn known(&self, whose: Whose) -> Option<Arc<Vec<Offer>>> {
         let slot = self.slot(whose);
         let found = slot.found();
-        (found.ended || !found.offers.is_empty()).then(|| Arc::clone(&found.offers))
+        found.told(true)
+    }
+}
+
+impl Found {
+    /// What the search found; `enough` if what is known of one that goes on will do.
+    fn told(&self, enough: bool) -> Option<Arc<Vec<Offer>>> {
+        (self.ended || (enough && !self.offers.is_empty())).then(|| Arc::clone(&self.offers))
     }
 }
 
@@ -86,18 +93,22 @@ impl Slot {
     /// What the search found, or what is known of one that has taken as long as `patience`.
     pub fn answer(&self, patience: Duration) -> Option<Arc<Vec<Offer>>> {
         let found = self.found();
-        let is_long = found.since.is_some_and(|since| since.elapsed() >= patience);
-        (found.ended || (is_long && !found.offers.is_empty())).then(|| Arc::clone(&found.offers))
+        found.told(found.since.is_some_and(|since| since.elapsed() >= patience))
     }
 
-    /// Begins to look; `None` while somebody else does.
+    /// Begins to look; `None` while somebody else does, and when somebody else has.
     pub fn search(&self) -> Option<Search<'_>> {
         let held = match self.search.try_lock() {
             Ok(held) => held,
             Err(TryLockError::Poisoned(held)) => held.into_inner(),
             Err(TryLockError::WouldBlock) => return None,
         };
-        self.found().since = Some(Instant::now());
+        let mut found = self.found();
+        if found.ended {
+            return None;
+        }
+        found.since = Some(Instant::now());
+        drop(found);
         Some(Search { slot: self, _held: held })
     }
 }

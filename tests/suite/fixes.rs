@@ -16,7 +16,7 @@ use orcls::lsp::verdict::{Engine, Task, Trouble, Verdict};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Counts what is judged, and holds each judgement back until it may begin.
+/// The real engine, which counts what it judges, and holds each judgement back until it may begin.
 struct Watched {
     engine: Toolchain,
     judged: Arc<AtomicUsize>,
@@ -417,8 +417,6 @@ fn a_call_for_its_address_is_no_imbalance() {
     let local = format!("\t.text\n.Lhelper:\n\tret\n{}", function("\tcall .Lhelper\n\tret\n"));
     never(&local, &["pop", "push", "addq", "ANNOTATE_INTRA_FUNCTION_CALL"]);
 }
-
-/// The real engine, with a count of what it was asked to compile.
 
 #[test]
 fn a_resting_cursor_costs_no_compile_and_fixes_are_looked_for_once() {

@@ -152,15 +152,11 @@ impl<'a> Prover<'a> {
                 return Ok(known);
             }
             let Some(search) = slot.search() else {
-                // Somebody looks for them already.
+                // Somebody looks for them, or has just found them.
                 cancel.check()?;
                 std::thread::sleep(NAP);
                 continue;
             };
-            // Who looked for them may have ended in between.
-            if let Some(known) = slot.answer(patience) {
-                return Ok(known);
-            }
             let found = self.find(case, &search, cancel)?;
             return Ok(search.end(found));
         }
@@ -170,6 +166,7 @@ impl<'a> Prover<'a> {
         let deadline = Instant::now() + MOST_TIME;
         let mut tried: Vec<(Offer, Left)> = Vec::new();
         let mut tries = if case.assembly { MOST_TRIES } else { MOST_TRIES_OF_C };
+        let before = oddities(self.verdict, case);
         for fix in remedies::fixes(case) {
             cancel.check()?;
             let late = Instant::now() >= deadline;
@@ -185,7 +182,7 @@ impl<'a> Prover<'a> {
                 continue;
             }
             tries = tries.saturating_sub(1);
-            let Some(left) = self.left_by(case, &fix, cancel)? else { continue };
+            let Some(left) = self.left_by(case, &fix, before, cancel)? else { continue };
             tries = tries.min(MOST_TRIES_FOR_MORE);
             tried.push((Offer { fix, preferred: false }, left));
             // Nothing that comes later is better than these.
@@ -195,7 +192,7 @@ impl<'a> Prover<'a> {
         let mut offers = self.ranked(case, tried);
         if offers.len() < MOST_ACTIONS
             && let Some(fix) = self.rewritten(case, cancel)?
-            && self.left_by(case, &fix, cancel)?.is_some()
+            && self.left_by(case, &fix, before, cancel)?.is_some()
         {
             offers.push(Offer { fix, preferred: false });
         }
@@ -258,8 +255,14 @@ impl<'a> Prover<'a> {
     }
 
     /// What the text with the fix has left: `None` where it does not compile, or to code that still has the finding, or one that
-    /// was not there, or odd code that was not there.
-    fn left_by(&self, case: &Case<'_>, fix: &Fix, cancel: &CancelToken) -> Result<Option<Left>, Cancelled> {
+    /// was not there, or more odd code than there was `before`.
+    fn left_by(
+        &self,
+        case: &Case<'_>,
+        fix: &Fix,
+        before: usize,
+        cancel: &CancelToken,
+    ) -> Result<Option<Left>, Cancelled> {
         let text = patch::apply(self.document.text.as_str(), &fix.patches);
         let task = self.task(text);
         let after = match self.snapshot.engine.judge(&task, cancel) {
@@ -271,14 +274,20 @@ impl<'a> Prover<'a> {
         if !after.is_of(&task) || !improved(self.verdict, &after, case.finding) {
             return Ok(None);
         }
-        let printed = after.report.findings.iter().filter(|finding| finding.objtool.is_some()).count();
-        let odd = |verdict: &Verdict| {
-            let anatomy = verdict.anatomy.as_ref()?;
-            case.assembly.then(|| harm::oddities(&anatomy.analysis, case.finding.function.as_deref()))
-        };
-        let (before, oddities) = (odd(self.verdict).unwrap_or(0), odd(&after).unwrap_or(0));
-        Ok((oddities <= before).then_some(Left { printed, oddities }))
+        let left = Left { printed: printed(&after).count(), oddities: oddities(&after, case) };
+        Ok((left.oddities <= before).then_some(left))
     }
+}
+
+/// What the code of a verdict does that no author means. Of C, the compiler is the author.
+fn oddities(verdict: &Verdict, case: &Case<'_>) -> usize {
+    let anatomy = verdict.anatomy.as_ref().filter(|_| case.assembly);
+    anatomy.map_or(0, |anatomy| harm::oddities(&anatomy.analysis, case.finding.function.as_deref()))
+}
+
+/// The findings that objtool prints.
+fn printed(verdict: &Verdict) -> impl Iterator<Item = &ReportedFinding> {
+    verdict.report.findings.iter().filter(|finding| finding.objtool.is_some())
 }
 
 /// What a fix leaves.
@@ -318,8 +327,6 @@ fn improved(before: &Verdict, after: &Verdict, finding: &ReportedFinding) -> boo
         leaders.for_each(|key| *counts.entry(key).or_default() += 1);
         counts
     };
-    let printed =
-        |verdict: &Verdict| verdict.report.findings.iter().filter(|finding| finding.objtool.is_some()).count();
     let count = |verdict: &Verdict| {
         let mut counts: FxHashMap<(Code, Option<String>), usize> = FxHashMap::default();
         verdict.report.findings.iter().for_each(|finding| *counts.entry(key(finding)).or_default() += 1);
@@ -330,15 +337,12 @@ fn improved(before: &Verdict, after: &Verdict, finding: &ReportedFinding) -> boo
         later.iter().all(|(key, n)| earlier.get(key).is_some_and(|before| n <= before))
     };
     // What objtool does not print is not mended alone where its function has what it does print: the two are one fault.
-    let printed_in = |verdict: &Verdict| {
-        let own = verdict.report.findings.iter().filter(|other| other.function == finding.function);
-        own.filter(|other| other.objtool.is_some()).count()
-    };
+    let printed_in = |verdict: &Verdict| printed(verdict).filter(|other| other.function == finding.function).count();
     let beside = finding.objtool.is_none() && printed_in(before) > 0;
     // What stood with the finding may not come to stand alone: then the fault has only moved.
     shown(after) < shown(before)
         && (!beside || printed_in(after) < printed_in(before))
-        && printed(after) <= printed(before)
+        && printed(after).count() <= printed(before).count()
         && within(&count(after), &count(before))
         && within(&leading(after), &leading(before))
 }

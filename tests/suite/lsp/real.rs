@@ -596,7 +596,6 @@ fn from_a_directive_to_its_instruction_and_back() {
     assert_eq!(leads(2), [3]);
 }
 
-/// In a tree that checks `vmlinux.o`: what needs another object is shown before anything is linked, and the link confirms it.
 /// Without IBT the build has objtool look at each object, and at `vmlinux.o` for noinstr code only.
 #[test]
 fn what_objtool_says_of_the_object_alone_stays_when_vmlinux_is_looked_at_for_noinstr_only() {
@@ -638,6 +637,7 @@ fn what_objtool_says_of_the_object_alone_stays_when_vmlinux_is_looked_at_for_noi
     assert_eq!(said, ["plain+0x1: return with modified stack frame", leaves]);
 }
 
+/// In a tree that checks `vmlinux.o`: what needs another object is shown before anything is linked, and the link confirms it.
 #[test]
 fn what_needs_other_objects_is_shown_at_once_and_then_confirmed() {
     let function = |name: &str, section: &str, call: &str| {

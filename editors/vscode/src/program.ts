@@ -1,4 +1,5 @@
-// Finds the server: the setting, the program that came with the extension, PATH; in this order.
+// Finds the server: the setting, the program that came with the extension, PATH; in this order. And runs it for an answer.
+import { execFile } from 'node:child_process';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
@@ -34,4 +35,13 @@ function executable(file: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** Runs the program; what it prints, whatever its status says. */
+export function run(program: string, words: string[], { cwd, input = '', timeout = 60_000 }: { cwd?: string; input?: string; timeout?: number }): Promise<{ out: string; error: string }> {
+  return new Promise(done => {
+    const child = execFile(program, words, { cwd, timeout, maxBuffer: 1 << 24 }, (_, out, error) => done({ out, error }));
+    child.stdin?.on('error', () => {});
+    child.stdin?.end(input);
+  });
 }

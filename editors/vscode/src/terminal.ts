@@ -1,8 +1,7 @@
 // Links in terminals: objtool's lines, and the frames of stack traces. The program finds the place; here it is opened.
-import { execFile } from 'node:child_process';
 import * as path from 'node:path';
 import * as vscode from 'vscode';
-import { findProgram } from './program';
+import { findProgram, run } from './program';
 
 interface PlaceLink extends vscode.TerminalLink {
   /** What is given to the program: a line of objtool's, or a place. */
@@ -53,7 +52,7 @@ async function open(context: vscode.ExtensionContext, link: PlaceLink): Promise<
     const words = link.kind === 'line'
       ? ['log', '--format', 'json', '--build-dir', objects]
       : ['where', '--format', 'json', ...link.kind === 'call' ? ['--call'] : [], link.words, objects];
-    const { out, error } = await run(program.path, words, folder, link.kind === 'line' ? `${link.words}\n` : '');
+    const { out, error } = await run(program.path, words, { cwd: folder, input: link.kind === 'line' ? `${link.words}\n` : '' });
     const places = out.split('\n').filter(Boolean).map(text => JSON.parse(text));
     const found: Place[] = places.map(answer => link.kind === 'line' ? answer.place ?? {} : answer).filter(place => place.file && place.line);
     if (found.length) return show(folder, found);
@@ -69,12 +68,4 @@ async function show(folder: string, places: Place[]): Promise<void> {
   const { file, line, column } = picked.place;
   const at = new vscode.Position(line! - 1, Math.max((column ?? 1) - 1, 0));
   await vscode.window.showTextDocument(vscode.Uri.file(path.resolve(folder, file!)), { selection: new vscode.Range(at, at) });
-}
-
-function run(program: string, words: string[], cwd: string, input: string): Promise<{ out: string; error: string }> {
-  return new Promise(done => {
-    const child = execFile(program, words, { cwd, timeout: 60_000, maxBuffer: 1 << 24 }, (_, out, error) => done({ out, error }));
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(input);
-  });
 }

@@ -1,6 +1,6 @@
 // Asks the tree's own objtool about a copy of the object of the file in the editor, and shows where orcls differs from it.
-import { execFile } from 'node:child_process';
 import * as vscode from 'vscode';
+import { run } from './program';
 import { StatusRequest } from './protocol';
 import type { Server } from './server';
 
@@ -14,10 +14,9 @@ export async function verify(server: Server): Promise<void> {
   if (!server.program || !object) return say('this file has no object of a build to compare.');
   const words = ['verify', ...status.directory ? ['--build-dir', status.directory] : [], object];
   const program = server.program.path;
-  const run = () => new Promise<string>(done => {
-    execFile(program, words, { timeout: 600_000, maxBuffer: 1 << 24 }, (_, out, error) => done(`${out}${error}`));
-  });
   const title = 'orcls: comparing with the tree\'s objtool';
-  const content = await vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title }, run);
-  await vscode.window.showTextDocument(await vscode.workspace.openTextDocument({ content, language: 'plaintext' }), { preview: true });
+  const options = { location: vscode.ProgressLocation.Notification, title };
+  const { out, error } = await vscode.window.withProgress(options, () => run(program, words, { timeout: 600_000 }));
+  const document = await vscode.workspace.openTextDocument({ content: `${out}${error}`, language: 'plaintext' });
+  await vscode.window.showTextDocument(document, { preview: true });
 }

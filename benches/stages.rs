@@ -30,15 +30,15 @@ fn stages(criterion: &mut Criterion) {
     let bytes = object();
     let cancel = CancelToken::default();
     let image = ElfImage::read(&bytes).expect("an ELF object");
-    let count = |kernel| {
-        let (insns, _) = decode::decode(&image, kernel, &cancel).expect("nobody cancels");
+    let count = |kernel: Kernel| {
+        let (insns, _) = decode::decode(&image, kernel.rules(), &cancel).expect("nobody cancels");
         image.sections().map(|(id, _)| insns.of_section(id).count() as u64).sum()
     };
     let mut group = criterion.benchmark_group("stages");
     group.throughput(Throughput::Elements(count(Kernel::V6_12)));
     group.bench_function("image", |b| b.iter(|| ElfImage::read(&bytes)));
     for kernel in Kernel::ALL {
-        let decode = || decode::decode(&image, kernel, &cancel);
+        let decode = || decode::decode(&image, kernel.rules(), &cancel);
         group.bench_function(format!("decode {kernel}"), |b| b.iter(decode));
     }
     group.bench_function("kernel rules", |b| {

@@ -5,13 +5,12 @@
 //! first that cannot be decoded, each with its length, its kind and its stack operations.
 //!
 //! Verdicts hang on what objtool's decoder sees, not on what a processor does. So `encoding` takes instructions apart by
-//! the tables in `opcodes`, and `effect` says what they are; where releases differ, both ask `profile`. A disassembler is
+//! the release's tables (`kernel::opcodes`), and `effect` says what they are; where releases differ, both ask `profile`. A disassembler is
 //! used for the text that people see, in `text`, and for nothing else.
 
 mod effect;
 mod encoding;
 mod interning;
-mod opcodes;
 mod pieces;
 mod profile;
 mod table;
@@ -22,7 +21,7 @@ use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::image::{ElfImage, Section};
-use crate::kernel::Kernel;
+use crate::kernel::rules::Rules;
 use crate::symbols::Symbols;
 use effect::Effect;
 use encoding::Encoding;
@@ -87,14 +86,14 @@ pub struct DecodeNote {
     pub fatal: bool,
 }
 
-/// Decodes all executable sections of `image` as the objtool of `kernel` would. The notes are in the order in which
+/// Decodes all executable sections of `image` as an objtool of these rules would. The notes are in the order in which
 /// objtool would say them. What hangs on symbols is left to [`settle_irets`].
 pub fn decode(
     image: &ElfImage,
-    kernel: Kernel,
+    rules: &Rules,
     cancel: &CancelToken,
 ) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
-    let decoder = Decoder { image, profile: Profile::of(kernel), cancel };
+    let decoder = Decoder { image, profile: Profile::of(rules), cancel };
     let mut table = InsnTable::default();
     table.reserve(image.sections.iter().map(|section| section.code.len()).sum());
     let mut interner = Interner::new();
@@ -122,7 +121,7 @@ pub fn settle_irets(insns: &mut InsnTable, symbols: &Symbols) {
 
 /// The relative target of a jump or call as it is encoded, without its relocation: what is added to the offset behind
 /// the instruction.
-pub fn branch_immediate(section: &Section, insn: &Insn, kernel: Kernel) -> i64 {
+pub fn branch_immediate(section: &Section, insn: &Insn, rules: &Rules) -> i64 {
     let code = bytes_in(section, insn);
     match *code {
         [0x70..=0x7f | 0xe0..=0xe3 | 0xeb, byte] => return i64::from(byte as i8),
@@ -131,8 +130,8 @@ pub fn branch_immediate(section: &Section, insn: &Insn, kernel: Kernel) -> i64 {
         }
         _ => {}
     }
-    let profile = Profile::of(kernel);
-    match encoding_of(code, profile) {
+    let profile = Profile::of(rules);
+    match encoding_of(code, &profile) {
         Some(e) if e.is_vector => 0,
         Some(e) if e.has_immediate => i64::from(e.immediate),
         Some(e) if profile.displacement_is_target => i64::from(e.displacement),
@@ -141,8 +140,8 @@ pub fn branch_immediate(section: &Section, insn: &Insn, kernel: Kernel) -> i64 {
 }
 
 /// The displacement of the instruction's memory operand as it is encoded.
-pub fn displacement(image: &ElfImage, insns: &InsnTable, id: InsnId, kernel: Kernel) -> Option<i64> {
-    let e = encoding_of(bytes(image, insns, id), Profile::of(kernel))?;
+pub fn displacement(image: &ElfImage, insns: &InsnTable, id: InsnId, rules: &Rules) -> Option<i64> {
+    let e = encoding_of(bytes(image, insns, id), &Profile::of(rules))?;
     e.has_displacement.then_some(i64::from(e.displacement))
 }
 
@@ -155,7 +154,7 @@ fn bytes_in<'i>(section: &'i Section, insn: &Insn) -> &'i [u8] {
     section.code.get(insn.offset as usize..insn.end() as usize).unwrap_or(&[])
 }
 
-fn encoding_of(code: &[u8], profile: &Profile) -> Option<Encoding> {
+fn encoding_of(code: &[u8], profile: &Profile<'_>) -> Option<Encoding> {
     let mut encoding = Encoding::default();
     encoding.read(code, profile)?;
     Some(encoding)

@@ -4,6 +4,8 @@
 //! elsewhere.
 
 mod lists;
+mod opcode_map;
+pub(crate) mod opcodes;
 mod releases;
 pub mod rules;
 pub mod tree;

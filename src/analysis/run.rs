@@ -65,7 +65,7 @@ pub(super) fn run(
     let options = if linked && rules.flags.linked != LinkedWithoutFlag::Unnoticed { &forced } else { &given };
     let mut ledger = Ledger::new(rules, options).for_object(store.size());
     let symbols = || Symbols::new(&image, rules);
-    let decode = || decode::decode(&image, kernel, cancel);
+    let decode = || decode::decode(&image, rules, cancel);
     let ((symbols, faults), decoded) = parallel::both(image.symbols.len(), symbols, decode);
     let (mut insns, notes) = decoded?;
     decode::settle_irets(&mut insns, &symbols);

@@ -91,7 +91,7 @@ impl Check<'_, '_> {
     fn relative(&mut self, id: InsnId, section: SectionId, header: &Section) {
         let Input { insns, rules, .. } = *self.input;
         let insn = insns.get(id);
-        let by = decode::branch_immediate(header, insn, rules.kernel);
+        let by = decode::branch_immediate(header, insn, rules);
         match insns.at(CodeLoc::new(section, u64::from(insn.end()).wrapping_add_signed(by))) {
             Some(target) => self.code(id, target),
             None => self.report(Fault::CorruptFunctionPointer, id),

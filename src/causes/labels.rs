@@ -105,7 +105,7 @@ fn target(suspect: &Suspect<'_>, call: InsnId) -> Option<InsnId> {
         let offset = symbol.value.wrapping_add_signed(reloc.addend.wrapping_add(4));
         return suspect.insns().at(CodeLoc::new(symbol.section, offset));
     }
-    let by = decode::branch_immediate(suspect.image().section(at.section), insn, suspect.view().analysis.kernel);
+    let by = decode::branch_immediate(suspect.image().section(at.section), insn, &suspect.view().analysis.rules);
     suspect.insns().at(CodeLoc::new(at.section, u64::from(insn.end()).wrapping_add_signed(by)))
 }
 

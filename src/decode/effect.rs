@@ -72,7 +72,7 @@ pub(super) fn iret_in_function() -> Effect {
 }
 
 /// The effect of an instruction.
-pub(super) fn effect(e: &Encoding, profile: &Profile) -> Effect {
+pub(super) fn effect(e: &Encoding, profile: &Profile<'_>) -> Effect {
     if e.is_vector {
         return Effect::NONE;
     }
@@ -117,7 +117,7 @@ pub(super) fn effect(e: &Encoding, profile: &Profile) -> Effect {
 }
 
 /// The opcodes behind `0f`.
-fn two_bytes(e: &Encoding, second: u8, third: u8, profile: &Profile) -> Effect {
+fn two_bytes(e: &Encoding, second: u8, third: u8, profile: &Profile<'_>) -> Effect {
     match second {
         0x01 => {
             let is_eret = profile.knows_eret && matches!(e.prefixes.last, 0xf2 | 0xf3);
@@ -147,7 +147,7 @@ fn two_bytes(e: &Encoding, second: u8, third: u8, profile: &Profile) -> Effect {
 }
 
 /// `ff`. REX.R counts as part of the digit.
-fn group_5(e: &Encoding, profile: &Profile) -> Effect {
+fn group_5(e: &Encoding, profile: &Profile<'_>) -> Effect {
     let indirect = |kind| {
         let oddity = (profile.enqcmd_notrack && e.prefixes.contain(0x3e)).then_some(Oddity::Notrack);
         Effect { kind, oddity, ..Effect::NONE }
@@ -173,7 +173,7 @@ fn arithmetic_on_sp(e: &Encoding) -> Effect {
 }
 
 /// `89`.
-fn move_from_register(e: &Encoding, profile: &Profile) -> Effect {
+fn move_from_register(e: &Encoding, profile: &Profile<'_>) -> Effect {
     let (from, mut rm) = (e.reg(), e.rm());
     let from_sp = Base::reg(from) == Base::SP;
     if e.mode() == 3 {
@@ -200,7 +200,7 @@ fn move_from_register(e: &Encoding, profile: &Profile) -> Effect {
 }
 
 /// `88`, and `89` to memory: stores to the frame.
-fn store(e: &Encoding, profile: &Profile) -> Effect {
+fn store(e: &Encoding, profile: &Profile<'_>) -> Effect {
     match frame_base(e, profile) {
         Some(base) => Effect::op(Dest::Indirect(base, e.displacement), Source::Reg(Base::reg(e.reg()))),
         None => Effect::NONE,
@@ -208,7 +208,7 @@ fn store(e: &Encoding, profile: &Profile) -> Effect {
 }
 
 /// `8b`: loads from the frame.
-fn load(e: &Encoding, profile: &Profile) -> Effect {
+fn load(e: &Encoding, profile: &Profile<'_>) -> Effect {
     match frame_base(e, profile) {
         Some(base) => Effect::op(Dest::Reg(Base::reg(e.reg())), Source::Indirect(base, e.displacement)),
         None => Effect::NONE,
@@ -216,7 +216,7 @@ fn load(e: &Encoding, profile: &Profile) -> Effect {
 }
 
 /// `8d`.
-fn lea(e: &Encoding, profile: &Profile) -> Effect {
+fn lea(e: &Encoding, profile: &Profile<'_>) -> Effect {
     if e.mode() == 3 {
         return Effect::odd(Oddity::InvalidLea);
     }
@@ -253,7 +253,7 @@ fn has_sib(e: &Encoding, rm: u8) -> bool {
 }
 
 /// The frame pointer or the stack pointer, when the operand is memory relative to it alone.
-fn frame_base(e: &Encoding, profile: &Profile) -> Option<Base> {
+fn frame_base(e: &Encoding, profile: &Profile<'_>) -> Option<Base> {
     let rm = e.rm();
     if e.mode() == 3 || is_rip_relative(e, rm) {
         return None;
@@ -304,7 +304,7 @@ mod tests {
 
     /// `length kind; equation; ...; oddity`, the kind left out when there is nothing to say.
     fn seen(kernel: Kernel, hex: &str, in_function: bool) -> String {
-        let profile = Profile::of(kernel);
+        let profile = &Profile::of(kernel.rules());
         let mut encoding = Encoding::default();
         if encoding.read(&bytes(hex), profile).is_none() {
             return "undecodable".to_owned();

@@ -6,8 +6,8 @@
 //! disassembler would see something else.
 //! Reads like: Intel SDM, volume 2, chapter 2.
 
-use super::opcodes::{Cell, Immediate};
 use super::profile::Profile;
+use crate::kernel::opcodes::{Cell, Immediate};
 
 /// No instruction is longer; bytes behind are not looked at.
 const MAX_LEN: usize = 15;
@@ -71,7 +71,7 @@ impl Prefixes {
 impl Encoding {
     /// Decodes the instruction at the start of `code` into `self`, which must be new. `None` where the release's decoder
     /// fails.
-    pub(super) fn read(&mut self, code: &[u8], profile: &Profile) -> Option<()> {
+    pub(super) fn read(&mut self, code: &[u8], profile: &Profile<'_>) -> Option<()> {
         let code = code.get(..MAX_LEN).unwrap_or(code);
         let mut reader = Reader { code, at: 0, operand_size: 4, address_size: 8 };
         let cell = self.read_opcode(&mut reader, profile)?;
@@ -116,7 +116,7 @@ impl Encoding {
     }
 
     /// Reads up to and including ModRM.
-    fn read_opcode(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
+    fn read_opcode(&mut self, reader: &mut Reader<'_>, profile: &Profile<'_>) -> Option<Cell> {
         if let [0x0f, 0x0b, ..] = reader.code
             && EMULATE_PREFIXES.iter().any(|prefix| reader.code.starts_with(prefix))
         {
@@ -124,7 +124,7 @@ impl Encoding {
         }
         self.read_prefixes(reader)?;
         match reader.peek(0)? {
-            0xd5 if profile.rex2 => return self.read_behind_rex2(reader, profile),
+            0xd5 if profile.opcodes.rex2 => return self.read_behind_rex2(reader, profile),
             rex @ 0x40..=0x4f => {
                 self.rex = rex;
                 reader.at += 1;
@@ -142,7 +142,7 @@ impl Encoding {
     }
 
     /// Reads the opcode, with its escapes, where there is neither REX2 nor VEX.
-    fn read_plain(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
+    fn read_plain(&mut self, reader: &mut Reader<'_>, profile: &Profile<'_>) -> Option<Cell> {
         let mut map = 0;
         let mut opcode = reader.take()?;
         self.opcode = [opcode, 0, 0];
@@ -170,7 +170,7 @@ impl Encoding {
     ///
     /// The prefix byte itself passes for REX afterwards. REX2 neither escapes to other maps nor asks whether the opcode
     /// may stand without VEX or in 64-bit mode.
-    fn read_behind_rex2(&mut self, reader: &mut Reader<'_>, profile: &Profile) -> Option<Cell> {
+    fn read_behind_rex2(&mut self, reader: &mut Reader<'_>, profile: &Profile<'_>) -> Option<Cell> {
         self.rex = reader.take()?;
         let payload = reader.take()?;
         reader.widen(payload & 8);
@@ -183,7 +183,7 @@ impl Encoding {
     }
 
     /// Reads the opcode behind VEX, EVEX or XOP.
-    fn read_behind_vector(&mut self, reader: &mut Reader<'_>, profile: &Profile, vector: &Vector) -> Option<Cell> {
+    fn read_behind_vector(&mut self, reader: &mut Reader<'_>, profile: &Profile<'_>, vector: &Vector) -> Option<Cell> {
         self.is_vector = true;
         reader.widen(vector.widens);
         let opcode = reader.take()?;
@@ -225,7 +225,7 @@ impl Encoding {
     }
 
     /// Reads ModRM, when there is one, and finds the cell of a group's member.
-    fn read_modrm(&mut self, reader: &mut Reader<'_>, profile: &Profile, cell: Cell) -> Option<Cell> {
+    fn read_modrm(&mut self, reader: &mut Reader<'_>, profile: &Profile<'_>, cell: Cell) -> Option<Cell> {
         if !cell.has_modrm() {
             return Some(cell);
         }
@@ -287,13 +287,13 @@ struct Vector {
 
 impl Vector {
     /// Reads the prefix, if there is one. The outer `None` is an incomplete instruction.
-    fn read(reader: &mut Reader<'_>, profile: &Profile) -> Option<Option<Vector>> {
+    fn read(reader: &mut Reader<'_>, profile: &Profile<'_>) -> Option<Option<Vector>> {
         let (len, map_mask, evex) = match reader.peek(0)? {
             0xc5 => (2, 0, false),
             0xc4 => (3, 0x1f, false),
             0x62 => (4, profile.evex_map, true),
             // With ModRM.reg 0 it is `pop`.
-            0x8f if profile.xop && reader.peek(1)? & 0x38 != 0 => (3, 0x1f, false),
+            0x8f if profile.opcodes.xop && reader.peek(1)? & 0x38 != 0 => (3, 0x1f, false),
             _ => return Some(None),
         };
         let is_xop = reader.peek(0)? == 0x8f;
@@ -359,7 +359,7 @@ mod tests {
 
     fn read(code: &[u8], kernel: Kernel) -> Option<Encoding> {
         let mut encoding = Encoding::default();
-        encoding.read(code, Profile::of(kernel))?;
+        encoding.read(code, &Profile::of(kernel.rules()))?;
         Some(encoding)
     }
 

@@ -23,7 +23,7 @@ const WORTH_A_PIECE: usize = 1 << 19;
 /// What code is decoded with.
 pub(super) struct Decoder<'a> {
     pub(super) image: &'a ElfImage,
-    pub(super) profile: &'static Profile,
+    pub(super) profile: Profile<'a>,
     pub(super) cancel: &'a CancelToken,
 }
 
@@ -129,13 +129,13 @@ impl Decoder<'_> {
             }
             let at = CodeLoc::new(section, u64::from(offset));
             let mut encoding = Encoding::default();
-            if encoding.read(rest, self.profile).is_none() {
+            if encoding.read(rest, &self.profile).is_none() {
                 let fault = Fault::Undecodable { section, offset: at.offset };
                 decoded.notes.push(DecodeNote { fault, at, fatal: true });
                 decoded.end = None;
                 break;
             }
-            let Effect { kind, ops, oddity } = effect(&encoding, self.profile);
+            let Effect { kind, ops, oddity } = effect(&encoding, &self.profile);
             // Of a far jump, 6.18 forgets the prefixes.
             if kind == Kind::Bug && encoding.opcode[0] == 0xea {
                 encoding.len = 1;

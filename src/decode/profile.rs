@@ -1,23 +1,49 @@
 //! What the decoder asks of a release.
 //!
-//! In: a [`Kernel`].  Out: its [`Profile`].
+//! In: [`Rules`].  Out: their [`Profile`].
 //! Holds afterwards: no other module of the decoder looks at the release.
 //!
 //! The facts are those of `arch/x86/lib/insn.c` and `tools/objtool/arch/x86/decode.c` in the trees that
 //! [`Kernel`] names.
 
 use super::Kind;
-use super::opcodes::{self, Opcodes};
 use crate::kernel::Kernel;
+use crate::kernel::opcodes::Opcodes;
+use crate::kernel::rules::Rules;
 
-/// What differs between releases.
-pub(super) struct Profile {
+/// How a tree decodes.
+pub(super) struct Profile<'r> {
     /// What follows each opcode.
-    pub(super) opcodes: &'static Opcodes,
-    /// `d5` is REX2.
-    pub(super) rex2: bool,
-    /// `8f` may be XOP.
-    pub(super) xop: bool,
+    pub(super) opcodes: &'r Opcodes,
+    features: Features,
+}
+
+impl Profile<'_> {
+    /// The profile of what is judged by `rules`.
+    pub(super) fn of(rules: &Rules) -> Profile<'_> {
+        let features = match rules.kernel {
+            Kernel::V5_15 => V5_15,
+            Kernel::V6_1 => V6_1,
+            Kernel::V6_6 => V6_6,
+            Kernel::V6_12 => V6_12,
+            Kernel::V6_18 => V6_18,
+            Kernel::V7_0 | Kernel::V7_2 | Kernel::V7_3 => V7_0,
+        };
+        Profile { opcodes: rules.opcodes.as_deref().unwrap_or_else(|| Opcodes::of(rules.kernel)), features }
+    }
+}
+
+impl std::ops::Deref for Profile<'_> {
+    type Target = Features;
+
+    fn deref(&self) -> &Features {
+        &self.features
+    }
+}
+
+/// What differs between releases beside the opcodes.
+#[derive(Clone, Copy)]
+pub(super) struct Features {
     /// VEX and EVEX are known behind REX. From 6.18 on they are taken for the 32-bit opcodes there.
     pub(super) vector_behind_rex: bool,
     /// Where a relative target is looked for when there is no immediate: in the displacement.
@@ -52,22 +78,7 @@ pub(super) struct Profile {
     pub(super) sysret: Kind,
 }
 
-impl Profile {
-    /// The release's profile.
-    pub(super) fn of(kernel: Kernel) -> &'static Profile {
-        match kernel {
-            Kernel::V5_15 => &V5_15,
-            Kernel::V6_1 => &V6_1,
-            Kernel::V6_6 => &V6_6,
-            Kernel::V6_12 => &V6_12,
-            Kernel::V6_18 => &V6_18,
-            Kernel::V7_0 | Kernel::V7_2 | Kernel::V7_3 => &V7_0,
-        }
-    }
-}
-
-static V5_15: Profile = Profile {
-    opcodes: &opcodes::RELEASES[0],
+const V5_15: Features = Features {
     evex_map: 3,
     endbr: false,
     loop_jumps: false,
@@ -76,12 +87,9 @@ static V5_15: Profile = Profile {
     ..V6_6
 };
 
-static V6_1: Profile = Profile { every_register_move: false, ..V6_6 };
+const V6_1: Features = Features { every_register_move: false, ..V6_6 };
 
-static V6_6: Profile = Profile {
-    opcodes: &opcodes::RELEASES[1],
-    rex2: false,
-    xop: false,
+const V6_6: Features = Features {
     vector_behind_rex: true,
     displacement_is_target: false,
     every_register_move: true,
@@ -100,12 +108,9 @@ static V6_6: Profile = Profile {
     sysret: Kind::ContextSwitch,
 };
 
-static V6_12: Profile =
-    Profile { opcodes: &opcodes::RELEASES[2], rex2: true, knows_missing_base: true, knows_eret: true, ..V6_6 };
+const V6_12: Features = Features { knows_missing_base: true, knows_eret: true, ..V6_6 };
 
-static V6_18: Profile = Profile {
-    opcodes: &opcodes::RELEASES[3],
-    xop: true,
+const V6_18: Features = Features {
     vector_behind_rex: false,
     displacement_is_target: true,
     lea_rip: true,
@@ -115,4 +120,5 @@ static V6_18: Profile = Profile {
     ..V6_12
 };
 
-static V7_0: Profile = Profile { strict_nop: true, prefetch_is_nop: false, udb: true, far_jump_is_bug: false, ..V6_18 };
+const V7_0: Features =
+    Features { strict_nop: true, prefetch_is_nop: false, udb: true, far_jump_is_bug: false, ..V6_18 };

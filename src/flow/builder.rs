@@ -129,7 +129,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn immediate(&self, section: SectionId, id: InsnId) -> i64 {
-        decode::branch_immediate(self.image.section(section), self.insns.get(id), self.rules.kernel)
+        decode::branch_immediate(self.image.section(section), self.insns.get(id), self.rules)
     }
 
     /// A relocation's addend as an offset of the place that a branch leads to.

@@ -187,6 +187,7 @@ fn v6_12() -> Rules {
             werror_word: "werror",
             no_action: "At least one action required",
         },
+        opcodes: None,
     }
 }
 
@@ -462,6 +463,7 @@ fn v7_0() -> Rules {
             ..earlier.words
         },
         flags: FlagRules { werror_word: "werror", ..earlier.flags },
+        opcodes: None,
     }
 }
 

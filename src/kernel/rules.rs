@@ -6,8 +6,10 @@
 //! speak of the releases that orcls knows; the change itself may have come in one between them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::Kernel;
+use super::opcodes::Opcodes;
 
 /// Defines a group of rules, whose fields a test can go through.
 macro_rules! groups {
@@ -254,6 +256,8 @@ pub struct Rules {
     pub words: WordRules,
     /// Which flags go together.
     pub flags: FlagRules,
+    /// What the tree's opcode map lists, where it is not what the release's does.
+    pub opcodes: Option<Arc<Opcodes>>,
 }
 
 groups! {

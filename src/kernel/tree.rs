@@ -15,6 +15,8 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use rustc_hash::FxHashMap;
 
 use super::Kernel;
+use super::opcode_map;
+use super::opcodes::Opcodes;
 use super::rules::{AltEntry, HintNumber, HintTypes, Names, OrcNumber, OrcRegs, Rules, RustNoreturn};
 use crate::files::{self, Stamp};
 
@@ -29,6 +31,9 @@ const NORETURNS: [&str; 2] = ["tools/objtool/noreturns.h", "include/linux/noretu
 const HINTS: [&str; 2] = ["include/linux/objtool_types.h", "include/linux/objtool.h"];
 const ORC: &str = "arch/x86/include/asm/orc_types.h";
 const SPECIAL: &str = "tools/objtool/arch/x86/include/arch/special.h";
+/// objtool's copy. The one in `arch/x86/lib` is the kernel's own.
+const OPCODES: &str = "tools/arch/x86/lib/x86-opcode-map.txt";
+const OPCODES_GENERATOR: &str = "tools/arch/x86/tools/gen-insn-attr-x86.awk";
 
 /// What was read, and where.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,11 +57,13 @@ pub struct TreeFacts {
     hints: Option<HintTypes>,
     orc_regs: Option<OrcRegs>,
     alt_entry: Option<AltEntry>,
+    /// Where they are not the release's.
+    opcodes: Option<Arc<Opcodes>>,
 }
 
 /// The files that facts are read from, below the folder of the sources.
 fn files() -> impl Iterator<Item = &'static str> {
-    [CHECK, ORC, SPECIAL].into_iter().chain(NORETURNS).chain(HINTS)
+    [CHECK, ORC, SPECIAL, OPCODES, OPCODES_GENERATOR].into_iter().chain(NORETURNS).chain(HINTS)
 }
 
 /// Where the sources of the tree are that is built in `root`: an `O=` build has a link to them.
@@ -148,6 +155,7 @@ impl TreeFacts {
             Some((name, numbers)) => reader.fact(name, "layout of alternatives", alt_entry(&numbers)),
             None => reader.missing("layout of alternatives"),
         };
+        reader.facts.opcodes = reader.opcodes(kernel);
         Some(reader.facts)
     }
 
@@ -169,6 +177,7 @@ impl TreeFacts {
             rules.hints.ax_and_bp_indirect = regs.ax.is_some();
         }
         rules.layout.alt_entry = self.alt_entry.unwrap_or(rules.layout.alt_entry);
+        rules.opcodes = self.opcodes.clone();
         rules
     }
 }
@@ -183,8 +192,12 @@ impl Reader<'_> {
         self.facts.problems.push(format!("{}: {what}", self.sources.join(name).display()));
     }
 
-    /// The text of a regular file of usual size. What is not there is no problem.
+    /// The text of a regular file of usual size, without comments of C. What is not there is no problem.
     fn text(&mut self, name: &str) -> Option<String> {
+        self.raw(name).map(|text| without_comments(&text))
+    }
+
+    fn raw(&mut self, name: &str) -> Option<String> {
         let path = self.sources.join(name);
         let meta = std::fs::metadata(&path).ok()?;
         if !meta.is_file() || meta.len() > MAX_FILE {
@@ -193,7 +206,7 @@ impl Reader<'_> {
         }
         let mut bytes = Vec::new();
         match files::open(&path).and_then(|file| file.take(MAX_FILE).read_to_end(&mut bytes)) {
-            Ok(_) => Some(without_comments(&String::from_utf8_lossy(&bytes))),
+            Ok(_) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) => {
                 self.complain(name, &error.to_string());
                 None
@@ -220,6 +233,23 @@ impl Reader<'_> {
         let names = names.filter(|names| !names.is_empty() && names.len() <= MAX_NAMES);
         let names = names.map(|names| names.into_iter().map(Cow::Owned).collect::<Vec<_>>().into());
         self.fact(name, what, names)
+    }
+
+    /// What the opcode map says otherwise than the release's.
+    fn opcodes(&mut self, kernel: Kernel) -> Option<Arc<Opcodes>> {
+        const WHAT: &str = "opcode map";
+        let Some(text) = self.raw(OPCODES) else { return self.missing(WHAT) };
+        let generator = self.raw(OPCODES_GENERATOR);
+        match opcode_map::read(&text, generator.as_deref(), kernel) {
+            Ok(opcodes) => {
+                self.facts.facts.push(Fact { what: WHAT, file: Some(self.sources.join(OPCODES)) });
+                opcodes.map(Arc::new)
+            }
+            Err(why) => {
+                self.complain(OPCODES, &format!("{why}; the opcode map that is compiled in is used"));
+                self.missing(WHAT)
+            }
+        }
     }
 
     fn missing<T>(&mut self, what: &'static str) -> Option<T> {
@@ -432,7 +462,7 @@ static bool is_rust_noreturn(const struct symbol *func)
         assert_eq!(rust.all.as_ref(), ["_4core5slice5index", "slice_", "_fail"]);
         assert!(facts.problems.is_empty(), "{:?}", facts.problems);
         let compiled_in: Vec<_> = facts.facts.iter().filter(|fact| fact.file.is_none()).map(|fact| fact.what).collect();
-        assert_eq!(compiled_in, ["unwind hints", "ORC registers", "layout of alternatives"]);
+        assert_eq!(compiled_in, ["unwind hints", "ORC registers", "layout of alternatives", "opcode map"]);
     }
 
     #[test]

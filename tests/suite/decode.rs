@@ -35,7 +35,7 @@ fn build(options: &[&str], source: &Path) -> ElfImage {
 
 fn decoded(image: &ElfImage, kernel: Kernel) -> (InsnTable, Vec<DecodeNote>) {
     let (symbols, _) = Symbols::new(image, kernel.rules());
-    let (mut insns, notes) = decode::decode(image, kernel, &CancelToken::default()).expect("nobody cancels");
+    let (mut insns, notes) = decode::decode(image, kernel.rules(), &CancelToken::default()).expect("nobody cancels");
     decode::settle_irets(&mut insns, &symbols);
     (insns, notes)
 }
@@ -146,7 +146,7 @@ fn relative_targets_are_as_encoded() {
     let targets = |kernel| {
         let (insns, _) = decoded(&image, kernel);
         let ids = insns.of_section(section(&image, ".text"));
-        ids.map(|id| decode::branch_immediate(image.section(insns.section_of(id)), insns.get(id), kernel))
+        ids.map(|id| decode::branch_immediate(image.section(insns.section_of(id)), insns.get(id), kernel.rules()))
             .collect::<Vec<_>>()
     };
     assert_eq!(targets(Kernel::V6_12), [-2, 0, 0, 0]);
@@ -154,7 +154,7 @@ fn relative_targets_are_as_encoded() {
     let (insns, _) = decoded(&image, Kernel::V6_12);
     let displacements = insns.of_section(section(&image, ".text"));
     let displacements: Vec<_> =
-        displacements.map(|id| decode::displacement(&image, &insns, id, Kernel::V6_12)).collect();
+        displacements.map(|id| decode::displacement(&image, &insns, id, Kernel::V6_12.rules())).collect();
     assert_eq!(displacements, [None, Some(0x10), None, Some(0x20)]);
 }
 

@@ -365,3 +365,70 @@ fn verify_judges_an_object_as_its_objtool_does() {
         run.stderr
     );
 }
+
+/// A map of few opcodes, with one that no release has: `0f 0a` has an immediate.
+const OPCODE_MAP: &str = include_str!("opcode-map.txt");
+
+const MADE_UP: &str = "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\t.byte 0x0f, 0x0a\n\tret\n\t.size f, . - f\n\
+                       \t.globl g\n\t.type g, @function\ng:\n\tret\n\t.size g, . - g\n";
+
+const MAP: &str = "tools/arch/x86/lib/x86-opcode-map.txt";
+
+/// The line is that of a 6.12 objtool that was built with the same map.
+#[test]
+fn a_tree_is_judged_by_its_own_opcode_map() {
+    let tree = Tree::new("6.12.117", OBJTOOL);
+    tree.write("tools/objtool/check.c", "uaccess_safe_builtin[] = {\n\t\"a\",\n\tNULL\n};\n");
+    tree.object("lib/a.o", ASSEMBLY, "; ./tools/objtool/objtool --orc --stackval lib/a.o");
+    tree.write("lib/a.S", MADE_UP);
+    tree.compile("lib/a.o", "lib/a.S", &[]);
+    let lines = || tree.run(&["check", "--format", "objtool", "lib/a.o"]).stdout;
+    let doctor = || tree.run(&["doctor", "lib/a.o"]).stdout;
+    assert_eq!(lines(), "");
+    assert!(doctor().contains("opcode map: compiled in"), "{}", doctor());
+    tree.write(MAP, OPCODE_MAP);
+    assert_eq!(lines(), "lib/a.o: warning: objtool: f() falls through to next function g()\n");
+    assert!(
+        doctor().contains(&format!("{MAP}\n")) && !doctor().contains("opcode map that is compiled in"),
+        "{}",
+        doctor()
+    );
+    // What no objtool can be built with changes nothing, and is said.
+    for (wrong, why) in [
+        (OPCODE_MAP.replace("made-up Ib", "made-up Ix"), "an unknown immediate"),
+        ("\0".repeat(64), "no opcodes of one byte"),
+    ] {
+        tree.write(MAP, &wrong);
+        assert_eq!(lines(), "", "{why}");
+        let doctor = doctor();
+        assert!(doctor.contains(why) && doctor.contains("opcode map: compiled in"), "{doctor}");
+    }
+}
+
+#[test]
+fn the_editor_follows_a_changed_opcode_map_without_a_restart() {
+    let tree = Tree::new("6.12.117", OBJTOOL);
+    tree.write("tools/objtool/check.c", "uaccess_safe_builtin[] = {\n\t\"a\",\n\tNULL\n};\n");
+    tree.write(MAP, OPCODE_MAP);
+    tree.object("lib/a.o", ASSEMBLY, "; ./tools/objtool/objtool --orc --stackval lib/a.o");
+    tree.write("lib/a.S", MADE_UP);
+    tree.compile("lib/a.o", "lib/a.S", &[]);
+    let root = tree.path().canonicalize().expect("it is there");
+    let mut client = tree.client();
+    let uri = format!("file://{}", root.join("lib/a.S").display());
+    super::lsp::open(&mut client, &uri, MADE_UP);
+    assert_eq!(client.published_at(&uri, 1).len(), 1);
+    let mut after = |text: &str, n: usize| {
+        tree.write(MAP, text);
+        let changed = json!([{"uri": format!("file://{}", root.join(MAP).display()), "type": 2}]);
+        client.notify("workspace/didChangeWatchedFiles", json!({"changes": changed}));
+        client.wait(MAP, |message| {
+            let params = &message["params"];
+            message["method"] == "textDocument/publishDiagnostics"
+                && params["uri"] == json!(uri)
+                && params["diagnostics"].as_array().is_some_and(|found| found.len() == n)
+        });
+    };
+    after(&OPCODE_MAP.replace("made-up Ib", "made-up"), 0);
+    after(OPCODE_MAP, 1);
+}

@@ -5,16 +5,33 @@
 //! Reads like: the opcode maps of Intel's SDM, volume 2, appendix A.
 //!
 //! objtool measures instructions with the decoder of the kernel tree that it was built from, which is permissive and
-//! knows what its `arch/x86/lib/x86-opcode-map.txt` lists. The facts below are those of the trees that `kernel::Kernel`
-//! names; what came later than the first of them is in marked lines.
+//! knows what its `tools/arch/x86/lib/x86-opcode-map.txt` lists. The facts below are those of the trees that
+//! [`super::Kernel`] names; what came later than the first of them is in marked lines. A tree whose file says otherwise is
+//! judged by its file (`opcode_map`).
+
+use std::fmt;
+
+use super::Kernel;
 
 /// What follows an opcode, and how it may be prefixed.
-#[derive(Clone, Copy)]
-pub(super) struct Cell(u16);
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Cell(u16);
+
+/// What a cell says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Shape {
+    pub(super) modrm: bool,
+    pub(super) bare: bool,
+    pub(super) vex: bool,
+    pub(super) evex: bool,
+    pub(super) scalable: bool,
+    pub(super) invalid64: bool,
+    pub(super) immediate: Immediate,
+}
 
 /// The operand bytes behind ModRM, SIB and displacement.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Immediate {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Immediate {
     None,
     /// One byte.
     Byte,
@@ -34,7 +51,7 @@ pub(super) enum Immediate {
     WordByte,
 }
 
-const NO_MODRM: [Immediate; 9] = [
+const IMMEDIATES: [Immediate; 9] = [
     Immediate::None,
     Immediate::Byte,
     Immediate::Word,
@@ -48,7 +65,7 @@ const NO_MODRM: [Immediate; 9] = [
 
 impl Cell {
     /// Nothing follows the opcode.
-    pub(super) const NOTHING: Cell = Cell(Cell::BARE);
+    pub(crate) const NOTHING: Cell = Cell(Cell::BARE);
 
     const MODRM: u16 = 1 << 4;
     /// Valid without VEX or EVEX.
@@ -58,7 +75,7 @@ impl Cell {
     /// EVEX.pp may select operand size 16.
     const SCALABLE: u16 = 1 << 8;
     const INVALID64: u16 = 1 << 9;
-    const GROUP_SHIFT: u16 = 12;
+    const GROUP_SHIFT: u16 = 10;
 
     /// The cell for one letter of [`MAPS`].
     const fn of(letter: u8) -> Cell {
@@ -91,55 +108,110 @@ impl Cell {
         })
     }
 
+    /// A cell with these properties. Where a group's members differ in the last one, `group` tells which they are.
+    pub(super) fn new(shape: Shape, group: usize) -> Cell {
+        let Shape { modrm, bare, vex, evex, scalable, invalid64, immediate } = shape;
+        let flags = [
+            (modrm, Cell::MODRM),
+            (bare, Cell::BARE),
+            (vex, Cell::VEX),
+            (evex, Cell::EVEX),
+            (scalable, Cell::SCALABLE),
+            (invalid64, Cell::INVALID64),
+        ];
+        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag).sum::<u16>();
+        let immediate = IMMEDIATES.iter().position(|&known| known == immediate).unwrap_or(0);
+        Cell(flags | immediate as u16 | (group as u16) << Cell::GROUP_SHIFT)
+    }
+
     /// Whether a ModRM byte follows.
-    pub(super) fn has_modrm(self) -> bool {
+    pub(crate) fn has_modrm(self) -> bool {
         self.0 & Cell::MODRM != 0
     }
 
     /// Whether the opcode exists without VEX or EVEX.
-    pub(super) fn is_bare(self) -> bool {
+    pub(crate) fn is_bare(self) -> bool {
         self.0 & Cell::BARE != 0
     }
 
     /// Whether the opcode exists behind VEX or XOP, or, if `evex`, behind EVEX.
-    pub(super) fn accepts_vector(self, evex: bool) -> bool {
+    pub(crate) fn accepts_vector(self, evex: bool) -> bool {
         self.0 & if evex { Cell::EVEX } else { Cell::VEX } != 0
     }
 
     /// Whether EVEX.pp may select operand size 16.
-    pub(super) fn is_scalable(self) -> bool {
+    pub(crate) fn is_scalable(self) -> bool {
         self.0 & Cell::SCALABLE != 0
     }
 
     /// Whether the release stops behind the opcode because it is invalid in 64-bit mode.
-    pub(super) fn is_invalid64(self) -> bool {
+    pub(crate) fn is_invalid64(self) -> bool {
         self.0 & Cell::INVALID64 != 0
     }
 
+    /// Whether ModRM.reg selects among members.
+    pub(super) fn is_group(self) -> bool {
+        self.0 >> Cell::GROUP_SHIFT != 0
+    }
+
     /// What comes last.
-    pub(super) fn immediate(self) -> Immediate {
-        NO_MODRM.get(usize::from(self.0 & 15)).copied().unwrap_or(Immediate::None)
+    pub(crate) fn immediate(self) -> Immediate {
+        IMMEDIATES.get(usize::from(self.0 & 15)).copied().unwrap_or(Immediate::None)
     }
 }
 
+/// How many groups with members of different shapes a release may have.
+pub(super) const N_GROUPS: usize = 1 << (16 - Cell::GROUP_SHIFT);
+
 /// The opcode maps by number: 0 one-byte, 1 `0f`, 2 `0f 38`, 3 `0f 3a`, 4 to 7 EVEX's, 8 to 10 XOP's.
-const N_MAPS: usize = 11;
+pub(super) const N_MAPS: usize = 11;
 
 /// One release's opcodes.
-pub(super) struct Opcodes {
-    cells: [[[Cell; 256]; 4]; N_MAPS],
-    groups: [[Cell; 8]; 16],
+#[derive(Clone, PartialEq, Eq)]
+pub struct Opcodes {
+    /// `d5` is REX2. From 6.12 on.
+    pub(crate) rex2: bool,
+    /// `8f` may be XOP. From 6.18 on.
+    pub(crate) xop: bool,
+    pub(super) cells: [[[Cell; 256]; 4]; N_MAPS],
+    /// Members by ModRM.reg; the first group is none.
+    pub(super) groups: [[Cell; 8]; N_GROUPS],
+}
+
+/// Nobody reads 11,000 cells.
+impl fmt::Debug for Opcodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opcodes").field("rex2", &self.rex2).field("xop", &self.xop).finish_non_exhaustive()
+    }
 }
 
 impl Opcodes {
+    /// Nothing is listed.
+    pub(super) const NONE: Opcodes = Opcodes {
+        rex2: false,
+        xop: false,
+        cells: [[[Cell::NOTHING; 256]; 4]; N_MAPS],
+        groups: [[Cell(0); 8]; N_GROUPS],
+    };
+
+    /// Those that are compiled in for a release.
+    pub(crate) fn of(kernel: Kernel) -> &'static Opcodes {
+        match kernel {
+            Kernel::V5_15 => &RELEASES[0],
+            Kernel::V6_1 | Kernel::V6_6 => &RELEASES[1],
+            Kernel::V6_12 => &RELEASES[2],
+            Kernel::V6_18 | Kernel::V7_0 | Kernel::V7_2 | Kernel::V7_3 => &RELEASES[3],
+        }
+    }
+
     /// The cell of `opcode`, before ModRM is known. `selector` is 1, 2, 3 for `66`, `f3`, `f2`, and 0 for none.
-    pub(super) fn cell(&self, map: u8, selector: u8, opcode: u8) -> Cell {
+    pub(crate) fn cell(&self, map: u8, selector: u8, opcode: u8) -> Cell {
         let Some(pages) = self.cells.get(usize::from(map)) else { return Cell(0) };
         pages[usize::from(selector & 3)][usize::from(opcode)]
     }
 
     /// The cell when ModRM says which instruction of a group it is.
-    pub(super) fn in_group(&self, cell: Cell, modrm: u8) -> Cell {
+    pub(crate) fn in_group(&self, cell: Cell, modrm: u8) -> Cell {
         match cell.0 >> Cell::GROUP_SHIFT {
             0 => cell,
             group => self.groups[usize::from(group)][usize::from(modrm >> 3 & 7)],
@@ -148,7 +220,7 @@ impl Opcodes {
 }
 
 /// The releases that changed the maps, as far as a length hangs on it: 6.6 has those of 6.1, 7.0 and later those of 6.18.
-pub(super) static RELEASES: [Opcodes; 4] = [read("5.15"), read("6.1"), read("6.12"), read("6.18")];
+static RELEASES: [Opcodes; 4] = [read("5.15"), read("6.1"), read("6.12"), read("6.18")];
 
 /// The maps. A line is: shapes, opcodes. `@6.12` before it: so from that release on.
 ///
@@ -381,7 +453,8 @@ const fn hex_digit(byte: u8) -> usize {
 /// Reads [`MAPS`] as `release` has it.
 const fn read(release: &str) -> Opcodes {
     let rank = release_rank(release.as_bytes());
-    let mut table = Opcodes { cells: [[[Cell::NOTHING; 256]; 4]; N_MAPS], groups: [[Cell(0); 8]; 16] };
+    let mut table =
+        Opcodes { rex2: rank >= release_rank(b"6.12"), xop: rank >= release_rank(b"6.18"), ..Opcodes::NONE };
     let mut n_groups = 0;
     let mut map = 0;
     let mut cursor = Cursor { at: 0 };

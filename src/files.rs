@@ -39,13 +39,19 @@ impl Stamp {
 
 /// Opens a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
+    open_sized(path).map(|(file, _)| file)
+}
+
+/// The same, and its size.
+pub fn open_sized(path: &Path) -> io::Result<(File, u64)> {
     // Opening some devices does something, so that they are looked at before; they are looked at again when they are open,
     // since another file may be there by then.
     check(&std::fs::metadata(path)?)?;
     let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
-    check(&file.metadata()?)?;
-    Ok(file)
+    let meta = file.metadata()?;
+    check(&meta)?;
+    Ok((file, meta.len()))
 }
 
 fn check(meta: &std::fs::Metadata) -> io::Result<()> {
@@ -57,8 +63,7 @@ fn check(meta: &std::fs::Metadata) -> io::Result<()> {
 
 /// All of a regular file of at most `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
-    let size = file.metadata()?.len();
+    let (file, size) = open_sized(path)?;
     let mut bytes = Vec::with_capacity(size.min(limit) as usize);
     // What a file says of its size is not always what it has: it may grow, or be in /proc.
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;

@@ -115,7 +115,12 @@ impl Skip {
     /// Why the object with these flags is not checked, when it was found below a folder together with the objects `all`
     /// (absolute); `None` where it is.
     pub fn of(path: &Path, flags: &Flags, all: &FxHashSet<PathBuf>) -> Option<Skip> {
-        if let Some(what) = Foreign::of(path) {
+        Skip::of_file(Foreign::of(path), path, flags, all)
+    }
+
+    /// The same where it is known whether the file is a foreign one.
+    pub fn of_file(what: Option<Foreign>, path: &Path, flags: &Flags, all: &FxHashSet<PathBuf>) -> Option<Skip> {
+        if let Some(what) = what {
             return Some(Skip::Foreign(what));
         }
         if let Some(why) = flags.unchecked() {

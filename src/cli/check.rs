@@ -16,7 +16,7 @@ use rustc_hash::FxHashSet;
 
 use super::compiling::{Compiler, is_assembly};
 use super::detail::detail;
-use super::inputs::{self, Input};
+use super::inputs::{self, Input, Once};
 use super::judge::{Judge, Judged, Object, Rules};
 use super::output::BOLD;
 use super::sources::Sources;
@@ -138,7 +138,8 @@ impl Arguments {
 
     /// Whether an input is judged by the rules for user space: it was asked for, or the input is for user space, no kernel
     /// build made it, and nobody asked for what only objtool has.
-    fn is_for_user_space(&self, judge: &Judge<'_>, input: &Input) -> bool {
+    fn is_for_user_space(&self, judge: &Judge<'_>, file: &Once<'_>) -> bool {
+        let input = file.input;
         match self.ruleset {
             Ruleset::User => true,
             Ruleset::Kernel => false,
@@ -146,7 +147,7 @@ impl Arguments {
                 if self.asks_for_objtool() || input.is_source() {
                     return false;
                 }
-                if !user::is_user_space(input) {
+                if !user::is_user_space(file) {
                     // The vDSO has alternatives, as only a kernel has.
                     return input.named && judge.finder().flags(&input.path).unchecked() == Some(&Unchecked::Vdso);
                 }
@@ -264,10 +265,11 @@ fn one(
     (at, input): (usize, &Input),
     tally: &Mutex<Tally>,
 ) -> String {
-    if let Some(text) = by_user_rules(arguments, baseline, judge, (at, input), tally) {
+    let file = Once::new(input);
+    if let Some(text) = by_user_rules(arguments, baseline, judge, (at, &file), tally) {
         return text;
     }
-    let judged = judge.object(input);
+    let judged = judge.once(&file);
     let mut printed = Printed::default();
     if let Judged::Analysed(object) = &judged {
         printed = print(object, arguments, judge, &arguments.shown(object, baseline));
@@ -320,9 +322,10 @@ fn by_user_rules(
     arguments: &Arguments,
     baseline: &Baseline,
     judge: &Judge<'_>,
-    (at, input): (usize, &Input),
+    (at, file): (usize, &Once<'_>),
     tally: &Mutex<Tally>,
 ) -> Option<String> {
+    let input = file.input;
     let style = match arguments.format {
         Format::Json => user::Style::Json,
         Format::Sarif => user::Style::Sarif,
@@ -335,8 +338,8 @@ fn by_user_rules(
             Ok((path, object)) => user::print_compiled(input, (&path, object), manner),
             Err(why) => user::print_refusal(input, &why, manner),
         }
-    } else if arguments.is_for_user_space(judge, input) {
-        user::print(input, manner)
+    } else if arguments.is_for_user_space(judge, file) {
+        user::print(file, manner)
     } else {
         return None;
     };

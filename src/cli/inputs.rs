@@ -3,13 +3,17 @@
 //! In: paths as the user gave them.  Out: [`Input`]s: files in the order given, those of a folder sorted.
 //! Holds afterwards: what is in a folder is found as the editor finds it.
 
+use std::cell::OnceCell;
+use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
 use super::output::complain;
-use crate::build::{self, Search};
+use crate::build::{self, Foreign, Search};
 use crate::clean;
+use crate::image::{FileStore, Store};
 
 /// Something to analyse.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +34,31 @@ impl Input {
     pub(super) fn is_source(&self) -> bool {
         let extension = self.path.extension().and_then(|extension| extension.to_str());
         matches!(extension, Some("c" | "S" | "s" | "rs" | "cc" | "cpp" | "h"))
+    }
+}
+
+/// An input whose file is opened when it is first asked for, and once: each look at a file costs as much as the analysis of
+/// a small function, and a file may be another one at the next look.
+pub(crate) struct Once<'a> {
+    pub input: &'a Input,
+    store: OnceCell<io::Result<Arc<dyn Store>>>,
+}
+
+impl<'a> Once<'a> {
+    pub(crate) fn new(input: &'a Input) -> Self {
+        Once { input, store: OnceCell::new() }
+    }
+
+    /// The file's bytes.
+    pub(crate) fn store(&self) -> Result<&Arc<dyn Store>, &io::Error> {
+        let open = || FileStore::open(&self.input.path).map(|store| Arc::new(store) as Arc<dyn Store>);
+        self.store.get_or_init(open).as_ref()
+    }
+
+    /// What the file is, if it is no x86-64 object.
+    pub(super) fn foreign(&self) -> Option<Foreign> {
+        let head = self.store().ok()?.read(0, 20).ok()?;
+        Foreign::of_head(&head.try_into().ok()?)
     }
 }
 

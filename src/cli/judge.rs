@@ -12,14 +12,14 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgAction, Args};
 use rustc_hash::FxHashSet;
 
-use super::inputs::Input;
+use super::inputs::{Input, Once};
 use super::output;
 use crate::analysis::{self, Analysis, Config, Policy};
 use crate::build::{Build, Finder, FlagSource, Flags, Gap, Search, Skip, Unchecked, is_rust, ownership};
 use crate::cancel::CancelToken;
 use crate::compile::{CompileError, Request, Scratch, Unsaved, compile, confine};
 use crate::files;
-use crate::image::{ElfImage, FileStore, LoadError, Store};
+use crate::image::{ElfImage, LoadError, Store};
 use crate::kernel::tree::TreeFacts;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
@@ -124,9 +124,8 @@ pub(crate) struct Object {
     pub tree: Option<Arc<TreeFacts>>,
 }
 
-fn stored(input: &Input) -> Result<Arc<dyn Store>, String> {
-    let store = FileStore::open(&input.path).map_err(|error| format!("{}: cannot open: {error}", input.name()))?;
-    Ok(Arc::new(store))
+fn stored(file: &Once<'_>) -> Result<Arc<dyn Store>, String> {
+    file.store().cloned().map_err(|error| format!("{}: cannot open: {error}", file.input.name()))
 }
 
 /// Judges objects one by one; shared by all threads.
@@ -218,13 +217,15 @@ impl<'a> Judge<'a> {
     }
 
     /// Why the object is not checked, as far as its build and its first bytes say.
-    fn skipped(&self, input: &Input, build: &Flags) -> Option<Skip> {
+    fn skipped(&self, file: &Once<'_>, build: &Flags) -> Option<Skip> {
+        let input = file.input;
         let found = self.checked.as_ref()?;
         if input.named && self.is_told() {
             return None;
         }
         let none = FxHashSet::default();
-        let skip = Skip::of(&input.path, build, if input.named { &none } else { found })?;
+        let all = if input.named { &none } else { found };
+        let skip = Skip::of_file(file.foreign(), &input.path, build, all)?;
         // What the object shows decides over its command.
         (skip != Skip::Unchecked(Unchecked::NotKernel)).then_some(skip)
     }
@@ -267,11 +268,17 @@ impl<'a> Judge<'a> {
 
     /// Reads the object without judging it.
     pub(super) fn open(&self, input: &Input) -> Result<Opened, String> {
-        Opened::read(input.name(), stored(input)?).map_err(|error| format!("{}: {error}", input.name()))
+        Opened::read(input.name(), stored(&Once::new(input))?).map_err(|error| format!("{}: {error}", input.name()))
     }
 
     /// Analyses the object, or what the source compiles to.
     pub(super) fn object(&self, input: &Input) -> Judged {
+        self.once(&Once::new(input))
+    }
+
+    /// The same for a file that somebody may have looked at.
+    pub(super) fn once(&self, file: &Once<'_>) -> Judged {
+        let input = file.input;
         if is_rust(&input.path) {
             return self.rust_source(input);
         }
@@ -279,10 +286,10 @@ impl<'a> Judge<'a> {
             return self.source(input).unwrap_or_else(|why| Judged::Failed(format!("{}: {why}", input.name())));
         }
         let build = self.finder.flags(&input.path);
-        if let Some(skip) = self.skipped(input, &build) {
+        if let Some(skip) = self.skipped(file, &build) {
             return Judged::Skipped(skip);
         }
-        let opened = match stored(input).map(|store| Opened::read(input.name(), store)) {
+        let opened = match stored(file).map(|store| Opened::read(input.name(), store)) {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => return self.unreadable(input, &error),
             Err(why) => return Judged::Failed(why),

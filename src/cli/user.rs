@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::archive;
-use super::inputs::Input;
+use super::inputs::{Input, Once};
 use super::output::{BOLD, ERROR};
 use super::sarif;
 use super::sources::Sources;
@@ -69,26 +69,27 @@ pub(crate) struct Manner<'a> {
 }
 
 /// Whether an input is for user space, by what it is.
-pub(crate) fn is_user_space(input: &Input) -> bool {
-    if input.is_source() {
+pub(crate) fn is_user_space(file: &Once<'_>) -> bool {
+    if file.input.is_source() {
         return false;
     }
-    let Ok(store) = FileStore::open(&input.path) else { return false };
-    match ElfImage::section_names(&store) {
+    let Ok(store) = file.store() else { return false };
+    match ElfImage::section_names(store.as_ref()) {
         Ok(names) => unwind::is_user_space(names.iter().map(String::as_str)),
-        Err(_) => is_archive(&store),
+        Err(_) => is_archive(store.as_ref()),
     }
 }
 
 /// Judges an input, which may be an archive.
-pub(crate) fn print(input: &Input, manner: Manner<'_>) -> Printed {
+pub(crate) fn print(file: &Once<'_>, manner: Manner<'_>) -> Printed {
+    let input = file.input;
     let mut printed = Printed::default();
-    match members_of(input) {
+    match members_of(file) {
         Ok(Some(members)) => {
             members.into_iter().for_each(|(name, store)| one(&name, ([&input.path; 2], store), manner, &mut printed))
         }
-        Ok(None) => match FileStore::open(&input.path) {
-            Ok(store) => one(&input.name(), ([&input.path; 2], Arc::new(store)), manner, &mut printed),
+        Ok(None) => match file.store() {
+            Ok(store) => one(&input.name(), ([&input.path; 2], store.clone()), manner, &mut printed),
             Err(error) => refuse(&input.name(), &error.to_string(), manner, &mut printed),
         },
         Err(error) => refuse(&input.name(), &error.to_string(), manner, &mut printed),
@@ -102,8 +103,9 @@ type Member = (String, Arc<dyn Store>);
 const MAX_ARCHIVE: u64 = 1 << 30;
 
 /// The objects of an archive; `None` for any other file.
-fn members_of(input: &Input) -> std::io::Result<Option<Vec<Member>>> {
-    if !FileStore::open(&input.path).is_ok_and(|store| is_archive(&store)) {
+fn members_of(file: &Once<'_>) -> std::io::Result<Option<Vec<Member>>> {
+    let input = file.input;
+    if !file.store().is_ok_and(|store| is_archive(store.as_ref())) {
         return Ok(None);
     }
     let bytes = files::read(&input.path, MAX_ARCHIVE)?;

@@ -53,8 +53,7 @@ pub struct FileStore {
 impl FileStore {
     /// Opens `path`. Anything but a regular file is refused, so that a pipe can not block the analysis.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = files::open(path)?;
-        let size = file.metadata()?.len();
+        let (file, size) = files::open_sized(path)?;
         Ok(FileStore { file, size })
     }
 }

@@ -18,6 +18,8 @@ use super::join::is_open;
 
 /// The keys of static calls, which are looked for by their names.
 pub(super) const STATIC_CALL_KEY: &str = "__SCK__";
+/// What static calls call.
+pub(super) const STATIC_CALL: &str = "__SCT__";
 /// Code that is patched into other code, and is checked where that is.
 const REPLACEMENTS: &str = ".altinstr_replacement";
 

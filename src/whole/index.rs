@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::{self, Config, Policy};
@@ -73,7 +73,8 @@ pub(super) struct Index {
     defined: FxHashMap<String, Vec<(u32, u32)>>,
     /// Who uses a name.
     users: FxHashMap<String, Vec<(u32, Uses)>>,
-    keys: FxHashSet<String>,
+    /// Who defines a key of static calls.
+    keys: FxHashMap<String, Vec<u32>>,
 }
 
 impl Index {
@@ -125,7 +126,7 @@ impl Index {
         let is_complete = is_whole && members.iter().all(|member| member.facts.is_some());
         let mut defined: FxHashMap<String, Vec<(u32, u32)>> = FxHashMap::default();
         let mut users: FxHashMap<String, Vec<(u32, Uses)>> = FxHashMap::default();
-        let mut keys = FxHashSet::default();
+        let mut keys: FxHashMap<String, Vec<u32>> = FxHashMap::default();
         for (number, facts) in (0u32..).zip(&members).filter_map(|(n, member)| Some((n, member.facts.as_ref()?))) {
             for (at, one) in (0u32..).zip(&facts.defined) {
                 put(&mut defined, &one.name, (number, at));
@@ -133,7 +134,9 @@ impl Index {
             for (name, uses) in &facts.used {
                 put(&mut users, name, (number, *uses));
             }
-            keys.extend(facts.data.iter().cloned());
+            for name in &facts.data {
+                put(&mut keys, name, number);
+            }
         }
         Index { directory, whole, key, members, is_complete, defined, users, keys }
     }
@@ -177,9 +180,9 @@ impl Index {
         all.find(|(_, one)| !one.weak).or(first)
     }
 
-    /// Whether some member defines the data that is looked for by this name.
-    pub(super) fn has_key(&self, name: &str) -> bool {
-        self.keys.contains(name)
+    /// Whether some member, none of `without`, defines the data that is looked for by this name.
+    pub(super) fn has_key(&self, name: &str, without: &[usize]) -> bool {
+        self.keys.get(name).is_some_and(|all| all.iter().any(|member| !without.contains(&(*member as usize))))
     }
 
     /// The members of which this holds.

@@ -13,7 +13,7 @@ use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
 
 use super::draft::Draft;
-use super::facts::{Defined, Facts, STATIC_CALL_KEY, Uses};
+use super::facts::{Defined, Facts, STATIC_CALL, STATIC_CALL_KEY, Uses};
 use super::index::Index;
 use super::join::{self, JoinError};
 use super::judging::Judging;
@@ -22,9 +22,6 @@ use super::near::{Near, counts, near};
 use super::program::Unavailable;
 use super::stubs;
 use super::verdict::Judged;
-
-/// What a static call is called by.
-const STATIC_CALL: &str = "__SCT__";
 
 /// What was found without a link.
 #[derive(Clone, Debug)]
@@ -153,7 +150,7 @@ fn linked(
     for (name, is_weak) in draft.open() {
         if let Some(call) = name.strip_prefix(STATIC_CALL) {
             let key = format!("{STATIC_CALL_KEY}{call}");
-            keys.extend(index.has_key(&key).then_some(key));
+            keys.extend(index.has_key(&key, &taken).then_some(key));
         }
         let outside = index.definition(name, &taken);
         let own = || taken.iter().find_map(|&member| Some((member, part.of(member)?.defines(name)?)));

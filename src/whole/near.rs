@@ -11,11 +11,12 @@
 //! | whether it returns | who calls it |
 //! | whether it is there, or is weak | all who use it |
 //! | places inside of it | who refers to one |
+//! | whether it has the key of a static call | who calls the trampoline |
 //! | what it puts into a slot of paravirt operations | who calls through slots from code that may not be instrumented |
 
 use rustc_hash::FxHashSet;
 
-use super::facts::{Defined, Facts, Uses};
+use super::facts::{Defined, Facts, STATIC_CALL, STATIC_CALL_KEY, Uses};
 use super::index::Index;
 
 /// So many objects are looked into at most; of the others the link tells.
@@ -47,6 +48,15 @@ pub(super) fn near(index: &Index, edited: usize, old: &Facts, new: &Facts) -> Ne
             let fills = || index.facts(user as usize).is_some_and(|facts| facts.fills_slots);
             slots |= wanted.has(Uses::NOINSTR) && uses.has(Uses::ADDRESS.with(Uses::DATA)) && fills();
         }
+    }
+    let keys = old
+        .data
+        .iter()
+        .filter(|key| !new.data.contains(key))
+        .chain(new.data.iter().filter(|key| !old.data.contains(key)));
+    for call in keys.filter_map(|key| key.strip_prefix(STATIC_CALL_KEY)) {
+        let users = index.users(&format!("{STATIC_CALL}{call}")).iter();
+        found.extend(users.filter(|(_, uses)| uses.has(Uses::CALL)).map(|(user, _)| *user as usize));
     }
     if slots || new.calls_slots {
         found.extend(index.members_with(|facts| facts.fills_slots));

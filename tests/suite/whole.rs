@@ -321,6 +321,37 @@ fn the_way_from_entry_is_followed_into_other_objects_at_once() {
     assert_eq!(tree.both("second", &second.replace("\tret\n", "\tnop\n\tret\n")), (vec![], vec![]));
 }
 
+/// Where a static call's trampoline leads nobody knows before the kernel runs; objtool takes it for a place that must not be
+/// instrumented either, and UBSan's handlers for exits. Both are known by their names alone, in whichever object they are.
+#[test]
+fn a_static_call_out_of_code_that_may_not_be_instrumented_is_left_alone_at_once() {
+    let key = "\t.data\n\t.globl __SCK__thing\n__SCK__thing:\n\t.quad 0\n";
+    let trampoline = function("__SCT__thing", ".static_call.text", false, "\tjmp thing\n\tint3\n");
+    let thing = function("thing", ".text", true, "\tret\n") + key;
+    let handler = function("__ubsan_handle_add_overflow", ".text", true, "\tret\n");
+    let calls = |callee: &str| function("entry", ".noinstr.text", true, &format!("\tcall {callee}\n\tret\n"));
+    let sources =
+        [("entry", calls("held")), ("trampoline", trampoline.clone()), ("thing", thing.clone()), ("handler", handler)];
+    let held = ("held", function("held", ".noinstr.text", true, "\tret\n"));
+    let sources: Vec<(&str, &str)> = sources.iter().chain([&held]).map(|(name, text)| (*name, text.as_str())).collect();
+    let tree = Tree::of("--noinstr --ibt --static-call --orc", &sources);
+    for callee in ["held", "__SCT__thing", "__ubsan_handle_add_overflow"] {
+        assert_eq!(tree.both("entry", &calls(callee)), (vec![], vec![]), "{callee}");
+    }
+    let (own, _) = tree.both("entry", &calls("thing"));
+    assert!(own.len() == 1 && own[0].contains("call to thing() leaves .noinstr.text section"), "{own:?}");
+    // At a call without its key objtool gives up, so that at once nothing is said of it, and by the link where it is.
+    let calls = calls("__SCT__thing");
+    let mut sources = sources;
+    sources[0] = ("entry", &calls);
+    let tree = Tree::of("--noinstr --ibt --static-call --orc", &sources);
+    let without = thing.replace("__SCK__", "key_of_");
+    let at_once = tree.at_once("thing", &without).map(|found| found.judged);
+    assert!(matches!(&at_once, Err(Unavailable::NotAnalysed(why)) if why.contains("__SCK__thing")), "{at_once:?}");
+    let (own, elsewhere) = told(tree.judge("thing", &without));
+    assert!(own.is_empty() && elsewhere.len() == 1 && elsewhere[0].starts_with("entry.S:8: "), "{own:?} {elsewhere:?}");
+}
+
 /// The file that an index was kept in.
 fn kept(tree: &Tree) -> Vec<PathBuf> {
     let entries = fs::read_dir(tree.path("cache")).map(|entries| entries.map(|entry| entry.unwrap().path()).collect());

@@ -9,6 +9,7 @@
 //! and a list of the headers. None of these changes an instruction.
 
 mod limits;
+pub mod complaints;
 pub mod refusal;
 pub mod program;
 pub mod arguments;
@@ -35,6 +36,7 @@ pub use overlay::{Unsaved, real_path};
 pub use refusal::Refusal;
 pub use scratch::Scratch;
 
+use complaints::Complaint;
 use confine::{Confinement, Toolchain};
 use process::Outcome;
 use program::Family;
@@ -88,6 +90,8 @@ pub enum CompileError {
     Rejected {
         /// The first error.
         first: String,
+        /// The errors that have a place.
+        complaints: Vec<Complaint>,
         /// All that it said.
         words: String,
     },
@@ -146,7 +150,8 @@ pub fn compile(request: &Request<'_>, scratch: &Scratch, cancel: &CancelToken) -
         Outcome::TimedOut => return Err(CompileError::TimedOut(request.time)),
         Outcome::Ended(status, words) if !status.success() => {
             let first = first_error(&words).unwrap_or_else(|| format!("the compiler ended with {status}"));
-            return Err(CompileError::Rejected { first, words });
+            let complaints = complaints::complaints(&words, request.directory);
+            return Err(CompileError::Rejected { first, complaints, words });
         }
         Outcome::Ended(..) => {}
     }

@@ -21,6 +21,7 @@ use crate::build::nearest::nearest;
 use crate::build::{Build, Finder, Flags, Foreign, Search, Skip, Unchecked, is_rust, normal, ownership};
 use crate::cancel::CancelToken;
 use crate::causes::{self, Sources};
+use crate::compile::complaints::Complaint;
 use crate::compile::{self, CompileError, Request, Scratch, Unsaved};
 use crate::detect;
 use crate::files;
@@ -368,6 +369,22 @@ impl Judging<'_> {
         named.filter(|(path, document)| !is_saved(path, document)).collect()
     }
 
+    /// Why there is no object, as the client is told.
+    fn trouble(&self, error: CompileError) -> Trouble {
+        match error {
+            CompileError::Cancelled => Trouble::Cancelled,
+            CompileError::Refused(why) => Trouble::Refused(format!("the compile command is not run: {why}")),
+            CompileError::Rejected { first, complaints, .. } => {
+                let named = |complaint: Complaint| Complaint { file: self.names.shown(&complaint.file), ..complaint };
+                let complaints = complaints.into_iter().map(named).collect();
+                Trouble::NotCompiled { first, complaints, version: self.task.document.version }
+            }
+            CompileError::TimedOut(_) | CompileError::TooLarge(_) | CompileError::Io(_) => {
+                Trouble::Failed(error.to_string())
+            }
+        }
+    }
+
     fn by_text(&self, scratch: &Scratch, unsaved: &[(&Path, &Document)]) -> Result<Verdict, Trouble> {
         let task = self.task;
         // A file may be compiled as a part of another one, which includes it.
@@ -401,7 +418,7 @@ impl Judging<'_> {
             time: task.config.compile_timeout,
         };
         self.counter.fetch_add(1, Ordering::Relaxed);
-        let compiled = compile::compile(&request, scratch, self.cancel)?;
+        let compiled = compile::compile(&request, scratch, self.cancel).map_err(|error| self.trouble(error))?;
         let mut notes = Vec::new();
         if compiled.without_lto {
             notes.push("the build optimises at link time; the text was compiled without that".to_owned());
@@ -617,17 +634,4 @@ fn is_saved(path: &Path, document: &Document) -> bool {
     // Most unsaved texts have another length, which is known without reading.
     std::fs::metadata(path).is_ok_and(|meta| meta.len() == text.len() as u64)
         && files::read(path, files::SOURCE).is_ok_and(|bytes| bytes == text)
-}
-
-impl From<CompileError> for Trouble {
-    fn from(error: CompileError) -> Trouble {
-        match error {
-            CompileError::Cancelled => Trouble::Cancelled,
-            CompileError::Refused(why) => Trouble::Refused(format!("the compile command is not run: {why}")),
-            CompileError::Rejected { first, .. } => Trouble::NotCompiled { first },
-            CompileError::TimedOut(_) | CompileError::TooLarge(_) | CompileError::Io(_) => {
-                Trouble::Failed(error.to_string())
-            }
-        }
-    }
 }

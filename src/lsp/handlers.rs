@@ -5,6 +5,7 @@ pub mod call_hierarchy;
 pub mod check_workspace;
 pub mod code_actions;
 pub mod code_lens;
+pub mod complaints;
 pub mod diagnostics;
 pub mod hover;
 pub mod inlay_hints;

@@ -27,7 +27,7 @@ use super::config::{CompileMode, Config, Origin, Trust};
 use super::documents::{Document, Documents};
 use super::events::{Event, Events};
 use super::handlers::check_workspace::{COMMAND, Check, Pace as ProgressPace, Progress};
-use super::handlers::{code_actions, diagnostics};
+use super::handlers::{code_actions, complaints, diagnostics};
 use super::moves::Moves;
 use super::outbox::{Outbox, Refresh};
 use super::position::Text;
@@ -429,6 +429,7 @@ impl World {
         self.workers.judges.cancel(&path);
         if let Some(unit) = self.units.close(&path) {
             let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
+            files.extend(complaints::files(&unit));
             files.insert(path.clone());
             self.show(&files);
         }
@@ -446,9 +447,8 @@ impl World {
         if headers.is_empty() {
             return;
         }
-        let uses = |verdict: &Arc<Verdict>| verdict.includes.iter().any(|file| headers.contains(file));
         for unit in self.units.iter_mut().filter(|unit| !headers.contains(&unit.path)) {
-            if unit.last.as_ref().is_some_and(uses) && !held.is_some_and(|held| held.contains_key(&unit.path)) {
+            if unit.may_read(headers) && !held.is_some_and(|held| held.contains_key(&unit.path)) {
                 let when = Instant::now() + DEBOUNCE;
                 match held {
                     Some(_) => unit.retype(when),
@@ -560,6 +560,7 @@ impl World {
         let uri = unit.uri.clone();
         let superseded = unit.is_busy();
         let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
+        files.extend(complaints::files(unit));
         match result {
             Ok(verdict) => {
                 files.extend(diagnostics::files(&verdict));
@@ -600,6 +601,7 @@ impl World {
                 tracing::info!("{}: {trouble}", path.display());
                 unit.trouble = Some(trouble);
                 unit.settled = number;
+                files.extend(complaints::files(unit));
             }
         }
         // What belongs to an older text is kept for hovers, and shown only when nothing newer is on its way.

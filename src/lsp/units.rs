@@ -3,7 +3,7 @@
 //! In: edits, verdicts, time.  Out: which files to judge next, and what is known about each.
 //! Holds afterwards: a verdict never replaces one of a later start.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -55,6 +55,19 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// Whether its code is made from one of these headers, or may be: of a text that never compiled, and of one with an error
+    /// in such a header, nobody has said what it reads.
+    pub fn may_read(&self, headers: &BTreeSet<PathBuf>) -> bool {
+        let reads = |verdict: &Arc<Verdict>| verdict.includes.iter().any(|file| headers.contains(file));
+        let fails = match &self.trouble {
+            Some(Trouble::NotCompiled { complaints, .. }) => {
+                self.last.is_none() || complaints.iter().any(|complaint| headers.contains(&complaint.file))
+            }
+            _ => false,
+        };
+        fails || self.last.as_ref().is_some_and(reads)
+    }
+
     /// Whether the last verdict is about the text at `version`.
     pub fn freshness(&self, version: i32) -> Freshness {
         match &self.last {

@@ -15,6 +15,7 @@ use crate::analysis::Analysis;
 use crate::annotate::Annotated;
 use crate::build::{Build, NotFound, Search, normal};
 use crate::cancel::{CancelToken, Cancelled};
+use crate::compile::complaints::Complaint;
 use crate::compile::real_path;
 use crate::findings::Code;
 use crate::image::Store;
@@ -236,6 +237,10 @@ pub enum Trouble {
     NotCompiled {
         /// Its first error.
         first: String,
+        /// Its errors that have a place; open files are named as their documents are.
+        complaints: Arc<[Complaint]>,
+        /// The version of the document that it was given.
+        version: i32,
     },
     /// The command can not be run privately.
     #[error("the compile command is not run: {0}")]

@@ -18,6 +18,7 @@ use super::super::to_proto::Placer;
 use super::super::units::Unit;
 use super::super::verdict::{Freshness, Verdict};
 use super::super::whole::by_cause;
+use super::complaints;
 
 /// The files in which findings of the verdict may be shown, the source file among them.
 pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
@@ -38,6 +39,7 @@ pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
             of_verdict(snapshot, verdict, freshness, path, &mut list);
         }
     }
+    snapshot.units.iter().for_each(|unit| complaints::of_file(snapshot, unit, path, &mut list));
     for verdict in snapshot.closed(path) {
         of_verdict(snapshot, verdict, Freshness::Fresh, path, &mut list);
     }

@@ -144,15 +144,41 @@ fn what_does_not_compile_keeps_the_last_findings_where_they_have_moved_to() {
     open(&mut client, &uri, &bad);
     assert_eq!(lines(&client.published_at(&uri, 1)), [6]);
     change(&mut client, &uri, 2, insert(0, 0, "\tno such instruction\n"));
-    let kept = client.published_at(&uri, 2);
-    assert_eq!(lines(&kept), [7]);
-    assert_eq!(kept[0]["data"]["stale"], json!(true));
+    let shown = client.published_at(&uri, 2);
+    assert_eq!(lines(&shown), [0, 7]);
+    let (error, kept) = (&shown[0], &shown[1]);
+    assert_eq!((&error["source"], &error["severity"]), (&json!("assembler"), &json!(1)));
+    assert_eq!(error["range"]["start"]["character"], json!(1), "the visible part of the line");
+    assert_eq!(kept["data"]["stale"], json!(true));
     let status = state(&mut client, &uri);
     assert_eq!(status["state"], json!("stale"));
     assert!(status["message"].as_str().is_some_and(|text| text.contains("no such instruction")), "{status}");
     change(&mut client, &uri, 3, delete_line(0));
     let found = client.published_at(&uri, 3);
     assert_eq!((lines(&found), &found[0]["data"]["stale"]), (vec![6], &json!(false)));
+}
+
+#[test]
+fn errors_in_a_header_stand_there_if_it_is_open_and_else_at_the_top() {
+    let text = format!("#include \"a.h\"\n{}", GOOD.replace("\tpop %rbx\n", "\tRESTORE\n"));
+    let header = "\t.macro RESTORE\n\tpop %rbx\n\t.endm\n";
+    let project = Project::new(&[("a.S", &text), ("a.h", header)], COMMAND);
+    let (source, of_header) = (project.uri("a.S"), project.uri("a.h"));
+    let mut client = project.client(json!({}));
+    fs::write(project.path("a.h"), "\tpopp %rbx\n".to_owned() + header).expect("a file");
+    open(&mut client, &source, &text);
+    let shown = client.published_at(&source, 1);
+    assert_eq!(lines(&shown), [0], "{shown:?}");
+    assert!(shown[0]["message"].as_str().is_some_and(|text| text.ends_with("(a.h:1)")), "{shown:?}");
+    let way = &shown[0]["relatedInformation"][0]["location"];
+    assert_eq!((&way["uri"], &way["range"]["start"]["line"]), (&json!(of_header), &json!(0)));
+    // Opened and changed, it has the errors itself, until there are none.
+    let broken = "\n\tpopp %rbx\n".to_owned() + header;
+    open(&mut client, &of_header, &broken);
+    assert!(client.published_at(&source, 1).is_empty());
+    assert_eq!(lines(&client.published_at(&of_header, 1)), [1]);
+    change(&mut client, &of_header, 2, json!([{"text": header}]));
+    assert!(client.published_at(&of_header, 2).is_empty());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use rustc_hash::FxHashSet;
 
-use super::compiling::{Compiler, is_assembly};
+use super::compiling::Compiler;
 use super::detail::detail;
 use super::inputs::{self, Input, Once};
 use super::judge::{Judge, Judged, Object, Rules};
@@ -368,7 +368,8 @@ fn source_of_user_space(
     let is_vdso = build.as_ref().is_ok_and(|build| build.flags.unchecked() == Some(&Unchecked::Vdso));
     if arguments.ruleset == Ruleset::Auto {
         let asks_for_objtool = arguments.asks_for_objtool();
-        let is_kernel = build.as_ref().map_or(!is_assembly(&input.path), |build| {
+        // Of a source without a command the kernel's rules tell what to do about it.
+        let is_kernel = build.as_ref().map_or(true, |build| {
             build.flags.options.is_some() || build.flags.for_kernel || build.flags.tree.is_some()
         });
         if asks_for_objtool || is_kernel && !is_vdso {

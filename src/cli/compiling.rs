@@ -36,18 +36,10 @@ impl Compiler {
         Compiler::new(build.argv.clone(), build.directory.clone(), source, build.object.clone(), trust)
     }
 
-    /// By the command that the source is known to be compiled with; assembly without one is given to the C compiler.
+    /// By the command that the source is known to be compiled with.
     pub(super) fn of(finder: &Finder, path: &Path, trust: bool) -> Result<Compiler, String> {
         match finder.source(path) {
             Ok(build) => Compiler::by_build(&build, trust),
-            Err(_) if is_assembly(path) => {
-                let path = std::path::absolute(path).map_err(|error| error.to_string())?;
-                let directory = path.parent().map_or_else(|| PathBuf::from("/"), Path::to_owned);
-                let words = ["cc", "-c", "-o", "a.o"].map(str::to_owned);
-                let argv = words.into_iter().chain([path.display().to_string()]).collect();
-                let object = path.with_extension("o");
-                Compiler::new(argv, directory, path, object, trust)
-            }
             Err(error) => Err(format!("no compile command is known. {}", error.advice())),
         }
     }
@@ -91,10 +83,4 @@ impl Compiler {
             Err(error) => Err(error.to_string()),
         }
     }
-}
-
-/// Whether a path is that of assembly.
-pub(crate) fn is_assembly(path: &Path) -> bool {
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    matches!(extension, Some("s" | "S" | "sx" | "asm" | "nasm"))
 }

@@ -562,6 +562,24 @@ fn a_source_without_a_command_says_how_to_get_one() {
     assert!(run.stderr.contains("compile_commands.json"), "{}", run.stderr);
 }
 
+/// Assembly that the configuration leaves out has no command; without the kernel's folders it would not compile, which says
+/// nothing about it.
+#[test]
+fn assembly_of_a_kernel_that_is_not_built_is_not_given_to_a_compiler() {
+    let folder = Folder::new();
+    folder.write("Makefile", "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 1\nEXTRAVERSION =\n");
+    folder.write("Kbuild", "");
+    fs::create_dir_all(folder.path().join("tools/objtool")).unwrap();
+    fs::create_dir_all(folder.path().join("arch/x86/crypto")).unwrap();
+    folder.write("arch/x86/crypto/aes.S", "#include <linux/linkage.h>\n");
+    for arguments in [&["check", "arch/x86/crypto/aes.S"][..], &["check", "-p", ".", "arch/x86/crypto/aes.S"]] {
+        let run = folder.run_by_rules(arguments);
+        assert_eq!((run.status, run.stdout.as_str()), (Some(2), ""));
+        assert!(run.stderr.contains("no compile command is known"), "{}", run.stderr);
+        assert!(!run.stderr.contains("does not compile"), "{}", run.stderr);
+    }
+}
+
 #[test]
 fn what_one_object_cannot_decide_is_said_once() {
     let folder = Folder::with_both();

@@ -38,6 +38,17 @@ return {
   -- about files that are not open, when the server has findings for those too.
   capabilities = { workspace = { diagnostics = { refreshSupport = false } } },
   handlers = {
+    -- Neovim asks with a list that holds the editor up until it is answered. What the server would answer stands in the status.
+    ['window/showMessageRequest'] = function(_, params)
+      local text = params.message:gsub('^orcls: ', ''):gsub(vim.pesc(vim.uv.cwd() .. '/'), '')
+      local hint = vim.fn.exists(':Orcls') == 2 and ' (:Orcls status)' or ''
+      local room = vim.o.columns - #hint - #'orcls: ' - 15
+      if vim.fn.strdisplaywidth(text) > room then
+        text = vim.fn.strcharpart(text, 0, math.max(room - 3, 20)) .. '...'
+      end
+      vim.notify('orcls: ' .. text .. hint, vim.log.levels.WARN)
+      return vim.NIL
+    end,
     -- Neovim 0.12 does not draw hints anew that change while the text stays, as they do when it has been analysed.
     ['workspace/inlayHint/refresh'] = function(_, _, context)
       for buf in pairs(vim.lsp.get_client_by_id(context.client_id).attached_buffers) do

@@ -278,6 +278,26 @@ suites.small = {
     end,
   },
   {
+    'a file without a command is said in one line, and nobody is held up',
+    function()
+      -- In a folder of its own: of a file beside it the command would be taken.
+      vim.fn.mkdir('lonely')
+      vim.fn.writefile({ 'int nobody;' }, 'lonely/file.c')
+      vim.cmd('messages clear')
+      -- A list to choose from would wait for a key that nobody presses.
+      vim.fn.inputlist = function()
+        error('the editor is held up')
+      end
+      open('lonely/file.c')
+      until_('the message', messages, function(seen)
+        return seen:match('no compile command') and seen:match('%(:Orcls status%)')
+      end)
+      vim.fn.inputlist = nil
+      vim.cmd('bdelete!')
+      vim.fn.delete('lonely', 'rf')
+    end,
+  },
+  {
     ':Orcls explain, :Orcls status, :checkhealth',
     function()
       open('stack.S')

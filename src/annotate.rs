@@ -20,6 +20,7 @@ use std::fmt::Write as _;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use crate::assembly::spelling::{Spelling, plain};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::{CodeLoc, SectionId};
 use crate::image::{ElfImage, STB_LOCAL};
@@ -130,7 +131,7 @@ pub fn annotate(question: &Question<'_>, cancel: &CancelToken) -> Result<Annotat
     if is_nasm(question.text) {
         return Err(Trouble::Nasm);
     }
-    let source = Source::read(question)?;
+    let mut source = Source::read(question)?;
     let mut refused: BTreeMap<usize, Refusal> = BTreeMap::new();
     let mut plans: BTreeMap<usize, Vec<Insertion>> = BTreeMap::new();
     let ranges: Vec<Range> = source.functions.iter().map(|function| function.range).collect();
@@ -148,10 +149,18 @@ pub fn annotate(question: &Question<'_>, cancel: &CancelToken) -> Result<Annotat
     for _ in 0..MOST_ROUNDS {
         cancel.check()?;
         source.refuse_what_they_enter(&derived, &mut plans, &mut refused);
-        let numbered = plans.values().enumerate();
-        let edits =
-            source.edits(numbered.flat_map(|(number, plan)| plan.iter().map(move |insertion| (number, insertion))));
-        let text = put_in(question.text, &edits);
+        let insertions = || {
+            let numbered = plans.values().enumerate();
+            numbered.flat_map(|(number, plan)| plan.iter().map(move |insertion| (number, insertion)))
+        };
+        let mut edits = source.edits(insertions());
+        let mut text = put_in(question.text, &edits);
+        // A project need not have a macro for each directive.
+        while source.spelling.is_some() && (question.assemble)(&text).is_err() {
+            source.spelling = source.spelling.take().and_then(Spelling::narrowed);
+            edits = source.edits(insertions());
+            text = put_in(question.text, &edits);
+        }
         let taken_back = source.taken_back(question, &text, plans.keys().copied(), cancel)?;
         if taken_back.is_empty() {
             let name = |at: &usize| source.functions.get(*at).map(|candidate| candidate.function.clone());
@@ -208,6 +217,8 @@ struct Source<'a> {
     places: Vec<(SectionId, u64, usize)>,
     functions: Vec<Candidate>,
     style: Style,
+    /// Its directives are macros.
+    spelling: Option<Spelling>,
 }
 
 type Refused = (Option<usize>, String);
@@ -237,8 +248,9 @@ impl<'a> Source<'a> {
         });
         let mut places: Vec<_> = marks.collect();
         places.sort_unstable();
-        let style = Style::of(text);
-        let mut source = Source { text, statements, object, image, places, functions: Vec::new(), style };
+        let style = Style::of(&text.lines().map(plain).collect::<Vec<_>>().join("\n"));
+        let spelling = Spelling::of(text);
+        let mut source = Source { text, statements, object, image, places, functions: Vec::new(), style, spelling };
         source.functions = source.candidates(question.only)?;
         Ok(source)
     }
@@ -516,13 +528,18 @@ impl<'a> Source<'a> {
                 let space: String = line.chars().take_while(|c| *c == ' ' || *c == '\t').collect();
                 if space.is_empty() { "\t".to_owned() } else { space }
             };
+            let spell = |directive: &String| match &self.spelling {
+                Some(spelling) => spelling.write(directive),
+                None => directive.clone(),
+            };
+            let directives: Vec<String> = insertion.directives.iter().map(spell).collect();
             let lines = || {
-                insertion.directives.iter().fold(String::new(), |mut lines, directive| {
+                directives.iter().fold(String::new(), |mut lines, directive| {
                     let _ = write!(lines, "{indent}{directive}{newline}");
                     lines
                 })
             };
-            let inline = insertion.directives.join("; ");
+            let inline = directives.join("; ");
             let (at, text) = match (is_behind, statement) {
                 (true, statement) if statement.is_last => {
                     match self.behind_comment(statement, line_end(statement.bytes.end)) {

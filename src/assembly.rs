@@ -13,6 +13,7 @@ pub mod condition;
 pub mod preprocess;
 pub mod expand;
 pub mod vocabulary;
+pub mod spelling;
 
 pub use lines::{LineKind, Source};
 pub use outline::{Definition, DefinitionKind, Outline};

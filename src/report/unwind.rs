@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::assembly::spelling::plain;
 use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::{Code, Severity};
 use crate::ids::CodeLoc;
@@ -400,6 +401,7 @@ fn end_of_directives(text: &str, line: u32) -> u32 {
 
 /// The directive of a line, comments and white space aside.
 fn directive_of(line: &str) -> Option<String> {
+    let line = &*plain(line);
     let start = line.find(".cfi_")?;
     let rest = line.get(start..)?;
     let end =
@@ -435,6 +437,7 @@ mod tests {
         let found = |line| directive_of(line);
         assert_eq!(found("\t.cfi_offset %rbx, -16 # saved").as_deref(), Some(".cfi_offset %rbx, -16"));
         assert_eq!(found("push %rbx; .cfi_adjust_cfa_offset 8; nop").as_deref(), Some(".cfi_adjust_cfa_offset 8"));
+        assert_eq!(found("\tcfi_rel_offset (%rbx, 0)").as_deref(), Some(".cfi_rel_offset %rbx, 0"));
         assert_eq!(found("\tpushq %rbx"), None);
     }
 }

@@ -181,3 +181,39 @@ fn rows_and_states_side_by_side() {
         text(&done.stdout)
     );
 }
+
+#[test]
+fn directives_by_macros_of_the_project() {
+    let head = "#define cfi_adjust_cfa_offset(by) .cfi_adjust_cfa_offset by\n#define cfi_offset(reg, at) .cfi_offset reg, at\n\
+                #define cfi_restore(reg) .cfi_restore reg\n#define cfi_startproc .cfi_startproc\n#define cfi_endproc .cfi_endproc\n";
+    let g = "\t.text\n\t.type g, @function\ng:\n\tcfi_startproc\n\tpush %rax\n\tcfi_adjust_cfa_offset (8)\n\tcall h\n\tpop %rax\n\
+             \tcfi_adjust_cfa_offset (-8)\n\tret\n\tcfi_endproc\n\t.size g, . - g\n\t.type f, @function\nf:\n";
+    let end = "\t.size f, . - f\n\t.section .note.GNU-stack, \"\", @progbits\n";
+    let source = format!("{head}{g}\tpush %rbx\n\tmov %rdi, %rbx\n\tcall g\n\tpop %rbx\n\tret\n{end}");
+    let body = "\tcfi_startproc\n\tpush %rbx\n\tcfi_adjust_cfa_offset (8)\n\tcfi_offset (%rbx, -16)\n\tmov %rdi, %rbx\n\tcall g\n\
+                \tpop %rbx\n\tcfi_adjust_cfa_offset (-8)\n\tcfi_restore (%rbx)\n\tret\n\tcfi_endproc\n";
+    writes("f.S", &source, &format!("{head}{g}{body}{end}"));
+    // What has no macro is said as the assembler has it.
+    let less = |text: &str| text.replace("#define cfi_restore(reg) .cfi_restore reg\n", "");
+    let body = body.replace("cfi_restore (%rbx)", ".cfi_restore %rbx");
+    writes("f.S", &less(&source), &less(&format!("{head}{g}{body}{end}")));
+}
+
+#[test]
+fn what_the_kernel_enters_and_what_a_child_overwrites() {
+    refuses(
+        "\t.text\n\t.type f, @function\nf:\n\tmov $15, %eax\n\tsyscall\n\t.size f, . - f\n",
+        "it is entered by a signal, not by a call",
+    );
+    // The child of vfork runs on the same stack, below which the return address lay.
+    let source = |register: &str| {
+        format!(
+            "\t.text\n\t.type f, @function\nf:\n{}\tpop %rdx\n{}\tmov $58, %eax\n\tsyscall\n{register}\tpush %rdx\n{}\tret\n{}\t.size f, . - f\n",
+            if register.is_empty() { "" } else { "\t.cfi_startproc\n" },
+            if register.is_empty() { "" } else { "\t.cfi_adjust_cfa_offset -8\n" },
+            if register.is_empty() { "" } else { "\t.cfi_adjust_cfa_offset 8\n" },
+            if register.is_empty() { "" } else { "\t.cfi_endproc\n" },
+        )
+    };
+    writes("f.s", &source(""), &source("\t.cfi_register %rip, %rdx\n"));
+}

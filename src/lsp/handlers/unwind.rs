@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tower_lsp::lsp_types::*;
 
 use crate::annotate::{Annotated, Edit};
+use crate::assembly::spelling::plain;
 use crate::build::{Flags, Unchecked};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::clean;
@@ -84,8 +85,13 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<String> {
     };
     let lines = place.lines();
     let own = lines.iter().find(|(of, _)| *of == line + 1);
-    let is_directive =
-        place.document.text.as_str().lines().nth(at.position.line as usize).is_some_and(|text| text.contains(".cfi_"));
+    let is_directive = place
+        .document
+        .text
+        .as_str()
+        .lines()
+        .nth(at.position.line as usize)
+        .is_some_and(|text| plain(text).contains(".cfi_"));
     // A directive is in force from the next instruction on.
     let (of, insns) = own.or_else(|| lines.iter().find(|(of, _)| is_directive && *of > line))?;
     let sides: Vec<&Side> = insns.iter().filter_map(|&at| place.tables.sides().get(at)).collect();

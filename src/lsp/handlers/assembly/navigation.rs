@@ -5,6 +5,7 @@
 use tower_lsp::lsp_types::*;
 
 use crate::assembly::names::NameKind;
+use crate::assembly::spelling::plain;
 use crate::cancel::{CancelToken, Cancelled};
 use crate::report::partners::partners;
 use crate::report::view::View as CodeView;
@@ -57,12 +58,12 @@ fn statement<'v>(view: &'v View<'_>, line: usize) -> Option<(&'v str, Place)> {
 
 /// Whether an unwind directive stands on the line.
 fn is_directive(view: &View<'_>, line: usize) -> bool {
-    statement(view, line).is_some_and(|(text, _)| text.starts_with(".cfi_"))
+    statement(view, line).is_some_and(|(text, _)| plain(text).starts_with(".cfi_"))
 }
 
 /// Whether an instruction, or the use of a macro, does.
 fn is_instruction(view: &View<'_>, line: usize) -> bool {
-    statement(view, line).is_some_and(|(text, _)| !text.starts_with('.'))
+    statement(view, line).is_some_and(|(text, _)| !plain(text).starts_with('.'))
 }
 
 /// Further away nothing is told of.
@@ -88,7 +89,7 @@ fn directives_of(view: &View<'_>, line: usize) -> Vec<Place> {
     let behind =
         behind.take_while(|&behind| !is_instruction(view, behind)).filter(|&behind| is_directive(view, behind));
     let places = behind.filter_map(|behind| statement(view, behind)).map(|(_, place)| place);
-    places.filter(|place| !view.parsed.source.line(place.line).contains(".cfi_endproc")).collect()
+    places.filter(|place| !plain(view.parsed.source.line(place.line)).contains(".cfi_endproc")).collect()
 }
 
 fn answer(view: &View<'_>, places: &[Place]) -> Option<Vec<Location>> {

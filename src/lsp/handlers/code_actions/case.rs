@@ -51,6 +51,29 @@ pub(super) struct Blamed<'a> {
 }
 
 impl<'a> Case<'a> {
+    /// The same finding in another spelling of its text, line by line.
+    pub(super) fn respelled<'b>(&'b self, lines: Vec<&'b str>) -> Case<'b> {
+        let blamed = |blamed: &'b Blamed<'a>| Blamed {
+            line: blamed.line,
+            instruction: blamed.instruction,
+            insn: blamed.insn,
+            beside: blamed.beside,
+        };
+        Case {
+            whose: self.whose,
+            finding: self.finding,
+            cause: self.cause,
+            lines,
+            text: self.text.clone(),
+            line: self.line,
+            at: self.at,
+            causes: self.causes.iter().map(blamed).collect(),
+            way: self.way.clone(),
+            analysis: self.analysis,
+            assembly: self.assembly,
+        }
+    }
+
     /// `None` for a finding of another file.
     pub(super) fn new(
         snapshot: &'a Snapshot,

@@ -4,6 +4,7 @@
 //! Holds afterwards: no instruction is changed, at most the missing partner of a push or a pop is put in; nothing is taken out
 //! of the table, and nothing is declared to be undefined.
 
+use crate::assembly::spelling::{Spelling, plain};
 use crate::findings::Code;
 
 use super::case::Case;
@@ -12,9 +13,26 @@ use super::patch::{Fix, Patch};
 /// Longer functions are not searched.
 const MOST_LINES: usize = 400;
 
-/// What may mend a finding about an unwind table.
+/// What may mend a finding about an unwind table, spelled as the file spells its directives.
 pub(super) fn fixes(case: &Case<'_>) -> Vec<Fix> {
-    let found = match case.finding.code {
+    // Directives of inline assembly hang on the compiler's frame, which nobody knows in the source.
+    if !case.assembly {
+        return Vec::new();
+    }
+    let Some(spelling) = Spelling::of(&case.lines.join("\n")) else { return in_gas_words(case) };
+    let lines: Vec<_> = case.lines.iter().map(|line| plain(line)).collect();
+    let mut found = in_gas_words(&case.respelled(lines.iter().map(|line| &**line).collect()));
+    for fix in &mut found {
+        fix.title = spelling.write(&fix.title);
+        for line in fix.patches.iter_mut().flat_map(|patch| &mut patch.with) {
+            *line = spelling.write(line);
+        }
+    }
+    found
+}
+
+fn in_gas_words(case: &Case<'_>) -> Vec<Fix> {
+    match case.finding.code {
         Code::UnwindStackUntold => untold(case),
         Code::UnwindRegisterWrong => [register(case), restored(case), partner(case)].concat(),
         Code::UnwindRowsBehindReturn => behind_return(case),
@@ -24,9 +42,7 @@ pub(super) fn fixes(case: &Case<'_>) -> Vec<Fix> {
         Code::NotGivenBack => partner(case),
         // Where a function has no table or a broken one, one directive does not mend it.
         _ => Vec::new(),
-    };
-    // Directives of inline assembly hang on the compiler's frame, which nobody knows in the source.
-    if case.assembly { found } else { Vec::new() }
+    }
 }
 
 /// A CFA: the register that it counts from, and its offset.

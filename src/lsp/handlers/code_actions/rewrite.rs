@@ -5,6 +5,7 @@
 //! a signal frame or the outermost frame, stays.
 
 use crate::annotate::Annotated;
+use crate::assembly::spelling::plain;
 use crate::findings::Code;
 
 use super::case::Case;
@@ -43,16 +44,17 @@ pub(super) fn stripped(case: &Case<'_>) -> Option<Stripped> {
     let name = case.finding.function.clone()?;
     let label = format!("{name}:");
     let start = case.lines.iter().position(|line| line.trim_start().starts_with(&label))?;
-    let closes = |line: &str| line.contains(".cfi_endproc") || line.trim_start().starts_with(".size");
+    let closes = |line: &str| plain(line).contains(".cfi_endproc") || line.trim_start().starts_with(".size");
     let end = case.lines.iter().skip(start).position(|line| closes(line)).map_or(case.lines.len(), |at| start + at);
     let (mut text, mut lines, mut removed) = (String::new(), Vec::new(), Vec::new());
     for (at, line) in case.lines.iter().enumerate() {
-        let inside = (start..end).contains(&at) && line.contains(".cfi_");
-        let is_own_line = line.trim_start().starts_with(".cfi_") && !line.contains(';');
+        let plain = plain(line);
+        let inside = (start..end).contains(&at) && plain.contains(".cfi_");
+        let is_own_line = plain.trim_start().starts_with(".cfi_") && !line.contains(';');
         if inside && !is_own_line {
             return None;
         }
-        if inside && !KEPT.iter().any(|kept| line.trim_start().starts_with(kept)) {
+        if inside && !KEPT.iter().any(|kept| plain.trim_start().starts_with(kept)) {
             removed.push(at);
             continue;
         }

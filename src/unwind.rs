@@ -101,6 +101,6 @@ fn judge_by(
     cancel: &CancelToken,
 ) -> Result<Judgement, Cancelled> {
     let code = code::Code::read(image, addresses, tables);
-    let pointers = pointers::Pointers::read(store, image, addresses, &code);
+    let pointers = pointers::Pointers::read(store, image, addresses, tables, &code);
     verdict::judge(image, tables, &code, &pointers, cancel)
 }

@@ -310,12 +310,15 @@ impl Reading<'_> {
             }
             None => return,
         };
-        if self.image.section(place.section).is_code() {
+        let in_code = self.image.section(place.section).is_code();
+        if in_code {
             self.code.taken.push(place);
-        } else if self.image.kind == ET_REL {
-            self.code.anchors.push(place);
-        } else {
-            self.code.anchors_of.push((place, fde));
+        }
+        // A linker may have placed tables among the code.
+        match (self.image.kind == ET_REL, in_code) {
+            (true, false) => self.code.anchors.push(place),
+            (true, true) => {}
+            (false, _) => self.code.anchors_of.push((place, fde)),
         }
     }
 }

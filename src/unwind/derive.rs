@@ -88,6 +88,8 @@ pub struct Facts {
     pub registers: [Whereabouts; 7],
     /// By how much it moves rsp, if that is known.
     pub moves: Option<i32>,
+    /// It ends a frame that a signal made.
+    pub leaves_signal: bool,
 }
 
 /// What could be told of a function.
@@ -149,11 +151,11 @@ pub fn derive(
     let addresses = Addresses::of(image);
     let tables = tables(store, image, &addresses, ranges);
     let code = Code::read(image, &addresses, &tables);
-    let pointers = Pointers::read(store, image, &addresses, &code);
+    let pointers = Pointers::read(store, image, &addresses, &tables, &code);
     let mut ground = Ground::new(image, Judge { tables: &tables, code: &code }, &pointers);
     let states = settled(image, &mut ground, cancel)?;
     let verdicts = verdicts(&ground, &states, cancel)?;
-    let loose = verdicts.loose();
+    let loose = verdicts.helpers();
     let mut known: Vec<Option<State>> = vec![None; code.insns.len()];
     for start in states.starts() {
         let Some(mut state) = states.get(start).cloned() else { continue };
@@ -243,8 +245,11 @@ fn facts(insn: &Insn, state: Option<&State>, falls_in: bool, from: Vec<usize>, l
         cfa_words: Vec::new(),
         registers: Default::default(),
         moves: None,
+        leaves_signal: false,
     };
     let Some(state) = state else { return facts };
+    // asm/unistd_64.h: rt_sigreturn.
+    facts.leaves_signal = insn.flow == Flow::SystemCall && state.reg(0) == Value::Number(15);
     let rsp = |state: &State| state.reg(RSP).place().filter(|place| place.base == Base::CFA).map(|place| place.offset);
     let mut after = state.clone();
     after.step(0, insn.op);
@@ -303,9 +308,13 @@ fn refusal(
                 "it runs on into the next function, which is entered with another frame"
             }
             Lost::CalledInside => "the code here is called, and also reached without a call",
-            Lost::FallsOff | Lost::CallThatMayNotReturn => continue,
+            Lost::FallsOff | Lost::Impossible | Lost::CallThatMayNotReturn => continue,
         };
         return Some((insn.loc(), why.to_owned()));
+    }
+    if let Some(facts) = facts.iter().find(|facts| facts.leaves_signal) {
+        let words = "it is entered by a signal, not by a call: its frame is the kernel's".to_owned();
+        return Some((loc(facts.offset), words));
     }
     for facts in facts.iter().filter(|facts| facts.reached) {
         if facts.cfa.is_empty() && facts.cfa_words.is_empty() {
@@ -396,12 +405,12 @@ pub fn untrue(
     let addresses = Addresses::of(image);
     let tables = Tables::read(store, image, &addresses, Order::EhFrameFirst);
     let code = Code::read(image, &addresses, &tables);
-    let pointers = Pointers::read(store, image, &addresses, &code);
+    let pointers = Pointers::read(store, image, &addresses, &tables, &code);
     let judged = super::verdict::judge(image, &tables, &code, &pointers, cancel)?;
     let mut ground = Ground::new(image, Judge { tables: &tables, code: &code }, &pointers);
     let states = settled(image, &mut ground, cancel)?;
     let verdicts = verdicts(&ground, &states, cancel)?;
-    let loose = verdicts.loose();
+    let loose = verdicts.helpers();
     let told: FxHashSet<(SectionId, u32)> = tables.fdes.iter().map(|fde| (fde.section, fde.start)).collect();
     let one = |range: &Range| {
         let loc = |offset: u32| CodeLoc::new(range.section, u64::from(offset));

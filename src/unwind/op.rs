@@ -122,6 +122,34 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The registers that get another value, rsp aside.
+    pub(super) fn overwritten(self) -> u16 {
+        let bit = |reg: Reg| 1u16.checked_shl(u32::from(reg)).unwrap_or(0);
+        match self {
+            Op::Pop { to: Source::Reg(to), .. }
+            | Op::Copy { to, .. }
+            | Op::Load { to, .. }
+            | Op::Number { to, .. }
+            | Op::Lea { to, .. }
+            | Op::LeaIndexed { to, .. }
+            | Op::AddReg { to, .. }
+            | Op::Align { to } => bit(to),
+            Op::Exchange { one, other } => bit(one) | bit(other),
+            Op::ExchangeMem { reg, .. } => bit(reg),
+            Op::Writes { computed, unknown, .. } => computed | unknown,
+            Op::Leave | Op::Enter { .. } => bit(super::value::RBP),
+            Op::Keep
+            | Op::Push { .. }
+            | Op::Pop { .. }
+            | Op::Store { .. }
+            | Op::Compare { .. }
+            | Op::Test { .. }
+            | Op::Direction { .. } => 0,
+        }
+    }
+}
+
 /// Where an instruction leads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Flow {

@@ -4,10 +4,12 @@
 //! Holds afterwards: each is an instruction with a row.
 //! Reads like: x86-64 psABI §3.5.6 and §4.4 (jump tables are the compiler's own; their relocations are not).
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::code::{Code, NONE};
+use super::code::{Code, NONE, Target};
+use super::op::Flow;
 use super::relocated::Addresses;
+use super::table::Tables;
 use crate::ids::{CodeLoc, SectionId};
 use crate::image::{ET_REL, ElfImage, RelocKind, SHF_ALLOC, Store};
 
@@ -15,17 +17,36 @@ use crate::image::{ET_REL, ElfImage, RelocKind, SHF_ALLOC, Store};
 const MOST_ENTRIES: u64 = 4096;
 
 /// In linked files nothing but its contents shows a table: distances from its own start, or addresses, up to the first that
-/// leads to no instruction of the function that refers to it.
-fn linked_tables(store: &dyn Store, image: &ElfImage, addresses: &Addresses, code: &Code, insns: &mut Vec<u32>) {
+/// leads to no instruction of the function that refers to it, or to where something else begins that code refers to. What
+/// leads to parts that were split off the function is kept by the function.
+fn linked_tables(
+    store: &dyn Store,
+    image: &ElfImage,
+    (addresses, tables): (&Addresses, &Tables),
+    code: &Code,
+    found: &mut Pointers,
+) {
+    let joined = joined(code);
+    let is_part = |part: u32, fde: u32| {
+        let part_of_it = tables.fdes.get(part as usize).and_then(|part| tables.rows_of(part).first());
+        part_of_it.is_some_and(|row| !row.is_of_entry()) || joined.contains(&(part.min(fde), part.max(fde)))
+    };
     let mut contents: FxHashMap<SectionId, Vec<u8>> = FxHashMap::default();
-    for &(anchor, fde) in &code.anchors_of {
+    for (number, &(anchor, fde)) in code.anchors_of.iter().enumerate() {
+        let behind = code.anchors_of.get(number + 1..).unwrap_or(&[]).iter().find(|(other, _)| *other != anchor);
+        let room = match behind {
+            Some((other, _)) if other.section == anchor.section => other.offset - anchor.offset,
+            _ => u64::MAX,
+        };
         let bytes = contents
             .entry(anchor.section)
             .or_insert_with(|| image.read_section(store, anchor.section).unwrap_or_default());
         let base = addresses.start(anchor.section).wrapping_add(anchor.offset);
-        let within = |address: u64| {
+        // Whether the entry that ends there is one of this table.
+        let within = |address: u64, end: u64| {
             let insn = code.at(addresses.loc(address)?)?;
-            code.get(insn).filter(|found| found.fde == fde && found.row != NONE).map(|_| insn)
+            let target = code.get(insn).filter(|target| target.row != NONE && end <= room)?;
+            (target.fde == fde || is_part(target.fde, fde)).then_some((insn, target.fde))
         };
         let entry = |at: u64, size: u64| {
             let start = usize::try_from(anchor.offset.checked_add(at * size)?).ok()?;
@@ -33,15 +54,33 @@ fn linked_tables(store: &dyn Store, image: &ElfImage, addresses: &Addresses, cod
         };
         let relative = |at: u64| {
             let distance = i32::from_le_bytes(entry(at, 4)?.try_into().ok()?);
-            within(base.wrapping_add_signed(i64::from(distance)))
+            within(base.wrapping_add_signed(i64::from(distance)), (at + 1) * 4)
         };
-        let absolute = |at: u64| within(u64::from_le_bytes(entry(at, 8)?.try_into().ok()?));
-        let before = insns.len();
-        insns.extend((0..MOST_ENTRIES).map_while(relative));
-        if insns.len() == before {
-            insns.extend((0..MOST_ENTRIES).map_while(absolute));
+        let absolute = |at: u64| within(u64::from_le_bytes(entry(at, 8)?.try_into().ok()?), (at + 1) * 8);
+        let mut table: Vec<(u32, u32)> = (0..MOST_ENTRIES).map_while(relative).collect();
+        if !table.iter().any(|&(_, home)| home == fde) {
+            table = (0..MOST_ENTRIES).map_while(absolute).collect();
+        }
+        // A table that leads nowhere else but out is none.
+        if table.iter().any(|&(_, home)| home == fde) {
+            for (insn, home) in table {
+                found.insns.push(insn);
+                if home != fde {
+                    found.split_off.entry(fde).or_default().push(insn);
+                }
+            }
         }
     }
+}
+
+/// Descriptions between which there are jumps, the lower one first.
+fn joined(code: &Code) -> FxHashSet<(u32, u32)> {
+    let jumps = code.insns.iter().filter(|insn| matches!(insn.flow, Flow::Jump | Flow::JumpIf { .. }));
+    let ends = jumps.filter_map(|insn| match insn.target {
+        Target::Insn(target) => Some((insn.fde, code.get(target)?.fde)),
+        Target::None | Target::Place(_) | Target::Symbol(_) => None,
+    });
+    ends.filter(|(from, to)| from != to).map(|(from, to)| (from.min(to), from.max(to))).collect()
 }
 
 /// Code that something points to.
@@ -51,11 +90,19 @@ pub(super) struct Pointers {
     insns: Vec<u32>,
     /// What an indirect jump's own table leads to.
     tables: FxHashMap<u32, Vec<u32>>,
+    /// By description: what its tables lead to in other ones.
+    split_off: FxHashMap<u32, Vec<u32>>,
 }
 
 impl Pointers {
     /// Collects them.
-    pub(super) fn read(store: &dyn Store, image: &ElfImage, addresses: &Addresses, code: &Code) -> Pointers {
+    pub(super) fn read(
+        store: &dyn Store,
+        image: &ElfImage,
+        addresses: &Addresses,
+        tables: &Tables,
+        code: &Code,
+    ) -> Pointers {
         let mut insns = Vec::new();
         let mut add = |loc: CodeLoc| {
             if let Some(insn) = code.at(loc).filter(|&insn| code.get(insn).is_some_and(|insn| insn.row != NONE)) {
@@ -87,12 +134,17 @@ impl Pointers {
                 }
             }
         }
+        let mut pointers = Pointers { insns, ..Pointers::default() };
         if image.kind != ET_REL {
-            linked_tables(store, image, addresses, code, &mut insns);
+            linked_tables(store, image, (addresses, tables), code, &mut pointers);
         }
-        insns.sort_unstable();
-        insns.dedup();
-        Pointers { insns, tables: FxHashMap::default() }
+        pointers.insns.sort_unstable();
+        pointers.insns.dedup();
+        for insns in pointers.split_off.values_mut() {
+            insns.sort_unstable();
+            insns.dedup();
+        }
+        pointers
     }
 
     /// All of them.
@@ -107,6 +159,11 @@ impl Pointers {
             self.insns.partition_point(|&insn| code.get(insn).is_some_and(|insn| insn.loc() < loc))
         };
         self.insns.get(at(start.saturating_add(1))..at(end)).unwrap_or(&[])
+    }
+
+    /// What tables of a description lead to in other ones.
+    pub(super) fn split_off(&self, fde: u32) -> &[u32] {
+        self.split_off.get(&fde).map_or(&[], Vec::as_slice)
     }
 
     /// What the jump's own table leads to, where it was found.

@@ -67,7 +67,7 @@ pub fn sides(store: &dyn Store, image: &ElfImage, cancel: &CancelToken) -> Resul
     let addresses = Addresses::of(image);
     let tables = Tables::read(store, image, &addresses, Order::EhFrameFirst);
     let code = Code::read(image, &addresses, &tables);
-    let pointers = Pointers::read(store, image, &addresses, &code);
+    let pointers = Pointers::read(store, image, &addresses, &tables, &code);
     let mut ground = Ground::new(image, Judge { tables: &tables, code: &code }, &pointers);
     let states = settled(image, &mut ground, cancel)?;
     let verdicts = verdicts(&ground, &states, cancel)?;

@@ -5,7 +5,7 @@
 //! Reads like: psABI §3.2.1 and §3.2.2 (registers, the stack frame, the red zone).
 
 use super::op::{Mem, Op, Source};
-use super::value::{Base, Place, RA, RBP, RED_ZONE, RSP, Reg, VOLATILE, Value};
+use super::value::{Base, CALLEE_SAVED, Place, RA, RBP, RED_ZONE, RSP, Reg, VOLATILE, Value};
 use super::zone::Zone;
 
 /// A frame has more words than this only where it is an array, which nobody unwinds by.
@@ -173,7 +173,10 @@ impl State {
     /// Stores `size` bytes. A word that is overwritten in part is lost.
     fn store(&mut self, place: Option<Place>, size: u16, value: Value) {
         let Some(place) = place else { return };
-        self.damage(place, size, Value::Computed, true);
+        // Single bytes over a saved register: a loop over an array, turned more often than its last word has room for. Compilers
+        // unroll so what never comes that far.
+        let left = if size <= 2 { Value::Unknown } else { Value::Computed };
+        self.damage(place, size, left, true);
         if size == 8 {
             self.put_word(place, value);
         }
@@ -225,6 +228,16 @@ impl State {
             }
             *value = Value::Computed;
         }
+    }
+
+    /// Of these registers, which are about to be overwritten, those whose old value is nowhere else.
+    pub(super) fn held_nowhere_else(&self, registers: u16) -> u16 {
+        let elsewhere = |reg: Reg| {
+            (0u8..16).any(|other| other != reg && self.reg(other) == Value::Entry(reg))
+                || self.words.iter().any(|&(_, value)| value == Value::Entry(reg))
+        };
+        let held = |&reg: &Reg| registers & 1 << reg != 0 && self.reg(reg) == Value::Entry(reg) && !elsewhere(reg);
+        CALLEE_SAVED.iter().filter(|reg| held(reg)).fold(0, |mask, &reg| mask | 1 << reg)
     }
 
     /// An address of its own, made by the instruction. What an earlier turn of a loop made by it is another one.
@@ -282,6 +295,10 @@ impl State {
 
     /// Behind a system call (psABI §A.2.1).
     pub(super) fn system_call(&mut self) {
+        // asm/unistd_64.h: vfork; the child runs on the same stack first.
+        if self.reg(0) == Value::Number(58) {
+            self.forget_below(0);
+        }
         // asm/unistd_64.h: clone, clone3.
         let forks = matches!(self.reg(0), Value::Number(56 | 435));
         for reg in [0, 2, 11] {

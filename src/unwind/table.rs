@@ -9,6 +9,7 @@ use gimli::{
     BaseAddresses, CieOrFde, CommonInformationEntry, DebugFrame, EhFrame, FrameDescriptionEntry, LittleEndian, Pointer,
     UnwindSection,
 };
+use iced_x86::{Decoder, DecoderOptions};
 use rustc_hash::FxHashMap;
 
 use super::machine::{self, Initial, Slice};
@@ -51,6 +52,8 @@ pub(super) struct Tables {
     pub expressions: Vec<u8>,
     /// Tables that are broken, by name of the section.
     pub broken: Vec<String>,
+    /// Instructions of tables of procedure linkage, which a linker writes with their rows.
+    pub linkage: usize,
     /// Whether both tables describe some code, and say different things of it.
     pub differ: bool,
 }
@@ -175,8 +178,13 @@ impl Reading<'_> {
         let Ok(start) = u32::try_from(loc.offset) else { return };
         let end = loc.offset.saturating_add(fde.len()).min(code.size);
         let Ok(end) = u32::try_from(end) else { return };
+        if !code.is_code() || end <= start {
+            return;
+        }
         // What the linker makes for calls of other files, it describes itself, by an expression over the instruction pointer.
-        if !code.is_code() || end <= start || self.image.kind != ET_REL && code.name.starts_with(".plt") {
+        if self.image.kind != ET_REL && code.name.starts_with(".plt") {
+            let bytes = code.code.get(start as usize..end as usize).unwrap_or(&[]);
+            self.tables.linkage += Decoder::new(64, bytes, DecoderOptions::NONE).into_iter().count();
             return;
         }
         let first = self.tables.rows.len() as u32;

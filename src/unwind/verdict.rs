@@ -42,6 +42,8 @@ pub enum Unjudged {
     OtherColumn,
     /// The description can not be read up to there.
     Unreadable,
+    /// It belongs to a table of procedure linkage, which a linker wrote with its rows.
+    LinkageTable,
 }
 
 impl Unjudged {
@@ -54,6 +56,7 @@ impl Unjudged {
             Unjudged::SignalFrame => "of a frame that a signal makes",
             Unjudged::OtherColumn => "with the return address in another column",
             Unjudged::Unreadable => "whose row cannot be read",
+            Unjudged::LinkageTable => "of the procedure linkage table, which the linker writes with its rows",
         }
     }
 }
@@ -116,6 +119,12 @@ pub struct Judgement {
     pub without_table: Vec<Bare>,
 }
 
+/// The registers that are to be given back, by their bits.
+pub(super) const SAVED: u16 = 1 << 3 | 1 << 6 | 0b1111 << 12;
+
+/// Where further registers are named of which the same is to be said.
+const SAME_OF: &str = "; the same is so of ";
+
 /// What came of comparing every instruction.
 pub(super) struct Verdicts<'a> {
     pub ground: &'a Ground<'a>,
@@ -125,6 +134,10 @@ pub(super) struct Verdicts<'a> {
     pub reached: Vec<bool>,
     /// Whether the row's register holds what belongs to another stack.
     foreign: FxHashSet<u32>,
+    /// Instructions whose row counts from an argument of the function.
+    by_argument: FxHashSet<u32>,
+    /// Descriptions of code that takes the stack that an argument names.
+    switches: FxHashSet<u32>,
     /// The place where paths meet that an instruction is behind.
     leader: Vec<u32>,
     /// What leads to a place where paths meet; `None` is a caller.
@@ -133,7 +146,9 @@ pub(super) struct Verdicts<'a> {
     /// What could not be followed.
     pub lost: Vec<(u32, Lost)>,
     /// By description: registers that it saves somewhere.
-    saved: FxHashMap<u32, u16>,
+    pub saved: FxHashMap<u32, u16>,
+    /// By description: registers that it overwrites somewhere and keeps nowhere.
+    pub dropped: FxHashMap<u32, u16>,
     /// Rows that are right somewhere.
     meant: FxHashSet<u32>,
     /// What reads a word below rsp that was written over, by the instruction that did that; the first in each case.
@@ -251,11 +266,14 @@ fn follow<'a>(
         found: vec![Comparison::default(); n],
         reached: vec![false; n],
         foreign: FxHashSet::default(),
+        by_argument: FxHashSet::default(),
+        switches: FxHashSet::default(),
         leader: vec![NONE; n],
         edges: FxHashMap::default(),
         left: BTreeMap::new(),
         lost: Vec::new(),
         saved: FxHashMap::default(),
+        dropped: FxHashMap::default(),
         meant: FxHashSet::default(),
         overwritten: BTreeMap::new(),
     };
@@ -286,7 +304,7 @@ fn follow<'a>(
 
 /// Whether an instruction writes no memory that is followed, and no register that a row usually counts from or restores.
 fn leaves_frame(op: Op) -> bool {
-    const KEPT: u16 = 1 << 3 | 1 << 6 | 1 << 7 | 0b1111 << 12;
+    const KEPT: u16 = SAVED | 1 << 7;
     let is_other = |reg: Reg| KEPT & 1u16.checked_shl(u32::from(reg)).unwrap_or(0) == 0;
     match op {
         Op::Keep | Op::Compare { .. } | Op::Test { .. } | Op::Direction { .. } => true,
@@ -306,6 +324,11 @@ fn leaves_frame(op: Op) -> bool {
         | Op::Exchange { .. }
         | Op::ExchangeMem { .. } => false,
     }
+}
+
+/// Whether it is what the caller has passed.
+fn is_argument(value: Value) -> bool {
+    matches!(value, Value::Entry(reg) if VOLATILE.contains(&reg))
 }
 
 /// Whether a row counts from such registers and words of the frame only.
@@ -330,6 +353,19 @@ impl Verdicts<'_> {
         if let Value::Entry(reg) = stored {
             *self.saved.entry(insn.fde).or_default() |= 1u16.checked_shl(u32::from(reg)).unwrap_or(0);
         }
+        let overwritten = match (insn.flow, insn.target) {
+            (Flow::Call, Target::Insn(target)) => self.ground.overwritten_by(target),
+            _ => insn.op.overwritten(),
+        };
+        if overwritten & SAVED != 0 {
+            let dropped = state.held_nowhere_else(overwritten);
+            if dropped != 0 {
+                *self.dropped.entry(insn.fde).or_default() |= dropped;
+            }
+        }
+        if matches!(insn.op, Op::Copy { to: RSP, from } if is_argument(state.reg(from))) {
+            self.switches.insert(insn.fde);
+        }
         if state.zone().is_damaged() {
             self.look_below(at, insn, state);
         }
@@ -352,6 +388,8 @@ impl Verdicts<'_> {
             let other = value.is_computed() || volatile && matches!(value, Value::Entry(_));
             if reg != u16::from(RSP) && other {
                 self.foreign.insert(at);
+            } else if is_argument(value) {
+                self.by_argument.insert(at);
             }
         }
         self.found[i] = found;
@@ -382,31 +420,10 @@ impl Verdicts<'_> {
 
     /// Whether the row of an instruction is about another stack.
     pub(super) fn is_foreign(&self, at: u32) -> bool {
-        let row = self.ground.judge.code.get(at).map_or(NONE, |insn| insn.row);
-        self.foreign.contains(&at) && !self.meant.contains(&row)
-    }
-
-    /// Registers that a function of its own convention puts back nowhere.
-    pub(super) fn loose(&self) -> FxHashMap<u32, u16> {
-        let mut loose = FxHashMap::default();
-        for (&fde, left) in &self.left {
-            let counted = |left: &&Left| matches!(left.exit, Exit::Return | Exit::Crossing | Exit::TailTo(_));
-            let mut saved = self.saved.get(&fde).copied().unwrap_or(0);
-            for row in self.ground.fde(fde).into_iter().flat_map(|fde| self.ground.judge.tables.rows_of(fde)) {
-                for &reg in CALLEE_SAVED.iter().filter(|&&reg| row.rule(reg) != Rule::Same) {
-                    saved |= 1 << reg;
-                }
-            }
-            if !left.iter().any(|left| counted(&left)) {
-                continue;
-            }
-            let same = left.iter().filter(counted).fold(0, |mask, left| mask | left.same);
-            let mask = CALLEE_SAVED.iter().fold(0u16, |mask, &reg| {
-                if saved & (1 << reg) == 0 && same & (1 << reg) == 0 { mask | 1 << reg } else { mask }
-            });
-            loose.insert(fde, mask);
-        }
-        loose
+        let Some(insn) = self.ground.judge.code.get(at) else { return false };
+        let elsewhere =
+            self.foreign.contains(&at) || self.by_argument.contains(&at) && self.switches.contains(&insn.fde);
+        elsewhere && !self.meant.contains(&insn.row)
     }
 
     /// The state before an instruction.
@@ -448,7 +465,7 @@ impl Verdicts<'_> {
                 });
                 continue;
             }
-            if self.foreign.contains(&at) && !self.meant.contains(&insn.row) {
+            if self.is_foreign(at) {
                 self.found[i] = Comparison::default();
                 unjudged(Unjudged::AnotherContext);
                 continue;
@@ -463,9 +480,13 @@ impl Verdicts<'_> {
                 judgement.compared += 1;
             }
         }
+        if self.ground.judge.tables.linkage > 0 {
+            judgement.unjudged.insert(Unjudged::LinkageTable, self.ground.judge.tables.linkage);
+            judgement.with_row += self.ground.judge.tables.linkage;
+        }
         let mut findings = Vec::new();
         self.origins(states, names, &mut findings);
-        self.tails(states, names, &mut findings);
+        self.tails(states, names, &loose, &mut findings);
         self.entries(names, &mut findings);
         self.exits(states, names, &loose, &mut findings);
         self.zone(names, &mut findings);
@@ -566,10 +587,12 @@ impl Verdicts<'_> {
             }
         }
         let mut mixed: FxHashSet<(u32, Reg)> = FxHashSet::default();
+        let mut untold: FxHashSet<(u32, Reg)> = FxHashSet::default();
         for (at, new) in self.causes(candidates, states) {
             let Some(insn) = code.get(at) else { continue };
             let (Some(state), Some(row)) = (self.state_at(at, states), self.ground.row(insn)) else { continue };
             let above = at.checked_sub(1).filter(|&above| code.get(above).is_some_and(|above| above.fde == insn.fde));
+            let first_of_place = findings.len();
             for subject in subjects(new) {
                 let mask = match subject {
                     Subject::Register(reg) => bit(reg),
@@ -603,11 +626,34 @@ impl Verdicts<'_> {
                     }
                     _ => scene.cfa(row),
                 };
+                // Of what a function never told, the first place is shown.
+                if let Subject::Register(reg) = subject
+                    && told.class == Class::RegisterWrong
+                    && row.rule(reg) == Rule::Same
+                    && !untold.insert((insn.fde, reg))
+                {
+                    continue;
+                }
                 let over_a_call = self.spans_a_call(insn.fde, mask);
                 let is_wrong = |state: &State| self.ground.judge.compare(row, state).wrong & mask != 0;
                 let way = if before.is_none() { self.way_to(at, states, &is_wrong) } else { Vec::new() };
                 let function = names.at(insn.loc());
-                findings.push(Finding { at: insn.loc(), function, subject, told, over_a_call, way });
+                let same = findings.get_mut(first_of_place..).unwrap_or(&mut []).iter_mut().find(|finding| {
+                    matches!(finding.subject, Subject::Register(_))
+                        && finding.told.class == told.class
+                        && matches!(subject, Subject::Register(_))
+                        && (told.class == Class::BehindReturn || self.is_uncertain(at, mask, states))
+                });
+                match (same, subject) {
+                    // What is so of several registers, because of one path, is one fault.
+                    (Some(same), Subject::Register(reg)) => {
+                        let more = if same.told.words.contains(SAME_OF) { ", " } else { SAME_OF };
+                        same.told.words.push_str(more);
+                        same.told.words.push_str(super::value::name(reg));
+                        same.over_a_call |= over_a_call;
+                    }
+                    _ => findings.push(Finding { at: insn.loc(), function, subject, told, over_a_call, way }),
+                }
             }
         }
     }
@@ -625,7 +671,7 @@ impl Verdicts<'_> {
     }
 
     /// Whether a call is made in the function while something is wrong.
-    fn spans_a_call(&self, fde: u32, mask: Mask) -> bool {
+    pub(super) fn spans_a_call(&self, fde: u32, mask: Mask) -> bool {
         let Some(fde) = self.ground.fde(fde) else { return false };
         let range = self.ground.judge.code.range(fde.section, fde.start, fde.end);
         range.clone().any(|at| {
@@ -656,76 +702,6 @@ impl Verdicts<'_> {
                 state.reg(reg) == Value::Entry(reg) && place(&state) == Some(super::value::Place::of_cfa(offset))
             })
         })
-    }
-
-    /// The CFA counts from a register before the function's first instruction has set it.
-    fn too_early_at_entry(&self, insn: &Insn, reg: Reg) -> Told {
-        let name = super::value::name(reg);
-        let words = format!(
-            "the unwind table says CFA = {name}+8 too early: here it still is rsp+8, and `{}` comes first",
-            fault::text(self.ground.image, insn.loc())
-        );
-        let mut told = simple(Class::Misplaced, words, insn.loc());
-        told.claimed.cfa = Some((reg, 8));
-        told.derived.cfa = Some((RSP, 8));
-        told
-    }
-
-    /// Functions whose first row has registers saved, in words above the return address that no call makes.
-    fn entries(&self, names: &Names, findings: &mut Vec<Finding>) {
-        for (&first, &fde) in &self.ground.starts {
-            let (Some(insn), Some(row)) = (self.ground.judge.code.get(first), self.ground.first_row(fde)) else {
-                continue;
-            };
-            let saves = CALLEE_SAVED.iter().any(|&reg| matches!(row.rule(reg), Rule::Offset(_)));
-            if let (CfaRule::Register { reg, offset }, Op::Copy { to, from: RSP } | Op::Lea { to, from: RSP, .. }) =
-                (row.cfa, insn.op)
-                && (reg, offset) == (u16::from(to), 8)
-                && to != RSP
-            {
-                let told = self.too_early_at_entry(insn, to);
-                let over_a_call = self.spans_a_call(fde, CFA);
-                let (at, function) = (insn.loc(), names.at(insn.loc()));
-                findings.push(Finding { at, function, subject: Subject::Entry, told, over_a_call, way: Vec::new() });
-                continue;
-            }
-            // What counts from another register is a stub for compilers, which has its caller's frame by design.
-            let CfaRule::Register { reg: 7, offset } = row.cfa else { continue };
-            let ordinary = offset == 8;
-            let Some(function) = names.at(insn.loc()).filter(|&id| names.is_typed_start(id, insn.loc())) else {
-                continue;
-            };
-            if self.ground.is_part(fde) || !self.ground.is_readable(fde) || row.is_outermost() || ordinary || !saves {
-                continue;
-            }
-            // An interpreter's code has its caller's frame all the time, and never that of an entry.
-            let comes_back = |row: &Row| row.cfa == CfaRule::Register { reg: u16::from(RSP), offset: 8 };
-            let rows = self.ground.fde(fde).map(|fde| self.ground.judge.tables.rows_of(fde));
-            if !rows.unwrap_or(&[]).iter().any(comes_back) {
-                continue;
-            }
-            let words = "the unwind table says that registers are saved where the function is entered, in words that no call makes: \
-                         a push is missing, or the directives stand before it"
-                .to_owned();
-            let told = simple(Class::RegisterWrong, words, insn.loc());
-            let over_a_call = self.spans_a_call(fde, CFA);
-            // Whatever is wrong of these registers further on hangs on it.
-            let saved_first = |finding: &Finding| match finding.subject {
-                Subject::Register(reg) => matches!(row.rule(reg), Rule::Offset(_)),
-                _ => false,
-            };
-            let range = self.ground.fde(fde).map_or(0..0, |fde| u64::from(fde.start)..u64::from(fde.end));
-            let inside = |at: CodeLoc| at.section == insn.section && range.contains(&at.offset);
-            findings.retain(|finding| !(inside(finding.at) && saved_first(finding)));
-            findings.push(Finding {
-                at: insn.loc(),
-                function: Some(function),
-                subject: Subject::Entry,
-                told,
-                over_a_call,
-                way: Vec::new(),
-            });
-        }
     }
 
     fn malformed(&self, names: &Names, findings: &mut Vec<Finding>) {

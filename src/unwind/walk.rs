@@ -16,6 +16,7 @@
 //! | 8 | jump through a register | to what data points to within the function and whose rows fit; nowhere if there is no frame |
 //! | 9 | behind `jne`, or where `je` leads to | there, with the compared registers equal |
 //! | 10 | `clone` has returned 0 | nowhere: another stack |
+//! | 11 | jump to the end of its function, where another one begins that does not fit; or to such a part of another one | nowhere: impossible |
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -23,7 +24,7 @@ use std::collections::BinaryHeap;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::code::{Insn, NONE, Target};
-use super::compare::Judge;
+use super::compare::{CFA, Judge};
 use super::never::returns_never;
 use super::op::{Flow, Op};
 use super::pointers::Pointers;
@@ -34,7 +35,7 @@ use super::table::Fde;
 use super::value::{CALLEE_SAVED, RA, RSP, Reg, Value};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::ids::CodeLoc;
-use crate::image::ElfImage;
+use crate::image::{ET_REL, ElfImage};
 
 /// How a path leaves its function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,6 +78,8 @@ pub(super) enum Lost {
     CalledInside,
     /// It runs into another function with another frame.
     FallsOff,
+    /// It jumps to where code of another function happens to begin, with another frame: what compilers take for impossible.
+    Impossible,
 }
 
 /// What following needs to know.
@@ -95,6 +98,8 @@ pub(super) struct Ground<'a> {
     pub starts: FxHashMap<u32, u32>,
     /// Descriptions of code that was split off a function, which is entered by jumps and landing pads only.
     parts: FxHashSet<u32>,
+    /// The functions that such a part was split off, and the other parts of these, as names tell.
+    whole: FxHashMap<u32, FxHashSet<u32>>,
     /// Descriptions with a jump whose targets are unknown.
     jumps_anywhere: FxHashSet<u32>,
     /// Landing pads whose row fits that of a call which leads there.
@@ -113,6 +118,7 @@ impl<'a> Ground<'a> {
             meets: vec![false; code.insns.len()],
             starts: FxHashMap::default(),
             parts: FxHashSet::default(),
+            whole: FxHashMap::default(),
             jumps_anywhere: FxHashSet::default(),
             fitting: FxHashSet::default(),
         };
@@ -154,11 +160,28 @@ impl<'a> Ground<'a> {
     /// one that holds for padding only (GCC's parts begin with a `nop`, so that no landing pad is at offset 0).
     fn find_parts(&mut self) {
         let mut named: FxHashMap<CodeLoc, bool> = FxHashMap::default();
-        for (id, symbol) in self.image.symbols().filter(|(_, symbol)| symbol.is_function()) {
-            let is_part = self.image.symbol_name(id).contains(".cold");
-            if let Some(at) = place_of(self.image, symbol) {
-                *named.entry(at).or_default() |= is_part;
+        let mut parts: Vec<(u32, &str)> = Vec::new();
+        let whole_name = |name: &'a str| name.split_once(".cold").map(|(whole, _)| whole);
+        let functions = || self.image.symbols().filter(|(_, symbol)| symbol.is_function());
+        let starts_at = |at: CodeLoc| self.starts.get(&self.judge.code.at(at)?).copied();
+        for (id, symbol) in functions() {
+            let Some(at) = place_of(self.image, symbol) else { continue };
+            let whole = whole_name(self.image.symbol_name(id));
+            *named.entry(at).or_default() |= whole.is_some();
+            parts.extend(whole.and_then(|whole| Some((starts_at(at)?, whole))));
+        }
+        if !parts.is_empty() {
+            let mut names: FxHashMap<&str, FxHashSet<u32>> = FxHashMap::default();
+            parts.iter().for_each(|&(_, whole)| _ = names.entry(whole).or_default());
+            for (id, symbol) in functions() {
+                let name = self.image.symbol_name(id);
+                let at = place_of(self.image, symbol);
+                if let (Some(same), Some(at)) = (names.get_mut(whole_name(name).unwrap_or(name)), at) {
+                    same.extend(starts_at(at));
+                }
             }
+            let whole = parts.iter().filter_map(|&(part, whole)| Some((part, names.get(whole)?.clone())));
+            self.whole = whole.collect();
         }
         for (&first, &number) in &self.starts {
             let (Some(insn), Some(row)) = (self.judge.code.get(first), self.first_row(number)) else { continue };
@@ -176,6 +199,27 @@ impl<'a> Ground<'a> {
     /// Whether the description is of code that was split off a function.
     pub(super) fn is_part(&self, number: u32) -> bool {
         self.parts.contains(&number)
+    }
+
+    /// The registers that a function does not give back to who calls it.
+    pub(super) fn overwritten_by(&self, target: u32) -> u16 {
+        let callee = self.judge.code.get(target).and_then(|callee| self.kept.get(&callee.fde));
+        callee.map_or(0, |kept| !kept)
+    }
+
+    /// Whether the part was split off another function than the one that the instruction belongs to, as far as names tell.
+    /// Where they are gone, in linked files, any may be.
+    fn is_part_of_others(&self, part: u32, insn: &Insn) -> bool {
+        match self.whole.get(&part) {
+            Some(whole) if whole.len() > 1 => !whole.contains(&insn.fde),
+            _ => self.image.kind != ET_REL,
+        }
+    }
+
+    /// Whether an instruction is the first one behind the code that another one belongs to.
+    fn is_behind(&self, target: u32, insn: &Insn) -> bool {
+        let end = self.fde(insn.fde).map(|fde| (fde.section, fde.end));
+        self.judge.code.get(target).map(|target| (target.section, target.offset)) == end
     }
 
     /// From here on paths may meet at this instruction.
@@ -296,12 +340,21 @@ impl<'a> Ground<'a> {
             Target::Insn(target) => {
                 let Some(&home) = self.starts.get(&target) else { return self.arrive(target, state, at, sink) };
                 let Some(row) = self.first_row(home).filter(|_| !self.is_part(home)) else {
+                    // Case 11.
+                    let fits = self.first_row(home).is_none_or(|row| self.judge.compare(row, state).wrong == 0);
+                    if home != insn.fde && !fits && self.is_part_of_others(home, insn) {
+                        return sink.give_up(at, Lost::Impossible);
+                    }
                     // Case 2.
                     return self.arrive(target, state, at, sink);
                 };
                 if home == insn.fde && self.judge.compare(row, state).wrong != 0 {
                     // Case 3.
                     return self.arrive(target, state, at, sink);
+                }
+                // Case 11.
+                if self.is_behind(target, insn) && self.judge.compare(row, state).wrong != 0 {
+                    return sink.give_up(at, Lost::Impossible);
                 }
                 // Case 1.
                 sink.leave(at, state, Exit::TailTo(home));
@@ -340,10 +393,8 @@ impl<'a> Ground<'a> {
             let row = self.judge.code.get(target).and_then(|insn| self.row(insn));
             row.is_some_and(|row| self.judge.compare(row, state).wrong == 0)
         };
-        let is_empty = self.first_row(insn.fde).is_some_and(|row| {
-            let found = self.judge.compare(row, state);
-            found.wrong == 0 && found.unknown == 0
-        });
+        // Whatever registers hold: other languages than C keep none of them.
+        let is_empty = self.first_row(insn.fde).is_some_and(|row| self.judge.cfa(row, state) == Value::CFA);
         // Case 8.
         let inside = self.pointers.within(self.judge.code, fde.section, fde.start, fde.end);
         let mut any_fits = false;
@@ -351,10 +402,15 @@ impl<'a> Ground<'a> {
             any_fits = true;
             self.arrive(target, state, at, sink);
         }
+        let split_off = self.pointers.split_off(insn.fde);
+        for &target in split_off.iter().filter(|&&target| fits(target)) {
+            any_fits = true;
+            self.arrive(target, state, at, sink);
+        }
         if !any_fits && !is_empty {
             inside.iter().for_each(|&target| self.arrive(target, state, at, sink));
         }
-        if inside.is_empty() {
+        if inside.is_empty() && split_off.is_empty() || !any_fits && is_empty {
             sink.leave(at, state, Exit::Tail);
         }
     }
@@ -415,7 +471,11 @@ impl<'a> Ground<'a> {
         let has_other_ways = self.meets_at(behind) || self.jumps_anywhere.contains(&insn.fde);
         let behind = code.get(behind).filter(|behind| returns && behind.fde == insn.fde)?;
         let is_another = has_other_ways && behind.row != insn.row;
-        if is_another && self.row(behind).is_some_and(|row| self.judge.compare(row, state).wrong != 0) {
+        let fits = |row: &Row| {
+            let found = self.judge.compare(row, state);
+            found.wrong == 0 && found.unknown & CFA == 0
+        };
+        if is_another && self.row(behind).is_some_and(|row| !fits(row)) {
             // Case 6.
             sink.give_up(at, Lost::CallThatMayNotReturn);
             return None;

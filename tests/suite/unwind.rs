@@ -515,6 +515,7 @@ fn linked_files_with_names_and_lines_in_another_file() {
         (&answers[0]["compared"], &answers[0]["findings"][0]["function"]),
         (&Value::from(15), &Value::from("f"))
     );
+    assert!(answers[0]["unjudged"]["linkage-table"].as_u64() > Some(0), "{}", answers[0]);
     run("objcopy", &["--only-keep-debug", "libf.so", "libf.so.debug"]);
     run("strip", &["libf.so"]);
     let (_, answers) = check(folder.path(), &["libf.so"]);
@@ -549,4 +550,121 @@ int join(long a, long b, long c, long d) {
     }
     let (status, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
     assert_eq!((found(&answers[0]), status), (Vec::new(), Some(0)), "{}", answers[0]);
+}
+
+fn expect_of(folder: &Path, arguments: &[&str], wanted: &[(Code, u64)]) {
+    let (_, answers) = check(folder, arguments);
+    let wanted: Vec<(String, u64)> = wanted.iter().map(|(code, line)| (code.to_string(), *line)).collect();
+    assert_eq!(found(&answers[0]), wanted, "{}", answers[0]);
+}
+
+/// Where compilers take a branch for impossible, it leads to the end of its function, and whatever begins there.
+#[test]
+fn a_branch_that_is_taken_for_impossible() {
+    let source = |name: &str| {
+        format!(
+            "\t.text\n\t.type f, @function\nf:\n\t.cfi_startproc\n\tcmp $2, %edi\n\tja part\n\tret\n\t.cfi_endproc\n\t.size f, . - f\n\
+             \t.type g, @function\ng:\n\t.cfi_startproc\n\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\
+             \tmov %rdi, %rbx\n\ttest %rdi, %rdi\n\tje part\n\tpush %rax\n\t.cfi_def_cfa_offset 24\n\tja 9f\n\tcall h\n\tpop %rax\n\
+             \t.cfi_def_cfa_offset 16\n\tpop %rbx\n\t.cfi_def_cfa_offset 8\n\tret\n9:\t.cfi_endproc\n\t.size g, . - g\n\
+             \t.type h, @function\nh:\n\t.cfi_startproc\n\tret\n\t.cfi_endproc\n\t.size h, . - h\n\
+             \t.section .text.unlikely, \"ax\", @progbits\n\t.type {name}, @function\n{name}:\npart:\n\t.cfi_startproc\n\t.cfi_def_cfa_offset 16\n\
+             \t.cfi_offset %rbx, -16\n\tpop %rbx\n\t.cfi_def_cfa_offset 8\n\tret\n\t.cfi_endproc\n\t.size {name}, . - {name}\n\
+             \t.section .note.GNU-stack, \"\", @progbits\n"
+        )
+    };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &source("g.cold"));
+    expect_of(folder.path(), &["--rules", "user", "f.o"], &[]);
+    // As a part of its own it is entered with another frame than it says.
+    assemble(folder.path(), "f", &source("f.cold"));
+    let (status, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!((status, found(&answers[0]).len()), (Some(1), 1), "{}", answers[0]);
+}
+
+/// What a table of jumps has room for ends where another one begins; its first entry may lead to a part that was split off.
+#[test]
+fn tables_of_jumps_in_linked_files() {
+    let jump = |table: &str| {
+        format!("\tlea {table}(%rip), %rax\n\tmovslq (%rax, %rdi, 4), %rdx\n\tadd %rax, %rdx\n\tjmp *%rdx\n")
+    };
+    let body = format!(
+        "\tpush %rbp\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbp, -16\n\tmov %rsp, %rbp\n\t.cfi_def_cfa_register %rbp\n\
+         \tsub $16, %rsp\n\tcmp $1, %esi\n\tja 3f\n{}3:\tcmp $1, %edi\n\tja 5f\n{}1:\tadd $16, %rsp\n4:\tpop %rbp\n\t.cfi_def_cfa %rsp, 8\n\tret\n\
+         \t.cfi_def_cfa %rbp, 16\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop\n\tnop\n5:\tadd $16, %rsp\n\tpop %rbp\n\t.cfi_def_cfa %rsp, 8\n\tret\n",
+        jump("first"),
+        jump("second")
+    );
+    let rest = "\t.section .text.unlikely, \"ax\", @progbits\n\t.type f.cold, @function\nf.cold:\n\t.cfi_startproc\n\t.cfi_def_cfa %rbp, 16\n\
+                \t.cfi_offset %rbp, -16\n6:\tadd $16, %rsp\n\tpop %rbp\n\t.cfi_def_cfa %rsp, 8\n\tret\n\t.cfi_endproc\n\
+                \t.section .rodata\n\t.balign 4\nfirst:\t.long 6b - first, 1b - first\nsecond:\t.long 5b - second, 1b - second\n\t.text\n";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let source = format!("{}{}", function(&body), rest);
+    assemble(folder.path(), "f", &source);
+    let linked =
+        Command::new("cc").current_dir(folder.path()).args(["-shared", "-nostdlib", "-o", "libf.so", "f.o"]).status();
+    assert!(linked.expect("a linker").success());
+    let (status, answers) = check(folder.path(), &["--rules", "user", "libf.so"]);
+    assert_eq!((found(&answers[0]), status), (Vec::new(), Some(0)), "{}", answers[0]);
+    assert_eq!(answers[0]["unjudged"].get("unreached"), Some(&Value::from(6)), "{}", answers[0]);
+    // A table that nobody finds: what goes by it is no call in tail position.
+    let hidden =
+        "\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\tmov %rdi, %rbx\n\tjmp *8(%rsi, %rdi, 8)\n";
+    expect(hidden, &[]);
+}
+
+/// Other languages keep no register for their callers, and say nothing of any.
+#[test]
+fn functions_that_keep_no_register() {
+    let body = "\tsub $24, %rsp\n\t.cfi_adjust_cfa_offset 24\n\tmov %rbx, 8(%rsp)\n\ttest %rax, %rax\n\tje 1f\n\tmov %rax, %rbx\n\tcall g\n\
+                \tmov 8(%rsp), %rbx\n\tadd $24, %rsp\n\t.cfi_adjust_cfa_offset -24\n\tmov (%rbx), %rbx\n\tret\n\
+                \t.cfi_adjust_cfa_offset 24\n1:\tadd $24, %rsp\n\t.cfi_adjust_cfa_offset -24\n\tret\n";
+    expect(body, &[]);
+    expect(
+        "\tsub $24, %r15\n\tcmp (%r14), %r15\n\tjb 1f\n\tlea 8(%r15), %rbx\n\tjmp *%rdi\n1:\tcall g\n\tjmp *%rdi\n",
+        &[],
+    );
+    // Who puts it back on every way out should have said where it is.
+    let kept = "\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\tmov %rdi, %rbx\n\tcall g\n\ttest %rax, %rax\n\tje 1f\n\tcall g\n\
+                1:\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\tret\n";
+    expect(kept, &[(Code::UnwindRegisterWrong, 8)]);
+}
+
+/// Unrolled loops over an array go on, in theory, where it ends.
+#[test]
+fn bytes_that_never_come_so_far() {
+    let store = |width: &str| {
+        format!(
+            "\tpush %rbx\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbx, -16\n\tsub $8, %rsp\n\t.cfi_def_cfa_offset 24\n\tmov %rdi, %rbx\n\
+             \tmov{width} $1, 7(%rsp)\n\tcmp $1, %edi\n\tje 1f\n\tmov{width} $2, 8(%rsp)\n1:\tcall g\n\tadd $8, %rsp\n\
+             \t.cfi_def_cfa_offset 16\n\tpop %rbx\n\t.cfi_def_cfa_offset 8\n\tret\n"
+        )
+    };
+    expect(&store("b"), &[]);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function(&store("q")));
+    let (status, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!((status, found(&answers[0]).is_empty()), (Some(1), false), "{}", answers[0]);
+}
+
+#[test]
+fn directives_by_macros_are_found() {
+    let source =
+        "#define cfi_adjust_cfa_offset(by) .cfi_adjust_cfa_offset by\n#define CFI_REL_OFFSET .cfi_rel_offset\n";
+    let body = "\tpush %rbx\n\tcfi_adjust_cfa_offset (8)\n\tCFI_REL_OFFSET %rbp, 0\n\tsub $16, %rsp\n\tcfi_adjust_cfa_offset (8)\n\tmov %rdi, %rbx\n\
+                \tcall g\n\tadd $16, %rsp\n\tcfi_adjust_cfa_offset (-8)\n\tpop %rbx\n\tcfi_adjust_cfa_offset (-8)\n\tret\n";
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let of = |source: &str| {
+        assemble(folder.path(), "f", source);
+        let (_, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+        assert!(!found(&answers[0]).is_empty(), "{}", answers[0]);
+        found(&answers[0])
+    };
+    let own = of(&format!("{source}{}", function(body)));
+    let gas = body.replace("cfi_adjust_cfa_offset (8)", ".cfi_adjust_cfa_offset 8");
+    let gas = gas
+        .replace("cfi_adjust_cfa_offset (-8)", ".cfi_adjust_cfa_offset -8")
+        .replace("CFI_REL_OFFSET", ".cfi_rel_offset");
+    assert_eq!(own, of(&format!("\n\n{}", function(&gas))));
+    assert!(own.contains(&(Code::UnwindWrongNumber.to_string(), 12)), "{own:?}");
 }

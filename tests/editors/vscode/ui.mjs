@@ -7,7 +7,9 @@ import { Workbench } from './workbench.mjs';
 
 export async function ui({ prefix, state, vsix, folder, settings, machine, artifacts }) {
   // The machine's settings name no server: it is the one inside the package.
-  const code = await serve({ prefix, state, vsix, folder, settings, machine });
+  // A terminal that is drawn as text can be read.
+  const drawn = { ...settings, 'terminal.integrated.gpuAcceleration': 'off' };
+  const code = await serve({ prefix, state, vsix, folder, settings: drawn, machine });
   const { page, close } = await browse({ state, viewport: { width: 1400, height: 680 } });
   const bench = new Workbench(page, artifacts);
   const step = text => console.log(`  ok    ${text}`);
@@ -132,6 +134,34 @@ export async function ui({ prefix, state, vsix, folder, settings, machine, artif
     assert(page_);
     await bench.picture('vscode-explain');
     step('the finding is explained');
+
+    // What a build prints: a click on objtool's line leads to the line that it means.
+    await bench.command('View: Close All Editors');
+    await bench.file('stack.S');
+    await bench.line(1);
+    writeFileSync(path.join(folder, 'build.log'), 'stack.o: warning: objtool: sum_leaks+0xc: return with modified stack frame\n');
+    await bench.command('Terminal: Create New Terminal');
+    const terminal = page.locator('.terminal-wrapper.active .xterm-rows');
+    await terminal.waitFor();
+    await bench.until('a shell', () => terminal.innerText(), seen => /[$#%]/.test(seen));
+    await page.keyboard.type('clear; cat build.log\n');
+    const row = terminal.locator(':scope > div', { hasText: 'return with modified stack frame' }).last();
+    await row.waitFor();
+    await bench.until('the cursor', async () => {
+      const { x, y, height } = await row.boundingBox();
+      // The link is looked for when the mouse comes, and followed with the key held.
+      await page.mouse.move(x + 200, y + height / 2 + 30);
+      await page.mouse.move(x + 120, y + height / 2, { steps: 5 });
+      await page.waitForTimeout(500);
+      await page.keyboard.down('Control');
+      await page.mouse.click(x + 120, y + height / 2);
+      await page.keyboard.up('Control');
+      await page.waitForTimeout(1500);
+      return bench.cursor();
+    }, line => line === 10);
+    await bench.picture('vscode-terminal');
+    step("objtool's line in a terminal is a link to the line that it means");
+    await bench.command('Terminal: Kill the Active Terminal Instance');
 
     await bench.command('orcls: Get Started');
     await page.locator('.gettingStartedContainer', { hasText: 'Get started with orcls' }).first().waitFor();

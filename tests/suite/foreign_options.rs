@@ -3,7 +3,8 @@
 //! In: the names of all options that the compilers of this machine list.  Out: nothing was written outside the private
 //! folder, and nothing was run that the workspace brought along.
 //! Holds afterwards: each of the two holds without the other. `ORCLS_ALL_OPTIONS=1` takes every name in every spelling where
-//! otherwise a part is taken, which is seconds instead of an hour; `ORCLS_OPTIONS_OF=gcc-12` names the compiler to take.
+//! otherwise a part is taken, which is seconds instead of hours, `=9` one spelling of nine; `ORCLS_OPTIONS_OF=gcc-12` names the
+//! compiler to take.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -236,13 +237,18 @@ fn spellings(name: &str, at: &Path) -> Vec<Vec<String>> {
     all
 }
 
-/// Of so many names, spellings or commands one is taken, unless all are.
+/// Of so many names, spellings or commands one is taken, unless the environment says of how many.
 fn one_of(n: usize) -> usize {
-    if everything() { 1 } else { n }
+    asked_for().unwrap_or(n)
 }
 
 fn everything() -> bool {
-    std::env::var_os("ORCLS_ALL_OPTIONS").is_some()
+    asked_for().is_some()
+}
+
+fn asked_for() -> Option<usize> {
+    let n = std::env::var("ORCLS_ALL_OPTIONS").ok()?;
+    Some(n.parse().ok().filter(|&n| n > 0).expect("ORCLS_ALL_OPTIONS is a number from 1"))
 }
 
 #[test]

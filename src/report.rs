@@ -6,6 +6,8 @@
 
 pub mod words;
 mod alternative_lines;
+mod asm_lines;
+mod data_lines;
 pub mod view;
 pub mod select;
 mod lines;

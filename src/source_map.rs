@@ -449,7 +449,7 @@ pub type TextOf = dyn Fn(&str) -> Option<Arc<str>> + Send + Sync;
 pub struct Lines {
     source: Source,
     /// Says what no debug information does.
-    texts: Option<Box<TextOf>>,
+    texts: Option<Arc<TextOf>>,
     map: OnceLock<Result<SourceMap, NoSource>>,
 }
 
@@ -494,12 +494,17 @@ impl Lines {
 
     /// The same lines, with the texts of the files that they are of.
     pub fn with_texts(self, text_of: Box<TextOf>) -> Lines {
-        Lines { texts: Some(text_of), ..self }
+        Lines { texts: Some(text_of.into()), ..self }
     }
 
     /// The text of a file, as it was compiled.
     pub fn text(&self, file: &str) -> Option<Arc<str>> {
         self.texts.as_ref()?(file)
+    }
+
+    /// What gives the texts.
+    pub fn texts(&self) -> Option<&Arc<TextOf>> {
+        self.texts.as_ref()
     }
 
     /// The source map of `image`, which is the image of this store.

@@ -2,6 +2,7 @@
 
 use super::Told;
 use super::scene::{Line, Suspect, Text};
+use super::text::Statement;
 use crate::decode;
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
@@ -98,7 +99,10 @@ fn run_after(text: &Text, line: u32) -> Option<Run> {
     let is_code = |section: &str| section.starts_with(".text") || section.contains(".text") || section == ".entry.text";
     let mut data = text.asm.data_from(line as usize);
     let (first, _) = data.find(|(_, statement)| statement.in_macro.is_none() && is_code(&statement.section))?;
-    Some(run_at(text, first))
+    // What is after an instruction is not what is looked at: that has a row.
+    let statements = text.asm.statements.get(..first)?.iter().rev().take_while(|before| before.line >= line as usize);
+    let has_code = statements.filter(|before| before.in_macro.is_none()).any(Statement::is_instruction);
+    (!has_code).then(|| run_at(text, first))
 }
 
 /// The data around a statement.

@@ -438,6 +438,7 @@ impl<'a> Judge<'a> {
             noreturn: &[],
             finder: &self.finder,
             scratch: self.scratch()?,
+            texts: None,
         };
         let (analysis, lines) = Whole::default().linked(&question, &self.cancel).map_err(|why| why.to_string())?;
         let flags_from = format!("vmlinux.o of {}", build.directory.display());

@@ -105,6 +105,7 @@ impl Toolchain {
             noreturn: &task.config.noreturn,
             finder,
             scratch: &self.scratch,
+            texts: anatomy.lines.texts(),
         })
     }
 

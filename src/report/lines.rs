@@ -16,9 +16,14 @@
 //! | 3 | replacement without a row | that of the original code |
 //! | 4 | none of the streams has a row: another alternative of the line comes before | that alternative's, if it ends where this one starts |
 //! | 5 | the same, in assembly: the streams are padding and `.byte`, as those of `ASM_STAC` were up to 6.12 | that of the text between the rows around it which uses a macro |
+//! | 7 | in assembly, written as data: `.byte`, `.skip` | that of the directive, else none (see [`data_lines`](super::data_lines)) |
 //! | 6 | C code before whose function's start the row begins: `asm()` at top level, padding | none |
 
+use std::sync::Arc;
+
 use super::alternative_lines::AlternativeLines;
+use super::data_lines::{DataLines, Known};
+use super::macros::is_written;
 use super::select::same_file;
 use super::view::View;
 use crate::ids::{CodeLoc, GroupId, InsnId};
@@ -66,7 +71,13 @@ impl View<'_> {
         inside.find(|&at| map.row_start(at).is_some_and(|row| row >= start))
     }
 
-    /// Cases 1, 2 and 4 to 6, for code that is no replacement.
+    fn data_lines(&self, map: &SourceMap) -> &DataLines {
+        let is_written = |statement: &str, insn| is_written(statement, &self.text(insn));
+        let known = Known { analysis: self.analysis, map, texts: self.lines, is_written: &is_written };
+        self.data_lines.get_or_init(|| DataLines::read(&known))
+    }
+
+    /// Cases 1, 2 and 4 to 7, for code that is no replacement.
     fn place_of_row(&self, map: &SourceMap, at: CodeLoc) -> Option<Place> {
         let row = map.row_start(at);
         let own = map.place(at);
@@ -75,6 +86,11 @@ impl View<'_> {
         {
             let place = shown_by.place(map)?;
             return Some(Place { inlined: map.inlined(at), ..place });
+        }
+        // Case 7.
+        let insn = self.analysis.insns.containing(at);
+        if let Some((file, line)) = insn.and_then(|insn| self.data_lines(map).line(insn)) {
+            return Some(Place { file: Arc::clone(file), line: *line, column: None, inlined: Vec::new() });
         }
         let own = own?;
         let is_c = !own.file.ends_with(".S") && !own.file.ends_with(".s");
@@ -119,6 +135,7 @@ impl View<'_> {
                 chosen.extend(self.in_range(range));
             }
         }
+        chosen.extend(self.data_lines(map).insns_of(&names, line));
         // Code that stands in the line without a row of its own: alternatives, and what comes after them in the line.
         for &(section, offset, shown_by) in &self.alternative_lines(map).bare {
             if !shown_by.place(map).is_some_and(|place| is_it(&place)) {

@@ -10,12 +10,14 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::analysis::Analysis;
+use crate::assembly::is_assembly_name;
 use crate::decode::{Disassembler, bytes};
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, GroupId, InsnId, SectionId, SymbolId};
 use crate::image::STT_FUNC;
 use crate::mangled;
 use crate::report::alternative_lines::AlternativeLines;
+use crate::report::data_lines::DataLines;
 use crate::source_map::{Lines, NoSource, Place, SourceMap, is_rust_library};
 
 /// A line of a file, as the JSON has it.
@@ -64,6 +66,7 @@ pub struct View<'a> {
     /// Whether places in Rust's library are those of the calls that brought them in.
     outside_library: bool,
     pub(super) alternative_lines: OnceCell<AlternativeLines>,
+    pub(super) data_lines: OnceCell<DataLines>,
 }
 
 /// How often each short form of a function's name is used in the object, by the number of its form.
@@ -85,6 +88,7 @@ impl<'a> View<'a> {
             shorter: OnceCell::new(),
             outside_library: false,
             alternative_lines: OnceCell::new(),
+            data_lines: OnceCell::new(),
         }
     }
 
@@ -139,7 +143,8 @@ impl<'a> View<'a> {
     /// As [`View::place`]; code that the compiler gave no line gets that of the code before it in its function.
     pub fn nearest_place(&self, at: CodeLoc) -> Option<Place> {
         let own = self.place(at);
-        if own.as_ref().is_some_and(|place| place.line.is_some()) {
+        // In assembly every statement is somebody's, and the one before is another.
+        if own.as_ref().is_some_and(|place| place.line.is_some() || is_assembly_name(place.file.as_ref().as_ref())) {
             return own;
         }
         let (insns, flow) = (&self.analysis.insns, &self.analysis.flow);

@@ -13,10 +13,11 @@ use crate::compile::Scratch;
 use crate::image::{ElfImage, Store};
 use crate::kernel::KernelChoice;
 use crate::kernel::tree::TreeFacts;
+use crate::source_map::TextOf;
 
 use super::layout::Layout;
 use super::link::{self, Linked};
-use super::places::MemberPlaces;
+use super::places::{MemberPlaces, Replaced};
 use super::program::{Archives, Program, Unavailable};
 use super::verdict::Verdict;
 
@@ -37,6 +38,8 @@ pub struct Question<'a> {
     pub finder: &'a Finder,
     /// Where the link takes place.
     pub scratch: &'a Scratch,
+    /// The texts that the object was compiled from, where they are not those of the files.
+    pub texts: Option<&'a Arc<TextOf>>,
 }
 
 impl Question<'_> {
@@ -91,10 +94,13 @@ impl Judging<'_> {
             Err(AnalysisError::Cancelled(_)) => return Err(Unavailable::Cancelled),
             Err(error) => return Err(failed(&error)),
         };
-        let edited =
-            replaced.and_then(|(member, store)| Some((self.program.members.get(member)?.clone(), Arc::clone(store))));
+        let edited = replaced.and_then(|(member, store)| {
+            let name = self.program.members.get(member)?.clone();
+            Some(Replaced { name, store: Arc::clone(store), texts: self.question.texts.cloned() })
+        });
         let layout: Arc<Layout> = Arc::new(layout);
-        let places = Arc::new(MemberPlaces::new(layout, &analysis.image, &self.program.directory, edited));
+        let places =
+            Arc::new(MemberPlaces::new(layout, &analysis.image, &self.program.directory, edited, analysis.kernel));
         Ok(Verdict { analysis, places })
     }
 }

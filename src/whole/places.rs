@@ -1,16 +1,24 @@
 //! Lines of a linked object, looked up in the objects that it was linked from.
 //!
 //! In: a [`Layout`], the members.  Out: [`MemberPlaces`], which answers for places of the linked object.
-//! Holds afterwards: a member is read when the first of its lines is asked for, and once.
+//! Holds afterwards: a member is read when the first of its lines is asked for, and once; code without a line of its own
+//! has none of its neighbour's.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustc_hash::FxHashMap;
 
+use crate::analysis::{self, Analysis, Config, Policy};
+use crate::assembly::is_assembly_name;
+use crate::cancel::CancelToken;
+use crate::files;
 use crate::ids::{CodeLoc, SectionId};
-use crate::image::{ElfImage, FileStore, Store};
-use crate::source_map::{InlineFrame, Lines, Place, Places};
+use crate::image::{ElfImage, FileStore, Store, Symbol};
+use crate::kernel::{Kernel, KernelChoice};
+use crate::options::Options;
+use crate::report::view::View;
+use crate::source_map::{InlineFrame, Lines, Place, Places, TextOf};
 
 use super::layout::{Layout, Origin};
 
@@ -18,6 +26,51 @@ use super::layout::{Layout, Origin};
 struct Member {
     image: ElfImage,
     lines: Lines,
+    store: Arc<dyn Store>,
+    /// Of assembly: what tells the code that has no row of its own.
+    analysis: OnceLock<Option<Analysis>>,
+}
+
+impl Member {
+    /// Where the code at `at` was written, never the line of a neighbour.
+    fn place(&self, at: CodeLoc, kernel: Kernel) -> Option<Place> {
+        let place = self.lines.place(&self.image, at)?;
+        if !is_assembly_name(place.file.as_ref().as_ref()) {
+            return Some(if self.is_neighbours(at) { Place { line: None, column: None, ..place } } else { place });
+        }
+        let analyse = || {
+            let config = Config {
+                options: Options { part: true, ..Options::default() },
+                kernel: KernelChoice::Fixed(kernel),
+                policy: Policy::Objtool,
+                noreturn: Vec::new(),
+            };
+            analysis::analyse(self.store.as_ref(), &config, &CancelToken::default()).ok()
+        };
+        match self.analysis.get_or_init(analyse) {
+            Some(analysis) => View::new(analysis, &self.lines).place(at),
+            None => Some(place),
+        }
+    }
+
+    /// Whether the row that holds there began before the function did.
+    fn is_neighbours(&self, at: CodeLoc) -> bool {
+        let row = self.lines.map(&self.image).ok().and_then(|map| map.row_start(at));
+        let around = |symbol: &&Symbol| {
+            let range = symbol.value..symbol.value.saturating_add(symbol.size);
+            symbol.is_function() && symbol.section == at.section && range.contains(&at.offset)
+        };
+        let starts = self.image.symbols.iter().filter(around).map(|symbol| symbol.value).max();
+        row.zip(starts).is_some_and(|(row, start)| row.offset < start)
+    }
+}
+
+/// A member whose object is not the one on disk.
+pub(super) struct Replaced {
+    pub(super) name: String,
+    pub(super) store: Arc<dyn Store>,
+    /// What it was compiled from, where that is not on disk.
+    pub(super) texts: Option<Arc<TextOf>>,
 }
 
 /// The lines of a linked object.
@@ -27,8 +80,8 @@ pub(super) struct MemberPlaces {
     sections: Vec<String>,
     /// Names of members are relative to it.
     directory: PathBuf,
-    /// A member whose object is not the one on disk.
-    replaced: Option<(String, Arc<dyn Store>)>,
+    replaced: Option<Replaced>,
+    kernel: Kernel,
     members: Mutex<FxHashMap<String, Option<Arc<Member>>>>,
 }
 
@@ -38,10 +91,11 @@ impl MemberPlaces {
         layout: Arc<Layout>,
         linked: &ElfImage,
         directory: &Path,
-        replaced: Option<(String, Arc<dyn Store>)>,
+        replaced: Option<Replaced>,
+        kernel: Kernel,
     ) -> MemberPlaces {
         let sections = linked.sections.iter().map(|section| section.name.clone()).collect();
-        MemberPlaces { layout, sections, directory: directory.to_owned(), replaced, members: Mutex::default() }
+        MemberPlaces { layout, sections, directory: directory.to_owned(), replaced, kernel, members: Mutex::default() }
     }
 
     /// Where a place of the linked object comes from.
@@ -59,14 +113,21 @@ impl MemberPlaces {
         if let Some(known) = members.get(name) {
             return known.clone();
         }
-        let replaced = self.replaced.as_ref().filter(|(replaced, _)| replaced == name).map(|(_, store)| store.clone());
-        let store = replaced.or_else(|| {
+        let replaced = self.replaced.as_ref().filter(|replaced| replaced.name == name);
+        let texts = replaced.and_then(|replaced| replaced.texts.clone());
+        let store = replaced.map(|replaced| replaced.store.clone()).or_else(|| {
             let file = FileStore::open(&self.directory.join(name)).ok()?;
             Some(Arc::new(file) as Arc<dyn Store>)
         });
         let member = store.and_then(|store| {
             let image = ElfImage::read(store.as_ref()).ok()?;
-            Some(Arc::new(Member { image, lines: Lines::new(store) }))
+            let directory = self.directory.clone();
+            let of_file = move |name: &str| {
+                let text = texts.as_ref().and_then(|texts| texts(name));
+                text.or_else(|| files::text(&directory.join(name), files::SOURCE).ok().map(Arc::from))
+            };
+            let lines = Lines::new(Arc::clone(&store)).with_texts(Box::new(of_file));
+            Some(Arc::new(Member { image, lines, store, analysis: OnceLock::new() }))
         });
         members.insert(name.to_owned(), member.clone());
         member
@@ -83,7 +144,7 @@ impl Places for MemberPlaces {
         let origin = self.origin(at)?;
         let member = self.member(origin.object)?;
         let section = nth_section(&member.image, origin.section, origin.nth)?;
-        let place = member.lines.place(&member.image, CodeLoc::new(section, origin.offset))?;
+        let place = member.place(CodeLoc::new(section, origin.offset), self.kernel)?;
         let frame = |frame: InlineFrame| InlineFrame { file: frame.file.map(|file| self.absolute(file)), ..frame };
         Some(Place {
             file: self.absolute(place.file),

@@ -49,7 +49,8 @@ impl Case<'_> {
             noreturn: Vec::new(),
         };
         let analysis = analyse(store.as_ref(), &config, &CancelToken::default()).expect("an analysis");
-        let lines = Lines::new(store);
+        let own: Arc<str> = self.text.into();
+        let lines = Lines::new(store).with_texts(Box::new(move |_| Some(Arc::clone(&own))));
         let mut found = report("case.o", &analysis, &lines);
         let command: Vec<String> = ["cc"].iter().chain(self.flags).map(|word| (*word).to_owned()).collect();
         let text_of = |_: &str| Some(Arc::from(self.text));

@@ -72,10 +72,14 @@ impl Built {
     /// The line of the first finding of this code.
     #[track_caller]
     fn finding(&self, code: Code) -> ReportedFinding {
+        self.findings().into_iter().find(|finding| finding.code == code).unwrap_or_else(|| panic!("no {code}"))
+    }
+
+    fn findings(&self) -> Vec<ReportedFinding> {
         let mut report = report("case.o", &self.analysis, &self.lines);
         let text_of = |name: &str| name.ends_with(self.file).then(|| Arc::clone(&self.text));
         labels::name_lines_by_text(&mut report, &self.analysis, &self.lines, &text_of);
-        report.findings.into_iter().find(|finding| finding.code == code).unwrap_or_else(|| panic!("no {code}"))
+        report.findings
     }
 
     fn alternatives(&self, line: u32) -> Alternatives {
@@ -239,4 +243,64 @@ fn alternatives_that_are_bytes_alone_are_found_in_the_text() {
         assert!(arms(mark).is_empty(), "{mark}: {:?}", arms(mark));
     }
     assert_eq!(built.code(line(BYTES, "// clears")), ["xor %eax,%eax"]);
+}
+
+/// Each line that writes code has a mark; nothing of them has a row but the instructions.
+const WRITTEN_AS_DATA: &str = "\t.text
+\t.macro returns
+\t.byte 0xc3
+\t.endm
+\t.type before, @function
+before:
+\txor %eax, %eax
+\tret // of before
+\t.size before, . - before
+\t.type first, @function
+first:
+\t.byte 0x53 // pushes
+\t.byte 0xc3 // first returns
+\t.size first, . - first
+\t.type several, @function
+several:
+\tpush %rbx
+\t.byte 0x90
+\t.byte 0x0f, 0x1f, 0x00
+\t.long 0xc3909090 // several returns
+\t.size several, . - several
+\t.type padded, @function
+padded:
+\tmov $1, %eax
+\t.skip 4, 0x90 // padding
+\t.size padded, . - padded
+\t.type next, @function
+next:
+\tret // of next
+\t.byte 0x50, 0xc3
+\t.size next, . - next
+\t.type by_macro, @function
+by_macro:
+\tpush %rax
+\treturns // by a macro
+\t.size by_macro, . - by_macro
+";
+
+#[test]
+fn code_written_as_data_is_on_its_own_line_and_nobody_else_s() {
+    let text = WRITTEN_AS_DATA;
+    let built = build("data.S", text, &[]);
+    let findings = built.findings();
+    let lines_of = |function: &str| {
+        let all = findings.iter().filter(|finding| finding.function.as_deref() == Some(function));
+        all.filter_map(|finding| finding.line).collect::<Vec<_>>()
+    };
+    assert_eq!(lines_of("first"), [line(text, "// first returns")]);
+    assert_eq!(lines_of("several"), [line(text, "// several returns")]);
+    assert_eq!(lines_of("padded"), [line(text, "// padding")]);
+    assert_eq!(lines_of("by_macro"), [line(text, "// by a macro")]);
+    assert_eq!(built.code(line(text, "// pushes")), ["push %rbx"]);
+    assert_eq!(built.code(line(text, "// of before")), ["ret"]);
+    // What is said of `first` names no line of the function before it.
+    let said =
+        format!("{:?}", findings.iter().filter(|one| one.function.as_deref() == Some("first")).collect::<Vec<_>>());
+    assert!(!said.contains(&format!("line: Some({})", line(text, "// of before"))), "{said}");
 }

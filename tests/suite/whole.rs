@@ -105,7 +105,7 @@ impl Tree {
 
     fn question<'a>(&'a self, path: &'a Path, object: &'a Arc<dyn Store>, finder: &'a Finder) -> Question<'a> {
         let (kernel, scratch) = (KernelChoice::Fixed(Kernel::V6_12), &self.scratch);
-        Question { directory: self.folder.path(), path, object, kernel, noreturn: &[], finder, scratch }
+        Question { directory: self.folder.path(), path, object, kernel, noreturn: &[], finder, scratch, texts: None }
     }
 
     /// Both ways to judge come to the same.
@@ -185,6 +185,23 @@ fn what_an_edit_brings_about_elsewhere_is_told_with_its_cause() {
     assert!(own.is_empty(), "{own:?}");
     // The data has no line: that of what it points to is told.
     assert_eq!(elsewhere, ["helper.S:5: .data+0x0: data relocation to !ENDBR: helper+0x0 [helper at helper.S:5]"]);
+}
+
+/// The assembler writes no row for `.byte`: the row that holds there is that of the function before.
+#[test]
+fn data_that_points_to_code_without_a_row_is_told_on_the_line_of_the_code() {
+    let tree = Tree::new("--noinstr --ibt --orc");
+    let before =
+        "\t.section .noinstr.text, \"ax\"\n\t.type before, @function\nbefore:\n\tret\n\t.size before, . - before\n";
+    let text = before.to_owned() + &in_noinstr(HELPER).replace("\tendbr64\n", "\t.byte 0x90\n");
+    let line = text.lines().position(|line| line.contains(".byte")).unwrap() + 1;
+    let (own, elsewhere) = tree.both("helper", &text);
+    assert!(own.is_empty(), "{own:?}");
+    assert_eq!(elsewhere.len(), 1);
+    assert!(
+        elsewhere[0].starts_with(&format!("helper.S:{line}: .data+0x0: data relocation to !ENDBR")),
+        "{elsewhere:?}"
+    );
 }
 
 #[test]
@@ -486,6 +503,7 @@ fn a_clean_tree_is_clean_at_once() {
             noreturn: &[],
             finder: &finder,
             scratch: &scratch,
+            texts: None,
         };
         let begin = std::time::Instant::now();
         let known = whole.prepare(&question, kernel, &cancel).unwrap();
@@ -574,6 +592,7 @@ fn edits_of_a_tree_are_judged_at_once_as_their_link_is() {
             noreturn: &[],
             finder: &finder,
             scratch: &scratch,
+            texts: None,
         };
         whole.prepare(&question, kernel, &cancel).unwrap();
         let options = build.flags.options.clone().unwrap();

@@ -22,6 +22,9 @@ use crate::source_map::{InlineFrame, Lines, Place, Places, TextOf};
 
 use super::layout::{Layout, Origin};
 
+/// So far behind code without a line the next row is looked for.
+const MOST_BYTES: u64 = 256;
+
 /// A member with its lines.
 struct Member {
     image: ElfImage,
@@ -36,7 +39,7 @@ impl Member {
     fn place(&self, at: CodeLoc, kernel: Kernel) -> Option<Place> {
         let place = self.lines.place(&self.image, at)?;
         if !is_assembly_name(place.file.as_ref().as_ref()) {
-            return Some(if self.is_neighbours(at) { Place { line: None, column: None, ..place } } else { place });
+            return if self.is_neighbours(at) { self.behind(at).or(Some(place)) } else { Some(place) };
         }
         let analyse = || {
             let config = Config {
@@ -48,9 +51,19 @@ impl Member {
             analysis::analyse(self.store.as_ref(), &config, &CancelToken::default()).ok()
         };
         match self.analysis.get_or_init(analyse) {
-            Some(analysis) => View::new(analysis, &self.lines).place(at),
+            Some(analysis) => {
+                let own = View::new(analysis, &self.lines).place(at).filter(|own| own.line.is_some());
+                own.or_else(|| self.behind(at)).or(Some(place))
+            }
             None => Some(place),
         }
+    }
+
+    /// The first row that begins after the code at `at`, which has none: a finding without a line would be shown nowhere.
+    fn behind(&self, at: CodeLoc) -> Option<Place> {
+        let map = self.lines.map(&self.image).ok()?;
+        let mut onwards = (1..=MOST_BYTES).map(|n| CodeLoc { offset: at.offset.saturating_add(n), ..at });
+        map.place(onwards.find(|&behind| map.row_start(behind) == Some(behind))?)
     }
 
     /// Whether the row that holds there began before the function did.

@@ -1,5 +1,5 @@
 //! Finds in the text the line of code that the debug information has none for: `asm()` at top level, data in code that
-//! [`data_lines`](super::data_lines) could not measure.
+//! `data_lines` could not measure.
 //!
 //! In: findings whose code has no row of its own, the texts of the files.  Out: their lines.
 //! Holds afterwards: a finding stands on the statement that wrote its code, else on the label of its function, never on the

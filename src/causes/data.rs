@@ -60,9 +60,8 @@ fn is_beyond(suspect: &Suspect<'_>, at: CodeLoc, file: &str, from: u32, text: &T
     let Some(line) = (from as usize).checked_sub(1) else { return suspect.flow().owner(insn).is_none() };
     let mut on_line = text.asm.on_line(line).filter(|statement| statement.is_instruction()).peekable();
     // A macro may become anything.
-    let is_macro = |word: &str| word.contains('_') || word.chars().any(char::is_uppercase);
     let same = on_line.any(|statement| statement.may_be(&shown) || is_macro(statement.word()));
-    let first = is_first_of_line(suspect, insn);
+    let first = has_row(suspect, insn);
     (!same || !first) && text.asm.assembly
 }
 
@@ -77,14 +76,18 @@ fn is_written_as_bytes(suspect: &Suspect<'_>, insn: InsnId, line: u32, text: &Te
     data.any(|(_, statement)| statement.bytes().is_some_and(|written| written == bytes))
 }
 
+/// Whether a word is a macro's, by how the kernel names them.
+fn is_macro(word: &str) -> bool {
+    word.contains('_') || word.chars().any(char::is_uppercase)
+}
+
 /// So many lines of data behind a line are looked at.
 const MOST: usize = 2;
 
-/// Whether the instruction before belongs to another line.
-fn is_first_of_line(suspect: &Suspect<'_>, insn: InsnId) -> bool {
-    let line = |insn| suspect.view().source_line(insn);
-    let before = suspect.insns().prev_in_section(insn);
-    before.is_none_or(|before| line(before) != line(insn))
+/// Whether the debug information has a row that begins with the instruction.
+fn has_row(suspect: &Suspect<'_>, insn: InsnId) -> bool {
+    let at = suspect.insns().loc(insn);
+    suspect.view().map().is_none_or(|map| map.row_start(at) == Some(at))
 }
 
 /// Lines of data, one after the other.
@@ -101,7 +104,9 @@ fn run_after(text: &Text, line: u32) -> Option<Run> {
     let (first, _) = data.find(|(_, statement)| statement.in_macro.is_none() && is_code(&statement.section))?;
     // What is after an instruction is not what is looked at: that has a row.
     let statements = text.asm.statements.get(..first)?.iter().rev().take_while(|before| before.line >= line as usize);
-    let has_code = statements.filter(|before| before.in_macro.is_none()).any(Statement::is_instruction);
+    // Macros that end functions are none.
+    let is_own = |before: &&Statement| before.in_macro.is_none() && !is_macro(before.word());
+    let has_code = statements.filter(is_own).any(Statement::is_instruction);
     (!has_code).then(|| run_at(text, first))
 }
 

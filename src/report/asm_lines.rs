@@ -16,7 +16,7 @@ pub(super) fn label_of(text: &str, function: &str) -> Option<usize> {
     })
 }
 
-fn is_name(c: char) -> bool {
+pub(super) fn is_name(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '.' || c == '$'
 }
 

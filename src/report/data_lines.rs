@@ -12,13 +12,13 @@
 //! | 3 | any other: several instructions or a macro are in the line of the row | in that line, as its row says |
 //!
 //! From there on each directive is measured. Where one cannot be, it is it if nothing else is before the next row, or else
-//! the only directive of data there.
+//! the only directive of data there, or else the first one where there is nothing but data.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::asm_lines::{label_of, statements};
+use super::asm_lines::{is_name, label_of, statements};
 use crate::analysis::Analysis;
 use crate::assembly::is_assembly_name;
 use crate::ids::{CodeLoc, InsnId};
@@ -118,10 +118,11 @@ impl DataLines {
         let mut data =
             (0..lines.len()).filter(|&line| statements(lines[line]).any(|one| size(&one, 0).is_some_and(|n| n != 0)));
         let only = data.next().filter(|_| data.next().is_none());
+        let run = run_of_data(&lines);
         for &insn in &gap.insns {
             let at = known.analysis.insns.loc(insn);
             if known.analysis.flow.group_of(insn).is_none() {
-                let found = if measured.complete { None } else { only };
+                let found = if measured.complete { None } else { only.or(run) };
                 let line = measured.line_at(at.offset).or(found).map(|line| (anchor.line + line + 1) as u32);
                 self.lines.insert(insn, (Arc::clone(&anchor.file), line));
             }
@@ -182,6 +183,28 @@ impl Measured {
     fn line_at(&self, offset: u64) -> Option<usize> {
         self.spans.iter().find(|(start, end, _)| (*start..*end).contains(&offset)).map(|(.., line)| *line)
     }
+}
+
+/// Data whose size is not told by the words alone.
+const DATA: [&str; 11] =
+    [".ascii", ".asciz", ".string", ".float", ".single", ".double", ".uleb128", ".sleb128", ".incbin", ".nops", ".org"];
+
+/// The first line of data where there is nothing but data: which of the lines it is does not matter then, all are one run.
+fn run_of_data(lines: &[&str]) -> Option<usize> {
+    let is_string = |line: &str| {
+        let code = line.trim_start();
+        let code = code.split_once(':').filter(|(label, _)| label.chars().all(is_name)).map_or(code, |(_, rest)| rest);
+        code.split_whitespace().next().is_some_and(|word| DATA.contains(&word))
+    };
+    let mut first = None;
+    for (number, line) in lines.iter().enumerate() {
+        let written = || statements(line).try_fold(0, |sum: u64, one| Some(sum.saturating_add(size(&one, 0)?)));
+        match is_string(line) || written()? > 0 {
+            true => first = first.or(Some(number)),
+            false => {}
+        }
+    }
+    first
 }
 
 /// Whether a line is one of the preprocessor's: what it leaves of the lines behind it is unknown.

@@ -199,9 +199,8 @@ fn run_of_data(lines: &[&str]) -> Option<usize> {
     let mut first = None;
     for (number, line) in lines.iter().enumerate() {
         let written = || statements(line).try_fold(0, |sum: u64, one| Some(sum.saturating_add(size(&one, 0)?)));
-        match is_string(line) || written()? > 0 {
-            true => first = first.or(Some(number)),
-            false => {}
+        if is_string(line) || written()? > 0 {
+            first = first.or(Some(number));
         }
     }
     first
@@ -249,5 +248,19 @@ fn size(statement: &str, offset: u64) -> Option<u64> {
         _ if word.starts_with(".cfi_") => Some(0),
         _ if ["SYM_", "UNWIND_HINT", "ANNOTATE_"].iter().any(|start| word.starts_with(start)) => Some(0),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_of_data_begins_where_nothing_else_is() {
+        let run =
+            ["SYM_FUNC_END(f)", "\t.balign 64", ".Lsigma:", "\t.ascii \"expand\"", "n: .asciz \"a\"", "\t.byte 20"];
+        assert_eq!(run_of_data(&run), Some(3));
+        assert_eq!(run_of_data(&["\t.byte 20", "\tnop", "\t.ascii \"a\""]), None);
+        assert_eq!(run_of_data(&["\t.globl f", "f:"]), None);
     }
 }

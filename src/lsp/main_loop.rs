@@ -27,7 +27,7 @@ use super::config::{CompileMode, Config, Origin, Trust};
 use super::documents::{Document, Documents};
 use super::events::{Event, Events};
 use super::handlers::check_workspace::{COMMAND, Check, Pace as ProgressPace, Progress};
-use super::handlers::{code_actions, complaints, diagnostics};
+use super::handlers::{code_actions, diagnostics};
 use super::moves::Moves;
 use super::outbox::{Outbox, Refresh};
 use super::position::Text;
@@ -428,8 +428,7 @@ impl World {
         };
         self.workers.judges.cancel(&path);
         if let Some(unit) = self.units.close(&path) {
-            let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
-            files.extend(complaints::files(&unit));
+            let mut files = diagnostics::files_of(&unit);
             files.insert(path.clone());
             self.show(&files);
         }
@@ -559,8 +558,7 @@ impl World {
         unit.typed |= !unit.is_busy();
         let uri = unit.uri.clone();
         let superseded = unit.is_busy();
-        let mut files = unit.last.as_ref().map(|verdict| diagnostics::files(verdict)).unwrap_or_default();
-        files.extend(complaints::files(unit));
+        let mut files = diagnostics::files_of(unit);
         match result {
             Ok(verdict) => {
                 files.extend(diagnostics::files(&verdict));
@@ -601,7 +599,7 @@ impl World {
                 tracing::info!("{}: {trouble}", path.display());
                 unit.trouble = Some(trouble);
                 unit.settled = number;
-                files.extend(complaints::files(unit));
+                files.extend(diagnostics::files_of(unit));
             }
         }
         // What belongs to an older text is kept for hovers, and shown only when nothing newer is on its way.

@@ -115,14 +115,10 @@ impl DataLines {
             .take_while(|line| !is_directive(line))
             .collect();
         let measured = Measured::of(&lines, anchor.offset);
-        let mut data =
-            (0..lines.len()).filter(|&line| statements(lines[line]).any(|one| size(&one, 0).is_some_and(|n| n != 0)));
-        let only = data.next().filter(|_| data.next().is_none());
-        let run = run_of_data(&lines);
+        let found = if measured.complete { None } else { only_data(&lines).or_else(|| run_of_data(&lines)) };
         for &insn in &gap.insns {
             let at = known.analysis.insns.loc(insn);
             if known.analysis.flow.group_of(insn).is_none() {
-                let found = if measured.complete { None } else { only.or(run) };
                 let line = measured.line_at(at.offset).or(found).map(|line| (anchor.line + line + 1) as u32);
                 self.lines.insert(insn, (Arc::clone(&anchor.file), line));
             }
@@ -188,6 +184,13 @@ impl Measured {
 /// Data whose size is not told by the words alone.
 const DATA: [&str; 11] =
     [".ascii", ".asciz", ".string", ".float", ".single", ".double", ".uleb128", ".sleb128", ".incbin", ".nops", ".org"];
+
+/// The line of data, if there is one.
+fn only_data(lines: &[&str]) -> Option<usize> {
+    let writes = |line: &str| statements(line).any(|one| size(&one, 0).is_some_and(|n| n != 0));
+    let mut data = (0..lines.len()).filter(|&line| writes(lines[line]));
+    data.next().filter(|_| data.next().is_none())
+}
 
 /// The first line of data where there is nothing but data: which of the lines it is does not matter then, all are one run.
 fn run_of_data(lines: &[&str]) -> Option<usize> {

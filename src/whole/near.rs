@@ -49,11 +49,9 @@ pub(super) fn near(index: &Index, edited: usize, old: &Facts, new: &Facts) -> Ne
             slots |= wanted.has(Uses::NOINSTR) && uses.has(Uses::ADDRESS.with(Uses::DATA)) && fills();
         }
     }
-    let keys = old
-        .data
-        .iter()
-        .filter(|key| !new.data.contains(key))
-        .chain(new.data.iter().filter(|key| !old.data.contains(key)));
+    let lacks = |facts: &Facts, key: &String| !facts.data.contains(key);
+    let keys = [(old, new), (new, old)].into_iter();
+    let keys = keys.flat_map(|(one, other)| one.data.iter().filter(move |key| lacks(other, key)));
     for call in keys.filter_map(|key| key.strip_prefix(STATIC_CALL_KEY)) {
         let users = index.users(&format!("{STATIC_CALL}{call}")).iter();
         found.extend(users.filter(|(_, uses)| uses.has(Uses::CALL)).map(|(user, _)| *user as usize));

@@ -24,22 +24,22 @@ fn complaints(unit: &Unit) -> Option<(&[Complaint], i32)> {
     }
 }
 
-/// The files in which the unit's errors may be shown, besides its own.
-pub fn files(unit: &Unit) -> impl Iterator<Item = PathBuf> {
+/// The files of the unit's errors.
+pub(super) fn files(unit: &Unit) -> impl Iterator<Item = PathBuf> {
     complaints(unit).into_iter().flat_map(|(list, _)| list).map(|complaint| complaint.file.clone())
 }
 
 /// The unit's errors that are shown in the file at `path`.
 pub fn of_file(snapshot: &Snapshot, unit: &Unit, path: &Path, list: &mut Vec<Diagnostic>) {
     let Some((all, version)) = complaints(unit) else { return };
-    let is_own = path == unit.path;
     let is_open = |file: &Path| file == unit.path || snapshot.documents.of_path(file).is_some();
+    let version = (path == unit.path).then_some(version);
     for complaint in all {
-        match (complaint.file == path, is_own && !is_open(&complaint.file)) {
-            (true, _) if is_open(path) => {
-                list.push(diagnostic(here(snapshot, complaint, is_own.then_some(version)), &complaint.words));
+        match is_open(&complaint.file) {
+            true if complaint.file == path => {
+                list.push(diagnostic(here(snapshot, complaint, version), &complaint.words));
             }
-            (_, true) => list.push(elsewhere(snapshot, unit, complaint)),
+            false if unit.path == path => list.push(elsewhere(snapshot, unit, complaint)),
             _ => {}
         }
     }

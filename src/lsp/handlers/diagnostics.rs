@@ -28,6 +28,12 @@ pub fn files(verdict: &Verdict) -> BTreeSet<PathBuf> {
     named.chain([verdict.source.clone()]).collect()
 }
 
+/// The files in which something of the unit may be shown: findings of its last verdict, errors of its text.
+pub fn files_of(unit: &Unit) -> BTreeSet<PathBuf> {
+    let verdict = unit.last.as_deref().map(files).unwrap_or_default();
+    verdict.into_iter().chain(complaints::files(unit)).collect()
+}
+
 /// The findings that are shown in the file at `path`.
 pub fn of_file(snapshot: &Snapshot, path: &Path) -> Vec<Diagnostic> {
     let mut list = Vec::new();

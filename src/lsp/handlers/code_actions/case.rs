@@ -18,6 +18,7 @@ use super::super::super::verdict::Verdict;
 use super::patch::{Fix, Patch};
 
 /// A finding with what a fix is made from.
+#[derive(Clone)]
 pub(super) struct Case<'a> {
     /// Which one it is.
     pub whose: Whose,
@@ -42,6 +43,7 @@ pub(super) struct Case<'a> {
 }
 
 /// An operation that a finding comes from.
+#[derive(Clone)]
 pub(super) struct Blamed<'a> {
     pub line: usize,
     pub instruction: &'a str,
@@ -53,25 +55,7 @@ pub(super) struct Blamed<'a> {
 impl<'a> Case<'a> {
     /// The same finding in another spelling of its text, line by line.
     pub(super) fn respelled<'b>(&'b self, lines: Vec<&'b str>) -> Case<'b> {
-        let blamed = |blamed: &'b Blamed<'a>| Blamed {
-            line: blamed.line,
-            instruction: blamed.instruction,
-            insn: blamed.insn,
-            beside: blamed.beside,
-        };
-        Case {
-            whose: self.whose,
-            finding: self.finding,
-            cause: self.cause,
-            lines,
-            text: self.text.clone(),
-            line: self.line,
-            at: self.at,
-            causes: self.causes.iter().map(blamed).collect(),
-            way: self.way.clone(),
-            analysis: self.analysis,
-            assembly: self.assembly,
-        }
+        Case { lines, ..self.clone() }
     }
 
     /// `None` for a finding of another file.

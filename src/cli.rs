@@ -27,6 +27,7 @@ mod objtool;
 mod orc;
 mod output;
 mod queue;
+mod replace;
 mod sarif;
 mod shape;
 mod sources;

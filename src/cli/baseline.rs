@@ -14,6 +14,7 @@ use clap::{Args, Subcommand};
 
 use super::inputs::{self, Input};
 use super::judge::{Judge, Judged, Rules};
+use super::replace::Replacement;
 use super::{Verdict, output, queue};
 use crate::analysis::Policy;
 use crate::baseline::{Baseline, Kind};
@@ -125,14 +126,12 @@ fn counts(judge: &Judge<'_>, input: &Input, all: bool) -> Option<Result<BTreeMap
 
 /// Writes the file as a whole.
 fn put(file: &Path, text: &str) -> anyhow::Result<()> {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut draft = tempfile::Builder::new().prefix(".orcls-").tempfile_in(folder)?;
-    draft.write_all(text.as_bytes())?;
+    let replacement = Replacement::of(file)?;
+    replacement.file().write_all(text.as_bytes())?;
     // A file for everybody who works on the tree, as an editor would make it.
     use std::os::unix::fs::PermissionsExt;
     let mode =
         std::fs::metadata(file).map_or_else(|_| std::fs::Permissions::from_mode(0o644), |meta| meta.permissions());
-    draft.as_file().set_permissions(mode)?;
-    draft.persist(file).map_err(|error| error.error)?;
-    Ok(())
+    replacement.file().set_permissions(mode)?;
+    Ok(replacement.publish()?)
 }

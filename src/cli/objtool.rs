@@ -12,16 +12,14 @@ mod words;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
-use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
-
 use super::detail::detail;
 use super::inputs::Input;
 use super::judge::{Judge, Judged, Object, Opened, Rules};
+use super::replace::Replacement;
 use super::{Verdict, output};
 use crate::analysis::{GaveUp, Policy};
 use crate::build::{Finder, Foreign, Search, TreeRelease};
@@ -258,66 +256,17 @@ enum PutError {
 
 /// Puts the written object into `target`'s place, at once and as a whole. One that would stay as it is, is left alone.
 fn put(object: &Object, target: &Path) -> Result<(), PutError> {
-    // A link leads to the file that is meant.
-    let target = fs::canonicalize(target).unwrap_or_else(|_| target.to_owned());
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let file = Draft::new(folder)?;
-    let mut out = BufWriter::with_capacity(1 << 16, file.file());
+    let replacement = Replacement::of(target)?;
+    let mut out = BufWriter::with_capacity(1 << 16, replacement.file());
     write(&object.analysis, object.store.as_ref(), &mut out)?;
     out.flush()?;
     drop(out);
-    if target.exists() && same_bytes(file.file(), &target)? {
+    if replacement.target().exists() && same_bytes(replacement.file(), replacement.target())? {
         return Ok(());
     }
-    file.file().set_permissions(fs::metadata(&object.path)?.permissions())?;
-    file.publish(folder, &target)?;
-    Ok(())
+    replacement.file().set_permissions(fs::metadata(&object.path)?.permissions())?;
+    Ok(replacement.publish()?)
 }
-
-/// A file that is being written.
-enum Draft {
-    /// Without a name, so that nothing of it is left if the process is killed.
-    Nameless(File),
-    /// Where the file system has no files without a name.
-    Named(tempfile::NamedTempFile),
-}
-
-impl Draft {
-    fn new(folder: &Path) -> io::Result<Draft> {
-        let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-        match rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(file) => Ok(Draft::Nameless(file.into())),
-            Err(_) => tempfile::Builder::new().prefix(PREFIX).tempfile_in(folder).map(Draft::Named),
-        }
-    }
-
-    fn file(&self) -> &File {
-        match self {
-            Draft::Nameless(file) => file,
-            Draft::Named(file) => file.as_file(),
-        }
-    }
-
-    /// Gives the file its name, in the place of whatever had it.
-    fn publish(self, folder: &Path, target: &Path) -> io::Result<()> {
-        let named = match self {
-            Draft::Named(file) => file,
-            Draft::Nameless(file) => {
-                // A link takes no other file's place, so the file gets a name of its own for a moment.
-                let link = |path: &Path| {
-                    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-                    rustix::fs::linkat(CWD, own, CWD, path, AtFlags::SYMLINK_FOLLOW).map_err(io::Error::from)
-                };
-                let at = tempfile::Builder::new().prefix(PREFIX).make_in(folder, link)?;
-                return at.into_temp_path().persist(target).map_err(|error| error.error);
-            }
-        };
-        named.persist(target).map(drop).map_err(|error| error.error)
-    }
-}
-
-/// What a file beside the object is called while it is written.
-const PREFIX: &str = ".orcls-";
 
 fn same_bytes(mut a: &File, b: &Path) -> io::Result<bool> {
     a.rewind()?;

@@ -13,6 +13,7 @@ use clap::Args;
 
 use super::super::inputs::Input;
 use super::super::judge::{Judge, Object, Rules};
+use super::super::replace::Replacement;
 use super::super::{Verdict, output};
 use super::judged;
 use crate::analysis::Policy;
@@ -79,18 +80,13 @@ fn target(object: &Path, output: &Path) -> anyhow::Result<PathBuf> {
 }
 
 fn put(object: &Object, target: &Path) -> anyhow::Result<()> {
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
     let shown = || target.display().to_string();
-    let mut file = tempfile::Builder::new().prefix(".orcls-").tempfile_in(folder).with_context(shown)?;
-    let mut out = BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    let copy = Replacement::of(target).with_context(shown)?;
+    let mut out = BufWriter::with_capacity(1 << 16, copy.file());
     write(&object.analysis, object.store.as_ref(), &mut out).with_context(|| object.name.clone())?;
     out.flush().with_context(shown)?;
     drop(out);
     let mode = File::open(&object.path).and_then(|object| object.metadata()).with_context(|| object.name.clone())?;
-    file.as_file().set_permissions(mode.permissions()).with_context(shown)?;
-    file.persist(target).with_context(shown)?;
-    Ok(())
+    copy.file().set_permissions(mode.permissions()).with_context(shown)?;
+    copy.publish().with_context(shown)
 }

@@ -6,6 +6,7 @@
 //! Reads like: System V gABI, chapters 4 (sections, symbols, relocations) and its x86-64 supplement §4.4.
 
 mod additions;
+mod digest;
 mod reloc_kind;
 mod relocs;
 pub mod store;
@@ -16,6 +17,7 @@ use object::{elf, pod};
 use crate::clean;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::parallel;
+pub use digest::Digest;
 pub use reloc_kind::RelocKind;
 pub use relocs::{Cursor, Reloc, Relocs};
 pub use store::{FileStore, Store};

@@ -2,7 +2,8 @@
 //!
 //! In: a [`Program`].  Out: [`Index`]: who defines a name, and who uses it how.
 //! Holds afterwards: the facts of an object are those of its file as it was stamped; one that another file has taken the
-//! place of is read again, the others are not. An object that cannot be read is missing, which the index says.
+//! place of is read again, the others are not, and is judged again only where something else is in it. An object that cannot
+//! be read is missing, which the index says.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::analysis::{self, Config, Policy};
 use crate::cancel::{CancelToken, Cancelled};
 use crate::files::Stamp;
-use crate::image::{ElfImage, FileStore, Store};
+use crate::image::{Digest, ElfImage, FileStore, Store};
 use crate::kernel::KernelChoice;
 use crate::kernel::tree::TreeFacts;
 use crate::options::Options;
@@ -27,8 +28,15 @@ use super::program::Program;
 pub(super) struct Known {
     pub name: String,
     pub stamp: Option<Stamp>,
-    /// `None` for one that cannot be read.
-    pub facts: Option<Arc<Facts>>,
+    /// What was in the file; `None` for one that cannot be read.
+    pub content: Option<Content>,
+}
+
+/// What is known of an object, whichever file it is in.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Content {
+    pub digest: Digest,
+    pub facts: Arc<Facts>,
 }
 
 /// By which rules objects are read.
@@ -44,15 +52,19 @@ impl Reading<'_> {
         format!("{:?} {:?} {:?}", self.kernel, self.options, self.tree)
     }
 
-    /// What is known of the object in a file.
-    fn facts(&self, path: &Path, cancel: &CancelToken) -> Option<Facts> {
+    /// What is known of the object in a file; where it is the same as `before`, that.
+    fn content(&self, path: &Path, before: Option<&Content>, cancel: &CancelToken) -> Option<Content> {
         let store = FileStore::open(path).ok()?;
         let mut image = ElfImage::read(&store).ok()?;
+        let digest = image.digest(&store).ok()?;
+        if let Some(same) = before.filter(|before| before.digest == digest) {
+            return Some(same.clone());
+        }
         image.forget_additions();
         let options = Options { part: true, ..self.options.clone() };
         let config = Config { options, kernel: self.kernel, policy: Policy::Objtool, noreturn: Vec::new() };
         let analysis = analysis::analyse_image(image, &store as &dyn Store, &config, self.tree, cancel).ok()?;
-        Some(facts::of(&analysis))
+        Some(Content { digest, facts: Arc::new(facts::of(&analysis)) })
     }
 }
 
@@ -97,23 +109,24 @@ impl Index {
             if same.is_none() {
                 missing.push(members.len());
             }
-            let facts = same.and_then(|known| known.facts.clone());
-            members.push(Known { name: name.clone(), stamp, facts });
+            let content = same.and_then(|known| known.content.clone());
+            members.push(Known { name: name.clone(), stamp, content });
         }
         let n = missing.len();
         let read = |at: usize| {
             let member = members.get(at)?;
             member.stamp?;
             let path = program.directory.join(&member.name);
-            let facts = reading.facts(&path, cancel)?;
+            let before = known.get(member.name.as_str()).and_then(|known| known.content.as_ref());
+            let content = reading.content(&path, before, cancel)?;
             // A file that was written meanwhile is read again the next time.
-            Some((at, Arc::new(facts), Stamp::of(&path).filter(|stamp| Some(*stamp) == member.stamp)))
+            Some((at, content, Stamp::of(&path).filter(|stamp| Some(*stamp) == member.stamp)))
         };
         let found: Vec<_> = parallel::each(n > 1, missing, read).into_iter().flatten().collect();
         cancel.check()?;
-        for (at, facts, stamp) in found {
+        for (at, content, stamp) in found {
             if let Some(member) = members.get_mut(at) {
-                (member.facts, member.stamp) = (Some(facts), stamp);
+                (member.content, member.stamp) = (Some(content), stamp);
             }
         }
         let of = (program.directory.clone(), program.whole.clone());
@@ -123,11 +136,12 @@ impl Index {
     /// Brings together what is known of members.
     pub(super) fn from(of: (PathBuf, PathBuf), key: String, members: Vec<Known>, is_whole: bool) -> Index {
         let (directory, whole) = of;
-        let is_complete = is_whole && members.iter().all(|member| member.facts.is_some());
+        let is_complete = is_whole && members.iter().all(|member| member.content.is_some());
         let mut defined: FxHashMap<String, Vec<(u32, u32)>> = FxHashMap::default();
         let mut users: FxHashMap<String, Vec<(u32, Uses)>> = FxHashMap::default();
         let mut keys: FxHashMap<String, Vec<u32>> = FxHashMap::default();
-        for (number, facts) in (0u32..).zip(&members).filter_map(|(n, member)| Some((n, member.facts.as_ref()?))) {
+        let contents = (0u32..).zip(&members).filter_map(|(n, member)| Some((n, member.content.as_ref()?)));
+        for (number, Content { facts, .. }) in contents {
             for (at, one) in (0u32..).zip(&facts.defined) {
                 put(&mut defined, &one.name, (number, at));
             }
@@ -162,7 +176,7 @@ impl Index {
 
     /// What is known of a member.
     pub(super) fn facts(&self, member: usize) -> Option<&Arc<Facts>> {
-        self.members.get(member)?.facts.as_ref()
+        self.members.get(member)?.content.as_ref().map(|content| &content.facts)
     }
 
     /// Who uses a name.
@@ -187,8 +201,8 @@ impl Index {
 
     /// The members of which this holds.
     pub(super) fn members_with<'a>(&'a self, is_one: impl Fn(&Facts) -> bool + 'a) -> impl Iterator<Item = usize> + 'a {
-        let known = self.members.iter().enumerate();
-        known.filter(move |(_, known)| known.facts.as_deref().is_some_and(&is_one)).map(|(number, _)| number)
+        let known = (0..self.members.len()).filter_map(|number| Some((number, self.facts(number)?)));
+        known.filter(move |(_, facts)| is_one(facts)).map(|(number, _)| number)
     }
 }
 
@@ -197,6 +211,65 @@ fn put<T>(map: &mut FxHashMap<String, Vec<T>>, name: &str, value: T) {
         Some(values) => values.push(value),
         None => {
             map.insert(name.to_owned(), vec![value]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::process::Command;
+
+    use super::*;
+    use crate::build::Flags;
+    use crate::kernel::Kernel;
+
+    const SOURCE: &str = ".text\n.globl f\n.type f, @function\nf:\n\tcall g\n\tret\n.size f, .-f\n";
+
+    fn assembled(folder: &Path, source: &str, more: &[&str]) {
+        fs::write(folder.join("a.s"), source).expect("room");
+        let done = Command::new("cc").args(["-c", "a.s", "-o", "a.o"]).args(more).current_dir(folder).status();
+        assert!(done.expect("a compiler").success());
+    }
+
+    #[test]
+    fn what_is_the_same_in_another_file_is_not_judged_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = Program {
+            directory: folder.path().to_owned(),
+            whole: folder.path().join("vmlinux.o"),
+            members: Arc::new(vec!["a.o".to_owned()]),
+            is_complete: true,
+            flags: Flags::unknown(),
+            linker: "ld".to_owned(),
+        };
+        let options = Options::default();
+        let reading = Reading { options: &options, kernel: KernelChoice::Fixed(Kernel::V6_12), tree: None };
+        let index = |before: Option<&Index>| {
+            let index = Index::of(&program, &reading, before, &CancelToken::default()).expect("nobody cancels");
+            assert!(index.is_complete && index.is_fresh(&program));
+            index
+        };
+        let same = |a: &Index, b: &Index| Arc::ptr_eq(a.facts(0).expect("facts"), b.facts(0).expect("facts"));
+
+        assembled(folder.path(), SOURCE, &[]);
+        let first = index(None);
+        assembled(folder.path(), SOURCE, &[]);
+        assert!(!first.is_fresh(&program), "another file");
+        let again = index(Some(&first));
+        assert!(same(&first, &again), "the same content");
+        assembled(folder.path(), &format!("\n{SOURCE}"), &["-g"]);
+        let debug = index(Some(&again));
+        assembled(folder.path(), &format!("\n\n{SOURCE}"), &["-g"]);
+        let moved = index(Some(&debug));
+        assert!(same(&debug, &moved), "other lines, the same code");
+        for other in
+            [SOURCE.replace("call g", "call h"), SOURCE.replace("ret", "nop; ret"), SOURCE.replace("globl", "weak")]
+        {
+            assembled(folder.path(), &other, &["-g"]);
+            let changed = index(Some(&moved));
+            assert!(!same(&moved, &changed), "{other}");
+            assert_ne!(moved.facts(0), None);
         }
     }
 }

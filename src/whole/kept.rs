@@ -18,7 +18,7 @@ use crate::files;
 use super::index::{Index, Known};
 
 /// Another number, another meaning of what is written.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Files that are kept; the one that was written longest ago goes.
 const MOST: usize = 8;
 /// A full-size kernel's has a few ten megabytes.

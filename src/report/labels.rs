@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::analysis::Analysis;
 use crate::report::asm_lines::{label_of, statements};
-use crate::report::findings::{Report, ReportedFinding};
+use crate::report::findings::Report;
 use crate::report::macros::is_written;
 use crate::report::view::View;
 use crate::source_map::{Lines, SourceMap};
@@ -28,38 +28,50 @@ pub fn name_lines_by_text(report: &mut Report, analysis: &Analysis, lines: &Line
     }
     let view = View::new(analysis, lines);
     let Some(map) = view.map() else { return };
-    for (finding, reported) in analysis.findings.iter().zip(&mut report.findings) {
-        if finding.at.is_some() && reported.line.is_none() {
-            by_label(map, reported, text_of);
+    for reported in report.findings.iter_mut().filter(|reported| reported.line.is_none()) {
+        let has_place = reported.id.and_then(|id| analysis.finding(id)).is_some_and(|finding| finding.at.is_some());
+        let Some(function) = reported.function.as_deref().filter(|_| has_place) else { continue };
+        let code = Unlined { function, instruction: &reported.instruction, file: reported.file.as_ref() };
+        if let Some((file, line)) = code.by_label(map, text_of) {
+            (reported.file, reported.line, reported.column) = (Some(file), Some(line), None);
         }
+    }
+}
+
+/// Code of a function that has no row of its own.
+pub struct Unlined<'a> {
+    /// The function's symbol.
+    pub function: &'a str,
+    /// The disassembly.
+    pub instruction: &'a str,
+    /// Where it is probably written.
+    pub file: Option<&'a Arc<str>>,
+}
+
+impl Unlined<'_> {
+    /// The file and the line, from 1, of the statement after the function's label that is the instruction, else of the label.
+    pub fn by_label(&self, map: &SourceMap, text_of: &Texts<'_>) -> Option<(Arc<str>, u32)> {
+        let named = map.files().into_iter().filter(|file| file.ends_with(".c") || is_assembly(Some(file)));
+        self.file.cloned().into_iter().chain(named).find_map(|file| {
+            let text = text_of(&file)?;
+            let label = label_of(&text, self.function)?;
+            let mut line = label;
+            for (at, text) in text.lines().enumerate().skip(label).take(REACH) {
+                if statements(text).any(|statement| is_written(&statement, self.instruction)) {
+                    line = at;
+                    break;
+                }
+                if at > label && ends(text, self.function) {
+                    break;
+                }
+            }
+            Some((file, u32::try_from(line + 1).ok()?))
+        })
     }
 }
 
 fn is_assembly(file: Option<&str>) -> bool {
     file.is_some_and(|file| file.ends_with(".S") || file.ends_with(".s"))
-}
-
-/// Code of a function without any row: the statement after its label that is the instruction, else the label.
-fn by_label(map: &SourceMap, reported: &mut ReportedFinding, text_of: &Texts<'_>) {
-    let Some(function) = &reported.function else { return };
-    let mut files: Vec<Arc<str>> = reported.file.iter().cloned().collect();
-    files.extend(map.files().into_iter().filter(|file| file.ends_with(".c") || is_assembly(Some(file))));
-    for file in files {
-        let Some(text) = text_of(&file) else { continue };
-        let Some(label) = label_of(&text, function) else { continue };
-        let mut line = label;
-        for (at, text) in text.lines().enumerate().skip(label).take(REACH) {
-            if statements(text).any(|statement| is_written(&statement, &reported.instruction)) {
-                line = at;
-                break;
-            }
-            if at > label && ends(text, function) {
-                break;
-            }
-        }
-        (reported.file, reported.line, reported.column) = (Some(file), u32::try_from(line + 1).ok(), None);
-        return;
-    }
 }
 
 /// Whether the line ends what a label began: the statement, or the function.

@@ -17,6 +17,7 @@ use crate::ids::{CodeLoc, SectionId};
 use crate::image::{ElfImage, FileStore, Store, Symbol};
 use crate::kernel::{Kernel, KernelChoice};
 use crate::options::Options;
+use crate::report::labels::Unlined;
 use crate::report::view::View;
 use crate::source_map::{InlineFrame, Lines, Place, Places, TextOf};
 
@@ -43,7 +44,8 @@ impl Member {
         }
         let analyse = || {
             let config = Config {
-                options: Options { part: true, ..Options::default() },
+                // Alternatives are followed only where stacks are.
+                options: Options { part: true, stackval: true, ..Options::default() },
                 kernel: KernelChoice::Fixed(kernel),
                 policy: Policy::Objtool,
                 noreturn: Vec::new(),
@@ -52,11 +54,24 @@ impl Member {
         };
         match self.analysis.get_or_init(analyse) {
             Some(analysis) => {
-                let own = View::new(analysis, &self.lines).place(at).filter(|own| own.line.is_some());
-                own.or_else(|| self.behind(at)).or(Some(place))
+                let view = View::new(analysis, &self.lines);
+                let own = view.place(at).filter(|own| own.line.is_some());
+                own.or_else(|| self.by_label(&view, at)).or_else(|| self.behind(at)).or(Some(place))
             }
             None => Some(place),
         }
+    }
+
+    /// As a finding of the member itself would be placed.
+    fn by_label(&self, view: &View<'_>, at: CodeLoc) -> Option<Place> {
+        let symbols = &view.analysis.symbols;
+        let function = symbols.function_containing(at.section, at.offset);
+        let symbol = function.or_else(|| symbols.symbol_containing(at.section, at.offset))?;
+        let instruction = view.analysis.insns.at(at).map(|insn| view.text(insn)).unwrap_or_default();
+        let function = self.image.symbol_name(symbol);
+        let code = Unlined { function, instruction: &instruction, file: None };
+        let (file, line) = code.by_label(view.map()?, self.lines.texts()?.as_ref())?;
+        Some(Place { file, line: Some(line), column: None, inlined: Vec::new() })
     }
 
     /// The first row that begins after the code at `at`, which has none: a finding without a line would be shown nowhere.

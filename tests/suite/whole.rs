@@ -204,6 +204,25 @@ fn data_that_points_to_code_without_a_row_is_told_on_the_line_of_the_code() {
     );
 }
 
+/// A macro's alternative: the padding of the original has no row, and that of an alternative is where it is used.
+#[test]
+fn data_that_points_to_an_alternative_is_told_where_that_is_used() {
+    let tree = Tree::new("--noinstr --ibt --orc");
+    let alternative = ".macro ASM_CLAC\n661:\n662:\n\t.skip -((6651f-6641f) > 0) * (6651f-6641f), 0x90\n663:\n\
+        \t.pushsection .altinstructions, \"a\"\n\t.long 661b - ., 6641f - .\n\t.4byte 9\n\t.byte 663b-661b, 6651f-6641f\n\
+        \t.popsection\n\t.pushsection .altinstr_replacement, \"ax\"\n6641:\n\tclac\n6651:\n\t.popsection\n.endm\n";
+    let before =
+        "\t.section .noinstr.text, \"ax\"\n\t.type before, @function\nbefore:\n\tret\n\t.size before, . - before\n";
+    for kind in ["@function", "@notype"] {
+        let helper = in_noinstr(HELPER).replace("\tendbr64\n", "\tASM_CLAC\n").replace("@function", kind);
+        let text = alternative.to_owned() + before + &helper;
+        let line = text.lines().position(|line| line == "\tASM_CLAC").expect("its use") + 1;
+        let (_, elsewhere) = tree.both("helper", &text);
+        let place = format!("helper.S:{line}: .data+0x0: data relocation to !ENDBR");
+        assert!(elsewhere.iter().any(|told| told.starts_with(&place)), "{kind}: {elsewhere:?}");
+    }
+}
+
 #[test]
 fn what_the_tree_had_to_say_before_is_not_blamed_on_the_edit() {
     let tree = Tree::new("--noinstr --ibt --orc");

@@ -1,13 +1,20 @@
-// Writes what is kept in one place to where it is shown: the version (Cargo.toml) and the settings (settings.json) into
-// vscode/package.json, nvim/doc/orcls.txt and ../docs/editors.md. With --check it only says what differs, and fails.
+// Writes what is kept in one place to where it is shown: the version, the project's address and its maintainer (Cargo.toml:
+// `version`, `repository`, the first of `authors`) and the settings (settings.json) into the clients, the packaging files and
+// the documents. With --check it only says what differs, and fails.
+//
+// As long as Cargo.toml has no `repository`, the project has no address: where a format insists on one stands example.invalid,
+// a name that can never lead anywhere (RFC 2606), and where none is needed, none.
 import { readFileSync, writeFileSync } from 'node:fs';
+import { relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const at = name => fileURLToPath(new URL(name, import.meta.url));
 const read = name => readFileSync(at(name), 'utf8');
 const check = process.argv.includes('--check');
 
-const version = /^version = "([^"]+)"/m.exec(read('../Cargo.toml'))[1];
+const field = name => new RegExp(`^${name} = \\[?"([^"]+)"`, 'm').exec(read('../Cargo.toml'))?.[1];
+const version = field('version'), repository = field('repository'), author = field('authors');
+const maintainer = author ?? 'orcls developers <orcls@example.invalid>';
 const settings = JSON.parse(read('settings.json'));
 const ofServer = Object.entries(settings).filter(([, setting]) => !setting.client);
 const values = s => s.enum ? s.enum.map(v => `"${v}"`).join(' | ') : s.type === 'array' ? 'list of strings' : s.type === 'object' ? 'code to severity' : s.type;
@@ -15,6 +22,8 @@ const values = s => s.enum ? s.enum.map(v => `"${v}"`).join(' | ') : s.type === 
 function packageJson(text) {
   const manifest = JSON.parse(text);
   manifest.version = version;
+  delete manifest.repository;
+  if (repository) manifest.repository = { type: 'git', url: repository };
   manifest.contributes.configuration.properties =
     Object.fromEntries(Object.entries(settings).map(([name, { client, restricted, ...shown }]) => [name, shown]));
   manifest.capabilities.untrustedWorkspaces.restrictedConfigurations =
@@ -28,6 +37,27 @@ function between(text, begin, end, inner) {
   if (!text.includes(begin) || !text.includes(end)) throw new Error(`no ${begin} ... ${end}`);
   return text.slice(0, from) + inner + text.slice(to);
 }
+
+/** Replaces what the one group of each pattern matches. */
+const lines = (...pairs) => text => pairs.reduce((text, [pattern, value]) => {
+  if (!pattern.test(text)) throw new Error(`nothing matches ${pattern}`);
+  return text.replace(pattern, (whole, before) => before + value);
+}, text);
+
+/** Has the line that begins with `begin` behind the one that begins with `after`, or, without a value, no such line. */
+const optional = (after, begin, value, end = '') => text => {
+  const all = text.split('\n').filter(line => !line.startsWith(begin));
+  const at = all.findIndex(line => line.startsWith(after));
+  if (at < 0) throw new Error(`no line begins with ${after}`);
+  if (value) all.splice(at + 1, 0, begin + value + end);
+  return all.join('\n');
+};
+const all = (...makes) => text => makes.reduce((text, make) => make(text), text);
+
+const reporting = () => (author
+  ? `Write to ${author} before you open an issue, with the command file or the object, and what it did.`
+  : `The project has no public address yet, and nobody to write to. Tell whoever gave you orcls, and tell it privately, with
+the command file or the object, and what it did.`) + '\n';
 
 const table = () => '| setting | values | default | |\n|---|---|---|---|\n' + ofServer.map(([name, s]) =>
   `| \`${name}\` | ${values(s).replaceAll('|', '\\|')} | \`${JSON.stringify(s.default)}\` | ${s.markdownDescription} |\n`).join('');
@@ -47,12 +77,21 @@ const targets = {
   'vscode/package.json': packageJson,
   '../docs/editors.md': text => between(text, '<!-- settings.json -->', '<!-- end -->', table()),
   'nvim/doc/orcls.txt': text => between(text, '*orcls-settings*', '*orcls-settings-end*', '\n' + help()),
+  '../SECURITY.md': text => between(text, '<!-- Cargo.toml: authors -->', '<!-- end -->', reporting()),
+  'nvim/README.md': lines([/^(git clone )\S+/m, repository ?? 'URL-OF-THIS-REPOSITORY']),
+  'mason/package.yaml': lines([/^(homepage: )\S+/m, repository ?? 'https://example.invalid/orcls'], [/^(  id: pkg:cargo\/orcls@)\S+/m, version]),
+  '../packaging/aur/PKGBUILD': all(optional('arch=', 'url=', repository), lines([/^(pkgver=)\S+/m, version])),
+  '../packaging/nix/package.nix': all(
+    optional('    description =', '    homepage = "', repository, '";'), lines([/^(  version = ").*(?=";)/m, version])),
+  '../packaging/debian/control': all(optional('Standards-Version:', 'Homepage: ', repository), lines([/^(Maintainer: ).*/m, maintainer])),
+  '../packaging/debian/copyright': all(optional('Upstream-Name:', 'Source: ', repository), optional('Upstream-Name:', 'Upstream-Contact: ', author)),
+  '../packaging/debian/changelog': lines([/^(orcls \().*(?=\))/, version], [/^( -- ).*(?=  )/m, maintainer]),
 };
 for (const [name, make] of Object.entries(targets)) {
   const old = read(name), made = make(old);
   if (old === made) continue;
   if (check) {
-    console.error(`editors/${name} is not what Cargo.toml and settings.json say: run node editors/sync.mjs`);
+    console.error(`${relative(at('..'), at(name))} is not what Cargo.toml and settings.json say: run node editors/sync.mjs`);
     process.exitCode = 1;
   } else writeFileSync(at(name), made);
 }

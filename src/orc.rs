@@ -60,9 +60,13 @@ impl OrcTable {
 
     /// The entry that holds at a place.
     pub fn at(&self, at: CodeLoc) -> Option<&OrcEntry> {
+        self.row_at(at).map(|(_, entry)| entry)
+    }
+
+    /// The row that holds at a place.
+    pub fn row_at(&self, at: CodeLoc) -> Option<&(CodeLoc, OrcEntry)> {
         let behind = self.rows.partition_point(|(row, _)| *row <= at);
-        let (row, entry) = self.rows.get(behind.checked_sub(1)?)?;
-        (row.section == at.section).then_some(entry)
+        self.rows.get(behind.checked_sub(1)?).filter(|(row, _)| row.section == at.section)
     }
 }
 

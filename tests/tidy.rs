@@ -378,6 +378,60 @@ fn nothing_names_the_place_where_it_was_written() {
 }
 
 #[test]
+fn an_address_is_the_one_of_cargo_toml() {
+    let read = |name: &str| fs::read_to_string(repository().join(name)).expect("a file of the repository");
+    let manifest = read("Cargo.toml");
+    let field = |name: &str| {
+        let line = manifest.lines().find_map(|line| line.strip_prefix(&format!("{name} = ")))?;
+        line.split('"').nth(1).map(str::to_owned)
+    };
+    let (version, address, author) = (field("version").expect("a version"), field("repository"), field("authors"));
+    let homepage = address.as_deref().unwrap_or("https://example.invalid/orcls");
+    let maintainer = author.as_deref().unwrap_or("orcls developers <orcls@example.invalid>");
+    let mut shown = vec![
+        ("editors/mason/package.yaml", format!("homepage: {homepage}\n")),
+        ("editors/mason/package.yaml", format!("id: pkg:cargo/orcls@{version}\n")),
+        ("packaging/debian/control", format!("Maintainer: {maintainer}\n")),
+        ("packaging/debian/changelog", format!("orcls ({version}) ")),
+        ("packaging/debian/changelog", format!(" -- {maintainer}  ")),
+        ("packaging/aur/PKGBUILD", format!("pkgver={version}\n")),
+        ("packaging/nix/package.nix", format!("version = \"{version}\";")),
+    ];
+    // Where no format insists on an address, a made-up one would only mislead.
+    let mut silent = Vec::new();
+    for name in [
+        "packaging/debian/control",
+        "packaging/debian/copyright",
+        "packaging/aur/PKGBUILD",
+        "packaging/nix/package.nix",
+        "editors/vscode/package.json",
+        "editors/nvim/README.md",
+    ] {
+        match &address {
+            Some(address) => shown.push((name, address.clone())),
+            None => silent.push((name, "://")),
+        }
+    }
+    match &author {
+        Some(author) => shown.push(("SECURITY.md", format!("Write to {author} "))),
+        None => shown.push(("SECURITY.md", "The project has no public address yet".to_owned())),
+    }
+    let mut complaints = Vec::new();
+    for (name, text) in shown {
+        if !read(name).contains(&text) {
+            complaints.push(format!("{name}: lacks `{}`", text.trim_end()));
+        }
+    }
+    for (name, text) in silent {
+        let allowed = |line: &str| line.starts_with("Format: ") || line.contains("\"$schema\"");
+        if let Some(line) = read(name).lines().find(|line| line.contains(text) && !allowed(line)) {
+            complaints.push(format!("{name}: `{}`", line.trim()));
+        }
+    }
+    demand(complaints, "node editors/sync.mjs writes what Cargo.toml says.");
+}
+
+#[test]
 fn no_file_carries_the_copyright_line_of_another_project() {
     let mark = format!("{} (", "Copyright");
     let mut complaints = Vec::new();

@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::analysis::Analysis;
 use crate::cfi::Base;
 use crate::ids::{InsnId, SymbolId};
+use crate::orc::OrcEntry;
 use crate::report::view::View;
 use crate::source_map::Lines;
 
@@ -33,7 +34,7 @@ pub struct FunctionSummary {
     pub line: Option<u32>,
     /// The most bytes on the stack, the return address counted; `None` where no state is known.
     pub max_depth: Option<i32>,
-    /// How many ORC entries begin in it.
+    /// How many ORC entries hold somewhere in it: those that begin in it, and the one that already holds where it begins.
     pub orc_rows: u32,
 }
 
@@ -72,10 +73,17 @@ pub fn function_summaries(analysis: &Analysis, lines: &Lines) -> Vec<FunctionSum
             summary.max_depth = summary.max_depth.max(depth(analysis, insn));
         }
     }
-    for (at, _) in analysis.orc().into_iter().flat_map(|table| &table.rows) {
+    let Some(table) = analysis.orc() else { return found };
+    for (at, _) in &table.rows {
         let owner = analysis.insns.containing(*at).and_then(|insn| analysis.flow.owner(insn));
         let summary = owner.and_then(|owner| positions.get(&owner)).and_then(|&position| found.get_mut(position));
         summary.into_iter().for_each(|summary| summary.orc_rows += 1);
+    }
+    // Where the code in front, or padding, has the same state, the entry of a function's first instruction begins there.
+    for summary in &mut found {
+        let Some(first) = analysis.image.symbol(summary.symbol).place() else { continue };
+        let holds = table.row_at(first).is_some_and(|&(at, entry)| at != first && entry != OrcEntry::default());
+        summary.orc_rows += u32::from(holds);
     }
     found
 }

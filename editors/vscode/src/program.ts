@@ -23,7 +23,7 @@ export async function sayHowToInstall(): Promise<void> {
   const chosen = vscode.workspace.getConfiguration('orcls').get<string>('server.path');
   const problem = chosen ? `There is no program at ${chosen} (setting orcls.server.path).` : 'The orcls program was not found.';
   const pick = await vscode.window.showErrorMessage(
-    `${problem} Build it with "cargo install --path ." in the orcls sources, or set orcls.server.path.`, 'How to Install', 'Open Settings');
+    `${problem} Build it with "cargo install --locked --path ." in the orcls sources, or set orcls.server.path.`, 'How to Install', 'Open Settings');
   if (pick === 'How to Install') await vscode.commands.executeCommand('orcls.getStarted');
   if (pick === 'Open Settings') await vscode.commands.executeCommand('workbench.action.openSettings', 'orcls.server.path');
 }

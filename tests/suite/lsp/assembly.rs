@@ -156,6 +156,48 @@ fn definitions_of_labels_macros_symbols_and_includes() {
     }
 }
 
+/// What is an argument's name, a default or a mnemonic is no symbol, whatever else in the tree is called so.
+#[test]
+fn a_name_that_is_no_symbol_is_not_looked_for_in_c() {
+    const TEXT: &str = "\
+#include <asm/calling.h>
+.macro OWN first:req second=%rbx
+\tmov \\first, \\second
+.endm
+SYM_CODE_START(g)
+\tOWN second=%rax first=%rcx
+\tSAVE reg=%rax, nowhere=1
+\tALTERNATIVE \"jmp h\", \"nop; \\n\\tcall h\", X86_FEATURE_PTI
+\tcall two
+\tmov argument(%rip), %rax
+SYM_CODE_END(g)
+";
+    let tree = Tree::new();
+    tree.write("arch/x86/entry/args.S", TEXT);
+    let named = ["req", "first", "reg", "nowhere", "jmp", "nop", "call"];
+    let functions: String = named.iter().map(|name| format!("int {name}(int argument)\n{{\n}}\n")).collect();
+    tree.write("lib/names.c", &format!("{functions}SYSCALL_DEFINE2(two, int, argument)\n{{\n}}\n"));
+    let mut client = tree.client("arch/x86/entry/args.S", json!({}));
+    let uri = tree.uri("arch/x86/entry/args.S");
+    for (mark, within, expected) in [
+        ("first:req", 1, Some("args.S:1")),
+        ("second=%rbx", 1, Some("args.S:1")),
+        ("second=%rax", 1, Some("args.S:1")),
+        ("first=%rcx", 1, Some("args.S:1")),
+        ("reg=%rax", 1, Some("calling.h:7")),
+        ("call two", 6, Some("names.c:21")),
+        ("req second", 1, None),
+        ("nowhere=1", 1, None),
+        ("jmp h", 1, None),
+        ("nop; ", 1, None),
+        ("call h", 1, None),
+        ("argument(%rip)", 1, None),
+    ] {
+        let answer = client.request("textDocument/definition", at(&uri, TEXT, mark, within)).expect("an answer");
+        assert_eq!(places(&answer), expected.into_iter().collect::<Vec<_>>(), "{mark}");
+    }
+}
+
 #[test]
 fn references_keep_to_their_scope_and_reach_other_files() {
     let (_tree, mut client, uri) = entry();

@@ -117,7 +117,7 @@ fn lenses_are_named_and_above_the_head() {
         told,
         [
             (&json!(3), &json!("f: 32 bytes of stack, 8 ORC rows")),
-            (&json!(19), &json!("g: 16 bytes of stack, 2 ORC rows")),
+            (&json!(19), &json!("g: 16 bytes of stack, 3 ORC rows")),
         ]
     );
 }

@@ -16,7 +16,7 @@ function M.check()
     health.info('the server is started by a function')
   elseif vim.fn.executable(program) == 0 then
     health.error(("the program '%s' was not found"):format(program), {
-      'build it: cargo install --path .',
+      'build it: cargo install --locked --path .',
       "or name it: vim.lsp.config('orcls', { cmd = { '/path/to/orcls', 'lsp' } })",
     })
   else

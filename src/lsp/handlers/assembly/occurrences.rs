@@ -92,6 +92,48 @@ fn numeric_labels(parsed: &Parsed, number: &str, line: usize) -> Vec<(usize, usi
     all.map(|found| (found.line, found.column)).collect()
 }
 
+/// Where a macro that is passed its arguments by name, `save_reg=%r14`, has the parameter of that name; `None` for a
+/// word that is no such name.
+fn passed_by_name(view: &View<'_>, done: &Preprocessed, cursor: Cursor<'_>) -> Option<Option<Place>> {
+    let after = view.parsed.source.line(cursor.line).get(cursor.name.end()..)?.trim_start();
+    if !after.starts_with('=') || after.starts_with("==") {
+        return None;
+    }
+    let pieces = view.parsed.source.pieces(cursor.line);
+    let piece = pieces.iter().rev().find(|piece| piece.column <= cursor.name.column)?;
+    let called = piece.text.split_whitespace().next()?;
+    // `name = value` gives a symbol its value.
+    if piece.column == cursor.name.column {
+        return None;
+    }
+    Some(done.macros(called).into_iter().find_map(|(part, definition)| {
+        let (line, column) = in_head(&part.parsed, definition, cursor.name.text)?;
+        Some(Place { path: part.path.clone(), line, column, length: cursor.name.text.len() })
+    }))
+}
+
+/// Where the head of a macro has a parameter.
+fn in_head(parsed: &Parsed, definition: &Definition, name: &str) -> Option<(usize, usize)> {
+    definition.parameters.iter().find(|parameter| parameter.name == name)?;
+    let after = definition.column + definition.name.len();
+    let line = parsed.source.line(definition.line);
+    let head = names(line).into_iter().find(|one| one.column >= after && one.text == name)?;
+    Some((definition.line, head.column))
+}
+
+/// What a word of a macro's head means, `.macro name parameter:req other=default`: the parameter, or for `req` and
+/// `vararg` nothing; `None` for other words.
+fn of_head(parsed: &Parsed, cursor: Cursor<'_>) -> Option<Option<(usize, usize)>> {
+    let definition = parsed.outline.definitions.get(parsed.outline.macro_at(cursor.line)?)?;
+    if definition.line != cursor.line || cursor.name.column <= definition.column {
+        return None;
+    }
+    if parsed.source.line(cursor.line)[..cursor.name.column].trim_end().ends_with(':') {
+        return Some(None);
+    }
+    in_head(parsed, definition, cursor.name.text).map(Some)
+}
+
 /// Where the macro around a line names its parameter.
 fn parameter(parsed: &Parsed, line: usize, name: &str) -> Option<(usize, usize)> {
     let at = match parsed.source.kind(line).is_directive() {
@@ -102,10 +144,7 @@ fn parameter(parsed: &Parsed, line: usize, name: &str) -> Option<(usize, usize)>
             .find(|found| found.kind == DefinitionKind::Define && (found.line..=found.last).contains(&line))?,
         false => parsed.outline.definitions.get(parsed.outline.macro_at(line)?)?,
     };
-    at.parameters.iter().find(|parameter| parameter.name == name)?;
-    let after = at.column + at.name.len();
-    let head = names(parsed.source.line(at.line)).into_iter().find(|one| one.column >= after && one.text == name)?;
-    Some((at.line, head.column))
+    in_head(parsed, at, name)
 }
 
 fn word(view: &View<'_>, cursor: Cursor<'_>, cancel: &CancelToken) -> Result<Vec<Place>, Cancelled> {
@@ -115,7 +154,14 @@ fn word(view: &View<'_>, cursor: Cursor<'_>, cancel: &CancelToken) -> Result<Vec
     {
         return Ok(vec![Place { path: view.path.to_owned(), line, column, length: name.len() }]);
     }
+    if let Some(found) = of_head(&view.parsed, cursor) {
+        let place = found.map(|(line, column)| Place { path: view.path.to_owned(), line, column, length: name.len() });
+        return Ok(place.into_iter().collect());
+    }
     let done = preprocessed(view);
+    if let Some(found) = passed_by_name(view, &done, cursor) {
+        return Ok(found.into_iter().collect());
+    }
     let mut found = own(view, &done, cursor);
     if !found.is_empty() {
         return Ok(found);
@@ -176,10 +222,18 @@ fn own(view: &View<'_>, done: &Preprocessed, cursor: Cursor<'_>) -> Vec<Place> {
     chosen.into_iter().map(|found| Place::of(view.path, found)).collect()
 }
 
-/// Whether a name is the first word of its statement.
+/// Whether a name is the first word of its statement, be it of one in a string, as alternatives have them.
 fn is_mnemonic(view: &View<'_>, cursor: Cursor<'_>) -> bool {
-    let pieces = view.parsed.source.pieces(cursor.line);
-    pieces.iter().any(|piece| piece.column == cursor.name.column)
+    let line = view.parsed.source.line(cursor.line);
+    let before = line.get(..cursor.name.column).unwrap_or_default();
+    if let Some((_, quoted)) = before.rsplit_once('"')
+        && before.matches('"').count() % 2 == 1
+    {
+        let begun = quoted.rsplit([';', ':']).next().unwrap_or_default();
+        let begun = begun.rsplit("\\n").next().unwrap_or_default();
+        return begun.replace("\\t", "").trim().is_empty();
+    }
+    view.parsed.source.pieces(cursor.line).iter().any(|piece| piece.column == cursor.name.column)
 }
 
 /// The files of assembly in the workspace.
@@ -269,7 +323,7 @@ fn in_c_below(
 }
 
 /// A line of C that begins the definition of a function: at the margin, with parentheses after the name and no semicolon
-/// before its body. Macros that define functions (`DEFINE_IDTENTRY(name)`) look the same.
+/// before its body. Macros that define functions (`DEFINE_IDTENTRY(name)`) look the same, with the name first.
 fn definition_in_c(text: &str, name: &str) -> Option<(usize, usize)> {
     let lines: Vec<&str> = text.lines().collect();
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
@@ -282,7 +336,8 @@ fn definition_in_c(text: &str, name: &str) -> Option<(usize, usize)> {
             continue;
         };
         let after = &line[column + name.len()..];
-        let is_macro = line.starts_with("DEFINE_") || line.starts_with("SYSCALL_DEFINE");
+        let is_macro = (line.starts_with("DEFINE_") || line.starts_with("SYSCALL_DEFINE"))
+            && line[..column].trim_end().strip_suffix('(').is_some_and(|name| name.chars().all(is_word));
         let at_margin = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
         if !at_margin || !(after.starts_with('(') || (is_macro && after.starts_with([')', ',']))) {
             continue;

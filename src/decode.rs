@@ -19,13 +19,12 @@ mod usage;
 
 use crate::cancel::{CancelToken, Cancelled};
 use crate::findings::Fault;
-use crate::ids::{CodeLoc, InsnId, SectionId};
+use crate::ids::{CodeLoc, InsnId};
 use crate::image::{ElfImage, Section};
 use crate::kernel::rules::Rules;
 use crate::symbols::Symbols;
 use effect::Effect;
 use encoding::Encoding;
-use interning::Interner;
 use pieces::Decoder;
 use profile::Profile;
 pub use table::{Insn, InsnTable};
@@ -93,19 +92,7 @@ pub fn decode(
     rules: &Rules,
     cancel: &CancelToken,
 ) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
-    let decoder = Decoder { image, profile: Profile::of(rules), cancel };
-    let mut table = InsnTable::default();
-    table.reserve(image.sections.iter().map(|section| section.code.len()).sum());
-    let mut interner = Interner::new();
-    let mut notes = Vec::new();
-    decoder.each_piece(|piece| {
-        table.end_sections_before(piece.section);
-        table.append(&piece.insns, &mut interner);
-        notes.extend_from_slice(&piece.notes);
-    })?;
-    table.end_sections_before(SectionId::from_index(image.sections.len()));
-    table.ops = interner.lists;
-    Ok((table, notes))
+    Decoder { image, profile: Profile::of(rules), cancel }.all()
 }
 
 /// An `iret` in a function is no way out of the kernel.

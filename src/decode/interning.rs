@@ -27,9 +27,43 @@ impl Ops {
     }
 }
 
+/// The operations of an instruction, kept where the list of lists is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpList {
+    ops: [StackOp; 2],
+    n: u8,
+}
+
+impl OpList {
+    /// An instruction's; none has more than two.
+    pub(super) fn of(list: &[StackOp]) -> OpList {
+        debug_assert!(list.len() <= 2, "{list:?}");
+        let at = |index: usize| list.get(index).copied().unwrap_or(StackOp { dest: Dest::Mem, src: Source::Const });
+        OpList { ops: [at(0), at(1)], n: list.len().min(2) as u8 }
+    }
+}
+
+impl std::ops::Deref for OpList {
+    type Target = [StackOp];
+
+    fn deref(&self) -> &[StackOp] {
+        self.ops.get(..usize::from(self.n)).unwrap_or(&[])
+    }
+}
+
+impl From<Ops> for OpList {
+    fn from(ops: Ops) -> OpList {
+        match ops.list {
+            [None, _] => OpList::of(&[]),
+            [Some(one), None] => OpList::of(&[one]),
+            [Some(one), Some(other)] => OpList::of(&[one, other]),
+        }
+    }
+}
+
 /// The distinct lists seen so far.
 pub(super) struct Interner {
-    pub(super) lists: Vec<Box<[StackOp]>>,
+    pub(super) lists: Vec<OpList>,
     positions: FxHashMap<u64, u32>,
     /// Lists met lately, each in the one place where it may stand: most instructions do what one shortly before did.
     recent: Vec<(u64, u32)>,
@@ -41,7 +75,7 @@ const RECENT: usize = 1 << 10;
 impl Interner {
     pub(super) fn new() -> Self {
         // No list has key 0.
-        Interner { lists: vec![Box::default()], positions: FxHashMap::default(), recent: vec![(0, 0); RECENT] }
+        Interner { lists: vec![Ops::NONE.into()], positions: FxHashMap::default(), recent: vec![(0, 0); RECENT] }
     }
 
     /// The position of a list that another one of its kind made.
@@ -51,14 +85,14 @@ impl Interner {
 
     /// The position of `ops`.
     pub(super) fn position(&mut self, ops: Ops) -> u32 {
-        let Ops { key, list } = ops;
+        let key = ops.key;
         if key == 0 {
             return 0;
         }
         let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % RECENT;
         if self.recent[slot].0 != key {
             let position = *self.positions.entry(key).or_insert_with(|| {
-                self.lists.push(list.into_iter().flatten().collect());
+                self.lists.push(ops.into());
                 self.lists.len() as u32 - 1
             });
             self.recent[slot] = (key, position);

@@ -1,6 +1,6 @@
 //! Decodes the code in pieces, large sections side by side on all processors.
 //!
-//! In: the code sections.  Out: [`Decoded`] pieces, in order.
+//! In: the code sections.  Out: their instructions, in order.
 //! Holds afterwards: the instructions are those that one pass over each section finds. A piece starts where a function
 //! does, and is decoded again if the piece before it ends anywhere else.
 
@@ -37,27 +37,56 @@ struct Piece {
 
 /// The instructions of a piece.
 #[derive(Default)]
-pub(super) struct Decoded {
-    pub(super) section: SectionId,
-    pub(super) insns: InsnTable,
-    pub(super) notes: Vec<DecodeNote>,
+struct Decoded {
+    insns: InsnTable,
+    notes: Vec<DecodeNote>,
     /// Behind the last instruction; `None` where the next one can not be decoded.
     end: Option<u32>,
 }
 
+/// Where decoded instructions go.
+struct Room<'r> {
+    insns: &'r mut InsnTable,
+    interner: &'r mut Interner,
+    notes: &'r mut Vec<DecodeNote>,
+}
+
 impl Decoder<'_> {
-    /// Hands out all code, piece by piece. While some pieces are taken the next are decoded; no more than these are in
-    /// memory, since all together are as large as the table that they go into.
-    pub(super) fn each_piece(&self, mut take: impl FnMut(&Decoded) + Send) -> Result<(), Cancelled> {
+    /// All code.
+    pub(super) fn all(&self) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
+        let mut table = InsnTable::default();
+        table.reserve(self.image.sections.iter().map(|section| section.code.len()).sum());
+        let (mut interner, mut notes) = (Interner::new(), Vec::new());
         let pieces = self.cut();
-        if pieces.iter().all(|piece| piece.start == 0) {
-            let mut decoded = Decoded::default();
-            for &piece in &pieces {
-                self.piece(piece, &mut decoded)?;
-                take(&decoded);
-            }
-            return Ok(());
+        let room = &mut Room { insns: &mut table, interner: &mut interner, notes: &mut notes };
+        match pieces.iter().all(|piece| piece.start == 0) {
+            true => self.one_by_one(&pieces, room)?,
+            false => self.side_by_side(&pieces, room)?,
         }
+        table.end_sections_before(SectionId::from_index(self.image.sections.len()));
+        table.ops = interner.lists;
+        Ok((table, notes))
+    }
+
+    /// Decodes whole sections to where they stay.
+    fn one_by_one(&self, pieces: &[Piece], room: &mut Room<'_>) -> Result<(), Cancelled> {
+        for &piece in pieces {
+            room.insns.end_sections_before(piece.section);
+            let first = room.insns.len();
+            self.code(piece, room)?;
+            room.insns.note_starts_of_section(first);
+        }
+        Ok(())
+    }
+
+    /// While some pieces are taken the next are decoded; no more than these are in memory, since all together are as large as
+    /// the table that they go into.
+    fn side_by_side(&self, pieces: &[Piece], room: &mut Room<'_>) -> Result<(), Cancelled> {
+        let mut take = |section: SectionId, decoded: &Decoded| {
+            room.insns.end_sections_before(section);
+            room.insns.append(&decoded.insns, room.interner);
+            room.notes.extend_from_slice(&decoded.notes);
+        };
         let n = 4 * rayon::current_num_threads();
         let room = || (0..n).map(|_| Decoded::default()).collect::<Vec<_>>();
         let (mut taken, mut next) = (room(), room());
@@ -74,7 +103,7 @@ impl Decoder<'_> {
                         decoded.end = decoded.end.filter(|_| end.is_some());
                     }
                     end = decoded.end;
-                    take(decoded);
+                    take(piece.section, decoded);
                 }
                 Ok(())
             };
@@ -113,27 +142,34 @@ impl Decoder<'_> {
 
     /// Decodes a piece, into the room of one that was taken.
     fn piece(&self, piece: Piece, decoded: &mut Decoded) -> Result<(), Cancelled> {
+        let Decoded { insns, notes, end } = decoded;
+        notes.clear();
+        insns.clear();
+        insns.reserve(piece.end.saturating_sub(piece.start) as usize);
+        let mut interner = Interner::new();
+        *end = self.code(piece, &mut Room { insns, interner: &mut interner, notes })?;
+        insns.ops = interner.lists;
+        insns.note_starts();
+        Ok(())
+    }
+
+    /// Decodes a piece. Returns what is behind its last instruction; `None` where the next one can not be decoded.
+    fn code(&self, piece: Piece, room: &mut Room<'_>) -> Result<Option<u32>, Cancelled> {
         let Piece { section, start, end } = piece;
         let code = &self.image.section(section).code;
-        (decoded.section, decoded.end) = (section, Some(start));
-        decoded.notes.clear();
-        decoded.insns.clear();
-        decoded.insns.reserve(end.saturating_sub(start) as usize);
-        let mut interner = Interner::new();
         let mut offset = start;
         while offset < end
             && let Some(rest) = code.get(offset as usize..)
         {
-            if decoded.insns.len().is_multiple_of(1 << 16) {
+            if room.insns.len().is_multiple_of(1 << 16) {
                 self.cancel.check()?;
             }
             let at = CodeLoc::new(section, u64::from(offset));
             let mut encoding = Encoding::default();
             if encoding.read(rest, &self.profile).is_none() {
                 let fault = Fault::Undecodable { section, offset: at.offset };
-                decoded.notes.push(DecodeNote { fault, at, fatal: true });
-                decoded.end = None;
-                break;
+                room.notes.push(DecodeNote { fault, at, fatal: true });
+                return Ok(None);
             }
             let Effect { kind, ops, oddity } = effect(&encoding, &self.profile);
             // Of a far jump, 6.18 forgets the prefixes.
@@ -141,18 +177,15 @@ impl Decoder<'_> {
                 encoding.len = 1;
             }
             if is_iret(&encoding) {
-                decoded.insns.note_iret();
+                room.insns.note_iret();
             }
             if let Some(oddity) = oddity {
-                decoded.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
+                room.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
             }
-            decoded.insns.push(Insn::new(offset, encoding.len, kind), interner.position(ops));
+            room.insns.push(Insn::new(offset, encoding.len, kind), room.interner.position(ops));
             offset += u32::from(encoding.len);
-            decoded.end = Some(offset);
         }
-        decoded.insns.ops = interner.lists;
-        decoded.insns.note_starts();
-        Ok(())
+        Ok(Some(offset))
     }
 }
 

@@ -6,7 +6,7 @@
 use rustc_hash::FxHashMap;
 
 use super::Kind;
-use super::interning::Interner;
+use super::interning::{Interner, OpList};
 use crate::cfi::StackOp;
 use crate::ids::{CodeLoc, InsnId, SectionId};
 use crate::marks::{self, Marks};
@@ -60,7 +60,7 @@ pub struct InsnTable {
     /// The first word of the section that is being appended to.
     open: usize,
     /// Distinct lists of stack operations; the first is empty.
-    pub(super) ops: Vec<Box<[StackOp]>>,
+    pub(super) ops: Vec<OpList>,
     far_ops: FxHashMap<InsnId, u32>,
     /// Each `iret`; see [`super::settle_irets`].
     pub(super) irets: Vec<InsnId>,
@@ -96,7 +96,7 @@ impl InsnTable {
         let is_last = self.ops.last().is_some_and(|list| **list == *ops);
         let known = if is_last { Some(last) } else { self.ops.iter().position(|list| **list == *ops) };
         let position = known.unwrap_or_else(|| {
-            self.ops.push(ops.into());
+            self.ops.push(OpList::of(ops));
             self.ops.len() - 1
         });
         let Some(insn) = self.insns.get_mut(id.index()) else { return };
@@ -120,17 +120,17 @@ impl InsnTable {
         let Some((first, last)) = self.insns.first().zip(self.insns.last()) else { return };
         self.open = first.offset as usize / 64;
         self.starts.resize(last.offset as usize / 64 + 1 - self.open, Marks::default());
-        // A word is written once, when all its bits are known.
-        let (mut word, mut bits) = (0, 0);
-        for insn in &self.insns {
-            let next = insn.offset as usize / 64 - self.open;
-            if next != word {
-                self.starts[word].bits = bits;
-                (word, bits) = (next, 0);
-            }
-            bits |= 1 << (insn.offset % 64);
-        }
-        self.starts[word].bits = bits;
+        mark_starts(&self.insns, self.open, &mut self.starts);
+    }
+
+    /// Notes where the instructions of the section start that is being appended to: those from number `first` on, which are
+    /// all that it has.
+    pub(super) fn note_starts_of_section(&mut self, first: usize) {
+        let insns = self.insns.get(first..).unwrap_or(&[]);
+        let Some(last) = insns.last() else { return };
+        debug_assert_eq!(self.open, self.starts.len(), "nothing of the section is noted yet");
+        self.starts.resize(self.open + last.offset as usize / 64 + 2, Marks::default());
+        mark_starts(insns, 0, self.starts.get_mut(self.open..).unwrap_or(&mut []));
     }
 
     /// Appends the instructions of a piece of the section, whose lists of operations `interner` takes in.
@@ -296,4 +296,19 @@ impl InsnTable {
     pub fn loc(&self, id: InsnId) -> CodeLoc {
         CodeLoc::new(self.section_of(id), u64::from(self.get(id).offset))
     }
+}
+
+/// Marks where instructions start in words of which the first is word `before` of the section.
+fn mark_starts(insns: &[Insn], before: usize, words: &mut [Marks]) {
+    // A word is written once, when all its bits are known.
+    let (mut word, mut bits) = (0, 0);
+    for insn in insns {
+        let next = insn.offset as usize / 64 - before;
+        if next != word {
+            words[word].bits = bits;
+            (word, bits) = (next, 0);
+        }
+        bits |= 1 << (insn.offset % 64);
+    }
+    words[word].bits = bits;
 }

@@ -6,8 +6,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
+
+use rustix::buffer::spare_capacity;
+use rustix::io::Errno;
 
 use crate::files;
 
@@ -65,8 +67,18 @@ impl Store for FileStore {
 
     fn read(&self, offset: u64, size: u64) -> io::Result<Vec<u8>> {
         check(offset, size, self.size)?;
-        let mut bytes = vec![0; size as usize];
-        self.file.read_exact_at(&mut bytes, offset)?;
+        // Not filled with zeros first, which costs as much as reading.
+        let mut bytes = Vec::with_capacity(size as usize);
+        while (bytes.len() as u64) < size {
+            let next = offset + bytes.len() as u64;
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), next) {
+                Ok(0) => return Err(outside()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // There may be room for more than was asked for.
+        bytes.truncate(size as usize);
         Ok(bytes)
     }
 }

@@ -61,9 +61,11 @@ impl Budget {
 /// What is not there in full is not there at all from then on.
 fn take(left: &AtomicU64, n: usize) -> Result<(), Spent> {
     let n = n as u64;
-    let enough = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(n)));
-    match enough {
-        Ok(before) if before >= n && before != 0 => Ok(()),
-        _ => Err(Spent),
+    let mut before = left.load(Ordering::Relaxed);
+    while let Err(now) =
+        left.compare_exchange_weak(before, before.saturating_sub(n), Ordering::Relaxed, Ordering::Relaxed)
+    {
+        before = now;
     }
+    if before >= n && before != 0 { Ok(()) } else { Err(Spent) }
 }

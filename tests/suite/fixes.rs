@@ -499,6 +499,22 @@ fn hints_tell_the_cfa_where_it_changes() {
     workspace.end();
 }
 
+/// The state behind a line may be the first that is known.
+#[test]
+fn a_hint_tells_the_first_known_cfa() {
+    let hint = "\t.macro HINT offset reg kind\n.Lhere_\\@:\n\t.pushsection .discard.unwind_hints\n\t.long .Lhere_\\@ - .\n\t.short \\offset\n\t.byte \\reg, \\kind, 0\n\t.balign 4\n\t.popsection\n\t.endm\n\t.macro SAVE\n\tpush %rdi\n\tHINT 0 5 3\n\txor %edi, %edi\n\txor %esi, %esi\n\t.endm\n";
+    let body = "\tHINT 0 0 1\n\tpush %rax\n\tSAVE\n\tnop\n1:\tjmp 1b\n";
+    // Entry code is no function of C's.
+    let mut workspace = Workspace::open(&format!("{hint}\t.text\n\t.globl f\nf:\n{body}\t.size f, .-f\n"));
+    assert!(workspace.findings().is_empty());
+    let range = json!({"start": {"line": 0, "character": 0}, "end": {"line": 40, "character": 0}});
+    let params = json!({"textDocument": {"uri": workspace.uri}, "range": range});
+    let hints = workspace.client.request("textDocument/inlayHint", params).expect("hints");
+    let labels: Vec<_> = hints.as_array().expect("a list").iter().map(|hint| &hint["label"]).collect();
+    assert_eq!(labels, ["cfa = rsp+0"]);
+    workspace.end();
+}
+
 #[test]
 fn lenses_tell_depth_and_rows() {
     let mut workspace = Workspace::open(&function("\tpushq %rbx\n\tnop\n\tpopq %rbx\n\tret\n"));

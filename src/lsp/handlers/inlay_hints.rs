@@ -19,7 +19,8 @@ use super::unwind;
 
 /// What one line does to the frame.
 struct Effect {
-    before: Option<String>,
+    /// At its first instruction; the inner `None` where the CFA is not known.
+    before: Option<Option<String>>,
     after: Option<String>,
     depth_at_call: Option<i32>,
 }
@@ -60,7 +61,9 @@ pub fn inlay_hints(snapshot: &Snapshot, params: &InlayHintParams) -> Option<Vec<
         if !wanted.contains(&range.end.line) {
             continue;
         }
-        if let Some(after) = effect.after.filter(|after| assembly && effect.before.as_ref() != Some(after)) {
+        if let Some(after) =
+            effect.after.filter(|after| assembly && effect.before.as_ref().and_then(Option::as_ref) != Some(after))
+        {
             hints.push(hint(range.end, format!("cfa = {after}"), "How the CFA is computed behind this line"));
         }
         if let Some(depth) = effect.depth_at_call {
@@ -76,9 +79,7 @@ fn collect(view: &View<'_>, id: InsnId, effect: &mut Effect) {
         let cfa = analysis.states.state(id)?.cfa;
         (cfa.base != crate::cfi::Base::UNDEFINED).then(|| format!("{}{:+}", cfa.base.name(), cfa.offset))
     };
-    if effect.before.is_none() {
-        effect.before = cfa_at(id);
-    }
+    effect.before.get_or_insert_with(|| cfa_at(id));
     let ends = matches!(analysis.flow.kind(id), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic);
     if let Some(next) = analysis.flow.next(&analysis.insns, id).filter(|_| !ends) {
         effect.after = cfa_at(next);

@@ -170,6 +170,59 @@ fn what_no_decoder_is_made_of_is_refused() {
     assert_eq!(read("", None, Kernel::V6_12), Err("no opcodes of one byte".to_owned()));
 }
 
+#[test]
+fn a_known_map_is_not_read_again() {
+    let unreadable = "GrpTable: none";
+    let known = |of| [(digest(unreadable), of)];
+    let read = |of, generator, kernel| read_unless_known(&known(of), unreadable, generator, kernel);
+    assert_eq!(read(Kernel::V6_18, None, Kernel::V7_3), Ok(None));
+    let later = "evex_scalable_expr xopok_expr invalid64_expr";
+    assert_eq!(read(Kernel::V6_18, Some(later), Kernel::V7_3), Ok(None));
+    // Another text, the map of another release, and another generator's reading of it.
+    let why = "line 1: a group that no opcode is of".to_owned();
+    assert_eq!(read_unless_known(&known(Kernel::V7_3), "GrpTable: other", None, Kernel::V7_3), Err(why.clone()));
+    assert_eq!(read(Kernel::V6_12, None, Kernel::V7_3), Err(why.clone()));
+    assert_eq!(read(Kernel::V6_18, Some("evex_scalable_expr"), Kernel::V7_3), Err(why));
+}
+
+#[test]
+fn the_digest_is_xxh3() {
+    // As `xxhsum -H2` prints them.
+    assert_eq!(digest(""), 0x99aa_06d3_0147_98d8_6001_c324_468d_497f);
+    assert_eq!(digest("Nobody inspects the spammish repetition"), 0xa32c_6f55_b80b_5f44_9f1a_9575_2243_1b91);
+    let all: std::collections::BTreeSet<u128> = KNOWN.iter().map(|(digest, _)| *digest).collect();
+    assert_eq!(all.len(), KNOWN.len());
+}
+
+/// Reads the maps of the trees in `ORCLS_KERNEL_SOURCES`, if it is set, as if none were known. A map that says what is compiled in, but
+/// whose digest is not known, fails with the line to add.
+#[test]
+fn known_maps_say_what_is_compiled_in() {
+    let Some(trees) = std::env::var_os("ORCLS_KERNEL_SOURCES") else {
+        return;
+    };
+    let mut missing = Vec::new();
+    for tree in std::env::split_paths(&trees) {
+        let text = |name: &str| std::fs::read_to_string(tree.join(name)).expect(name);
+        let map = text("tools/arch/x86/lib/x86-opcode-map.txt");
+        let generator = text("tools/arch/x86/tools/gen-insn-attr-x86.awk");
+        let makefile = text("Makefile");
+        let number = |name: &str| {
+            let value = makefile.lines().find_map(|line| line.strip_prefix(name)?.trim().strip_prefix('='));
+            value.and_then(|value| value.trim().parse().ok()).expect(name)
+        };
+        let kernel = Kernel::nearest(number("VERSION"), number("PATCHLEVEL"));
+        let unread = read_unless_known(&[], &map, Some(&generator), kernel);
+        let is_known = KNOWN.iter().any(|&(known, _)| known == digest(&map));
+        match unread {
+            Ok(None) if !is_known => missing.push(format!("({:#034x}, {kernel}), of {}", digest(&map), tree.display())),
+            Ok(None) => assert_eq!(read(&map, Some(&generator), kernel), Ok(None)),
+            _ => assert!(!is_known, "{}: it is known, and says otherwise", tree.display()),
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}
+
 /// Cut short anywhere, it is refused or says less; nothing panics.
 #[test]
 fn no_text_harms() {

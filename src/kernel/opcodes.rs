@@ -169,7 +169,7 @@ pub(super) const N_MAPS: usize = 11;
 /// One release's opcodes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Opcodes {
-    /// `d5` is REX2. From 6.12 on.
+    /// `d5` is REX2. From 6.12 on (eada38d575a2, 159039af8c07).
     pub(crate) rex2: bool,
     /// `8f` may be XOP. From 6.18 on.
     pub(crate) xop: bool,

@@ -3,7 +3,8 @@
 //! Out: [`Rules`].  A stage asks a field; it never asks which release it is.  The values are in `releases`.
 //! Holds afterwards: every field is read by a stage, and has at least two values among the releases.
 //! Reads like: the `tools/objtool` folders of the trees that [`Kernel`] names. "From 6.6 on" and the like
-//! speak of the releases that orcls knows; the change itself may have come in one between them.
+//! speak of the releases that orcls knows; the change itself may have come in one between them. A number in brackets is
+//! the commit that made it, where that could be looked up.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -83,9 +84,9 @@ pub struct OrcRegs {
 /// How an ORC entry is packed and printed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OrcLayout {
-    /// Two type bits and `end`; an unknown CFA is written as such.
+    /// Two type bits and `end` (ee9f8fce9964); an unknown CFA is written as such.
     TypeAndEnd,
-    /// Three type bits and `signal`; an unknown CFA is an error.
+    /// Three type bits and `signal` (ffb1b4a41016, fb799447ae29); an unknown CFA is an error.
     TypeAndSignal,
 }
 
@@ -306,7 +307,7 @@ groups! {
         pub noreturn_weak: bool,
         /// Bindings other than local, global and weak may be on it. From 7.0 on.
         pub noreturn_any_global: bool,
-        /// `noreturns.h` holds the list. From 6.5 on; before, `check.c` did.
+        /// `noreturns.h` holds the list. From 6.5 on (6245ce4ab670); before, `check.c` did.
         pub noreturns_header: bool,
         /// Rust's functions that never return (`is_rust_noreturn`). From 6.12 on.
         pub rust_noreturn: Option<RustNoreturn>,
@@ -316,7 +317,7 @@ groups! {
 
     /// Tables beside the code (`special.c`, `add_*` and `read_*` in `check.c`).
     pub struct TableRules {
-        /// How instructions are annotated: labels up to 6.12.
+        /// How instructions are annotated: labels up to 6.12 (2116b349e29a).
         pub annotations: Annotations,
         /// `.discard.annotate_insn` must have a relocation per entry. From 7.0 on.
         pub annotation_relocs_required: bool,
@@ -324,7 +325,7 @@ groups! {
         pub noendbr_labels: bool,
         /// `.discard.unreachable` is read. Up to 6.6.
         pub unreachable_labels: bool,
-        /// `.discard.validate_unret` is read. 6.6 and 6.12.
+        /// `.discard.validate_unret` is read. 6.6 and 6.12 (4708ea14bef3).
         pub unret_labels: bool,
         /// The target of an annotation of dead ends may be a local label. From 6.12 on.
         pub dead_ends_at_labels: bool,
@@ -386,7 +387,7 @@ groups! {
         /// Whether a call returns is decided when a path reaches it, jump tables known, and follows local sibling calls. Up
         /// to 5.15.
         pub dead_ends_in_walk: bool,
-        /// `__fentry__` calls become NOPs without `--mnop`. Up to 6.1.
+        /// `__fentry__` calls become NOPs without `--mnop`. Up to 6.1 (280981d6994e).
         pub fentry_always_nop: bool,
     }
 
@@ -400,7 +401,7 @@ groups! {
         pub byte_is_end: bool,
         /// AX and the indirect BP may be bases. From 7.2 on.
         pub ax_and_bp_indirect: bool,
-        /// Partial registers at a global symbol start the untraining check. Up to 6.1.
+        /// Partial registers at a global symbol start the untraining check. Up to 6.1 (4708ea14bef3).
         pub partial_regs_start_unret: bool,
         /// Partial registers at a global symbol without `endbr` end the run. From 6.18 on.
         pub entry_without_endbr_is_fatal: bool,
@@ -438,7 +439,7 @@ groups! {
         pub sls_in_walk: bool,
         /// The noinstr state needs `--link`. Up to 6.12.
         pub noinstr_needs_link: bool,
-        /// `.cpuidle.text` is noinstr. From 6.6 on.
+        /// `.cpuidle.text` is noinstr. From 6.6 on (2b5a0e425e6e).
         pub cpuidle_is_noinstr: bool,
         /// Static-call trampolines may be called from noinstr code. From 6.6 on.
         pub static_call_tramp_is_noinstr: bool,
@@ -472,7 +473,7 @@ groups! {
         pub fixup_exempt: bool,
         /// A static-call trampoline may be unreachable. From 6.1 on.
         pub trampolines_exempt: bool,
-        /// `--cfi` looks for indirect calls without a check. From 6.18 on.
+        /// `--cfi` looks for indirect calls without a check. From 6.18 on (894af4a1cde6).
         pub cfi_checked: bool,
         /// Sections whose relocations may lead to any code, beside those that all releases leave alone.
         pub ibt_exempt: &'static [&'static str],
@@ -490,7 +491,7 @@ groups! {
 
     /// Numbers and formats.
     pub struct LayoutRules {
-        /// `struct alt_instr`: 12 bytes up to 6.1.
+        /// `struct alt_instr`: 12 bytes up to 6.1 (5d1dd961e743).
         pub alt_entry: AltEntry,
         /// `struct bug_entry` has a format. From 7.0 on.
         pub bug_has_format: bool,
@@ -535,7 +536,7 @@ groups! {
         pub fatal: FatalStyle,
         /// At an instruction, one warning per function and its cold part. From 6.6 on.
         pub once_per_function: bool,
-        /// `--verbose` prints the way to a finding. From 6.6 on.
+        /// `--verbose` prints the way to a finding. From 6.6 on (ced23d2e3762).
         pub verbose_is_backtrace: bool,
         /// A place is a function with `()` behind its name, or a section. Up to 5.15.
         pub place_is_called: bool,
@@ -560,7 +561,7 @@ groups! {
     /// Which flags go together (`opts_valid`).
     pub struct FlagRules {
         /// Flags are those of the sub-commands `check` and `orc`, which always follow all code, and `--vmlinux` stands for
-        /// noinstr code alone. Up to 5.15.
+        /// noinstr code alone. Up to 5.15 (b51277eb9775).
         pub sub_commands: bool,
         /// `--unret` alone is refused for want of `--rethunk`. Up to 6.12.
         pub unret_alone_needs_rethunk: bool,

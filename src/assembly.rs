@@ -14,6 +14,7 @@ pub mod preprocess;
 pub mod expand;
 pub mod vocabulary;
 pub mod spelling;
+pub mod text;
 
 pub use lines::{LineKind, Source};
 pub use outline::{Definition, DefinitionKind, Outline};

@@ -20,7 +20,6 @@ mod scene;
 mod source;
 mod syscalls;
 mod tables;
-pub mod text;
 mod toplevel;
 mod unreached;
 mod useraccess;

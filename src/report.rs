@@ -7,6 +7,7 @@
 pub mod words;
 mod alternative_lines;
 mod asm_lines;
+mod asm_data;
 mod data_lines;
 pub mod view;
 pub mod select;

@@ -14,6 +14,7 @@ mod inlines;
 mod functions;
 mod file_symbols;
 mod declarations;
+mod late;
 
 use std::sync::{Arc, OnceLock};
 
@@ -26,6 +27,7 @@ use budget::{Budget, LONGEST_NAME};
 use file_symbols::FileSymbols;
 pub use functions::Function;
 use inlines::{Call, Inlines};
+pub use late::FirstRow;
 use rows::LineRows;
 use sections::{DebugSections, Slice};
 use stab::{Cover, Span};

@@ -2,7 +2,7 @@
 
 use super::Told;
 use super::scene::{Line, Suspect, Text};
-use super::text::Statement;
+use crate::assembly::text::Statement;
 use crate::decode;
 use crate::findings::Fault;
 use crate::ids::{CodeLoc, InsnId};
@@ -66,7 +66,7 @@ fn is_beyond(suspect: &Suspect<'_>, at: CodeLoc, file: &str, from: u32, text: &T
 }
 
 /// Whether the instruction is one that the source writes by its bytes, on the line (from 1) or the next one of data: code that
-/// is reached, and nothing but its bytes.
+/// is reached, and nothing but its bytes; or it is in a run of data which is code as a whole.
 fn is_written_as_bytes(suspect: &Suspect<'_>, insn: InsnId, line: u32, text: &Text) -> bool {
     if suspect.view().analysis.states.id(insn).is_none() {
         return false;
@@ -74,6 +74,39 @@ fn is_written_as_bytes(suspect: &Suspect<'_>, insn: InsnId, line: u32, text: &Te
     let bytes = decode::bytes(suspect.image(), suspect.insns(), insn);
     let mut data = text.asm.data_from((line as usize).saturating_sub(1)).take(MOST);
     data.any(|(_, statement)| statement.bytes().is_some_and(|written| written == bytes))
+        || [line, line.saturating_sub(1)]
+            .into_iter()
+            .filter_map(|line| run_after(text, line))
+            .any(|run| is_code(suspect, insn, &run, text))
+}
+
+/// Whether a run of data around a reached instruction is code: its first instruction is reached, it is instructions to its
+/// end, and it has no label but that of the function.
+fn is_code(suspect: &Suspect<'_>, insn: InsnId, run: &Run, text: &Text) -> bool {
+    let (insns, view) = (suspect.insns(), suspect.view());
+    let owner = suspect.flow().owner(insn).map(|owner| suspect.image().symbol(owner));
+    let statements = text.asm.statements.iter().skip_while(|statement| statement.line < run.first);
+    let is_part = |statement: &&Statement| statement.is_data() || statement.label() == run.label.as_deref();
+    let data = statements.take_while(is_part).filter(|statement| statement.is_data());
+    let Some(written) = data.map(Statement::bytes).collect::<Option<Vec<_>>>().map(|all| all.concat()) else {
+        return false;
+    };
+    let at = insns.loc(insn);
+    let code = &suspect.image().section(at.section).code;
+    let begins = |start: &InsnId| {
+        let offset = insns.loc(*start).offset;
+        let end = offset.saturating_add(written.len() as u64);
+        let behind = CodeLoc { offset: end, ..at };
+        let is_whole = || end >= code.len() as u64 || insns.at(behind).is_some();
+        let named = run.label.is_none() || owner.is_some_and(|owner| owner.value == offset);
+        let same = code.get(offset as usize..end as usize).is_some_and(|bytes| bytes == written);
+        end > at.offset && same && named && is_whole() && view.analysis.states.id(*start).is_some()
+    };
+    // From the instruction backwards, as far as the run is long.
+    let lowest = at.offset.saturating_sub(written.len() as u64);
+    let first = insns.containing(CodeLoc { offset: lowest, ..at }).or_else(|| insns.of_section(at.section).next());
+    let mut all = std::iter::successors(first, |&one| insns.next_in_section(one));
+    all.by_ref().take_while(|&one| insns.loc(one).offset <= at.offset).any(|one| begins(&one))
 }
 
 /// Whether a word is a macro's, by how the kernel names them.

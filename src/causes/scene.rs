@@ -10,8 +10,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::Sources;
-use super::text::{AsmText, Statement};
 use crate::analysis::Analysis;
+use crate::assembly::text::{AsmText, Statement};
 use crate::decode::{InsnTable, Kind, Usage};
 use crate::findings::{Finding, StepKind};
 use crate::flow::FlowGraph;

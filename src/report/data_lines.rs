@@ -1,4 +1,5 @@
-//! The lines of code that an assembly file writes as data: `.byte 0x0f, 0x01, 0xca`, `.skip 4, 0x90`.
+//! The lines of code that is written as data: `.byte 0x0f, 0x01, 0xca`, `.skip 4, 0x90`. In C, see
+//! [`asm_data`](super::asm_data).
 //!
 //! In: the rows of the debug information, texts of assembly.  Out: [`DataLines`], a line for code without a row, or none.
 //! Holds afterwards: such code has the line of the directive that wrote it, or no line; it has never that of the statement
@@ -27,11 +28,14 @@ use crate::source_map::{Lines, SourceMap};
 /// So many lines behind a place are read for the code that is there.
 const REACH: usize = 512;
 
+/// A file and a line of it, if it is known which.
+pub(super) type OwnLine = (Arc<str>, Option<u32>);
+
 /// Lines of code that has no row of its own.
 #[derive(Debug, Default)]
 pub(super) struct DataLines {
     /// `None` where it is not known which line it is, but not that of the row.
-    lines: FxHashMap<InsnId, (Arc<str>, Option<u32>)>,
+    lines: FxHashMap<InsnId, OwnLine>,
 }
 
 /// Code without rows, one instruction after the other, and what is before it.
@@ -61,8 +65,9 @@ struct Anchor {
 }
 
 impl DataLines {
-    pub(super) fn read(known: &Known<'_>) -> DataLines {
-        let mut data = DataLines::default();
+    /// Adds the lines of assembly to those of C.
+    pub(super) fn read(known: &Known<'_>, of_c: FxHashMap<InsnId, OwnLine>) -> DataLines {
+        let mut data = DataLines { lines: of_c };
         let Known { analysis, map, .. } = known;
         if !map.files().iter().any(|file| is_assembly_name(file.as_ref().as_ref())) {
             return data;
@@ -91,13 +96,13 @@ impl DataLines {
     }
 
     /// The line of an instruction without a row, and its file; `None` where the row's line stands.
-    pub(super) fn line(&self, insn: InsnId) -> Option<&(Arc<str>, Option<u32>)> {
+    pub(super) fn line(&self, insn: InsnId) -> Option<&OwnLine> {
         self.lines.get(&insn)
     }
 
     /// The instructions that a line writes as data.
     pub(super) fn insns_of<'a>(&'a self, names: &'a [Arc<str>], line: u32) -> impl Iterator<Item = InsnId> + 'a {
-        let is_it = move |(file, own): &(Arc<str>, Option<u32>)| *own == Some(line) && names.contains(file);
+        let is_it = move |(file, own): &OwnLine| *own == Some(line) && names.contains(file);
         self.lines.iter().filter(move |(_, own)| is_it(own)).map(|(insn, _)| *insn)
     }
 
@@ -216,7 +221,7 @@ fn is_directive(line: &str) -> bool {
 }
 
 /// The size of what a statement writes at `offset`. `None` for instructions, macros, and what depends on more than itself.
-fn size(statement: &str, offset: u64) -> Option<u64> {
+pub(super) fn size(statement: &str, offset: u64) -> Option<u64> {
     let (word, operands) = statement.split_once(char::is_whitespace).unwrap_or((statement, ""));
     let operands: Vec<&str> = operands.split(',').map(str::trim).collect();
     let number = |nth: usize| {

@@ -16,12 +16,13 @@
 //! | 3 | replacement without a row | that of the original code |
 //! | 4 | none of the streams has a row: another alternative of the line comes before | that alternative's, if it ends where this one starts |
 //! | 5 | the same, in assembly: the streams are padding and `.byte`, as those of `ASM_STAC` were up to 6.12 | that of the text between the rows around it which uses a macro |
-//! | 7 | in assembly, written as data: `.byte`, `.skip` | that of the directive, else none (see [`data_lines`](super::data_lines)) |
+//! | 7 | written as data: `.byte`, `.skip` | that of the directive or its `asm()`, else none (see [`data_lines`](super::data_lines)) |
 //! | 6 | C code before whose function's start the row begins: `asm()` at top level, padding | none |
 
 use std::sync::Arc;
 
 use super::alternative_lines::AlternativeLines;
+use super::asm_data;
 use super::data_lines::{DataLines, Known};
 use super::macros::is_written;
 use super::select::same_file;
@@ -74,7 +75,7 @@ impl View<'_> {
     fn data_lines(&self, map: &SourceMap) -> &DataLines {
         let is_written = |statement: &str, insn| is_written(statement, &self.text(insn));
         let known = Known { analysis: self.analysis, map, texts: self.lines, is_written: &is_written };
-        self.data_lines.get_or_init(|| DataLines::read(&known))
+        self.data_lines.get_or_init(|| DataLines::read(&known, asm_data::lines(&known)))
     }
 
     /// Cases 1, 2 and 4 to 7, for code that is no replacement.
@@ -90,7 +91,7 @@ impl View<'_> {
         // Case 7.
         let insn = self.analysis.insns.containing(at);
         if let Some((file, line)) = insn.and_then(|insn| self.data_lines(map).line(insn)) {
-            return Some(Place { file: Arc::clone(file), line: *line, column: None, inlined: Vec::new() });
+            return Some(Place { file: Arc::clone(file), line: *line, column: None, inlined: map.inlined(at) });
         }
         let own = own?;
         let is_c = !own.file.ends_with(".S") && !own.file.ends_with(".s");

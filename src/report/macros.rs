@@ -13,6 +13,7 @@ use std::sync::Arc;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::findings::{PathKind, PathStep, Report};
+use crate::assembly::text::one_name;
 
 /// More lines than these tell nothing.
 const MOST: usize = 4;
@@ -180,39 +181,6 @@ fn statements(line: &str) -> impl Iterator<Item = &str> {
         Some((label, rest)) if !label.contains(['%', '(', ',']) => rest.trim(),
         _ => statement.trim(),
     })
-}
-
-/// The name that a disassembly has for what the assembler knows by several. SDM, entries `Jcc`, `SETcc`, `CMOVcc`, `SAL`.
-pub fn one_name(mnemonic: &str) -> String {
-    const CONDITIONS: [(&str, &str); 18] = [
-        ("z", "e"),
-        ("nz", "ne"),
-        ("c", "b"),
-        ("nae", "b"),
-        ("nc", "ae"),
-        ("nb", "ae"),
-        ("nbe", "a"),
-        ("na", "be"),
-        ("nge", "l"),
-        ("nl", "ge"),
-        ("nle", "g"),
-        ("ng", "le"),
-        ("pe", "p"),
-        ("po", "np"),
-        ("cxz", "cxz"),
-        ("ecxz", "ecxz"),
-        ("rcxz", "rcxz"),
-        ("mp", "mp"),
-    ];
-    if mnemonic.starts_with("sal") {
-        return mnemonic.replacen("sal", "shl", 1);
-    }
-    let of = |start: &str| {
-        let condition = mnemonic.strip_prefix(start)?;
-        let (_, shown) = CONDITIONS.iter().find(|(other, _)| *other == condition)?;
-        Some(format!("{start}{shown}"))
-    };
-    of("j").or_else(|| of("set")).or_else(|| of("cmov")).unwrap_or_else(|| mnemonic.to_owned())
 }
 
 /// Whether a statement may assemble to the instruction. The assembler knows suffixes that a disassembly leaves out.

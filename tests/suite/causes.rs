@@ -154,6 +154,25 @@ fn data_in_code_is_told_as_data() {
 }
 
 #[test]
+fn code_that_is_written_as_data_is_not_told_as_data() {
+    let kinds = |body: &str| {
+        let text = function("f", body);
+        let findings = Case { name: "case.S", text: &text, flags: &[], options: orc() }.findings();
+        assert!(!findings.is_empty(), "{body}");
+        findings.iter().map(|finding| finding.cause.kind).collect::<Vec<_>>()
+    };
+    for body in [
+        "\tpush %rbx\n\t.byte 0x90\n\t.byte 0x0f, 0x1f, 0x00\n\t.long 0xc3909090\n",
+        "\tpush %rbx\n\t.byte 0x0f\n\t.byte 0x1f, 0\n\t.byte 0xc3\n",
+        "\t.byte 0x53\n\t.byte 0x66\n\t.byte 0x90, 0xc3\n",
+    ] {
+        assert!(!kinds(body).contains(&CauseKind::DataInCode), "{body}: {:?}", kinds(body));
+    }
+    // What a path runs into is data where it has a label of its own.
+    assert!(kinds("\tmov table(%rip), %rax\ntable:\n\t.byte 0x90, 0x90, 0x58\n").contains(&CauseKind::DataInCode));
+}
+
+#[test]
 fn options_that_the_command_lacks_are_told() {
     let options = Options { rethunk: true, retpoline: true, ..orc() };
     c(

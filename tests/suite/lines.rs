@@ -304,3 +304,80 @@ fn code_written_as_data_is_on_its_own_line_and_nobody_else_s() {
         format!("{:?}", findings.iter().filter(|one| one.function.as_deref() == Some("first")).collect::<Vec<_>>());
     assert!(!said.contains(&format!("line: Some({})", line(text, "// of before"))), "{said}");
 }
+
+/// Without location views the assembler writes a row behind the data of a statement.
+const DATA_IN_C: &str = "int use(int n);
+#define BUG() do { asm volatile(\"1:\\t.byte 0x0f, 0x0b\\n\"); __builtin_unreachable(); } while (0)
+int pushes(int n)
+{
+\tn += use(n); // before pushes
+\tasm volatile(\".byte 0x50\" ::: \"memory\"); // pushes
+\treturn use(n);
+}
+int two(int n)
+{
+\tn += use(n); // before two
+\tasm volatile(\".byte 0x9c\" ::: \"memory\"); // one
+\tasm volatile(\"1: .long 0x00401f0f; .byte 0x9d\" ::: \"memory\"); // other
+\treturn use(n);
+}
+int mixed(int n)
+{
+\tn += use(n); // before mixed
+\tasm volatile(\".byte 0x0f, 0x1f, 0x00\\n\\t\" // of three
+\t\t     \"cltq\\n\\t\"
+\t\t     \".byte 0x90\" ::: \"rax\", \"memory\");
+\treturn use(n);
+}
+int bugs(int n)
+{
+\tn += use(n);
+\tif (n == 7) // before bugs
+\t\tBUG(); // bugs
+\treturn use(n);
+}
+int alike(int n)
+{
+\tn += use(n); // before alike
+\tasm volatile(\".byte 0x90\" ::: \"memory\");
+\tasm volatile(\"nop\" ::: \"memory\"); // alike
+\treturn use(n);
+}
+void last(int n)
+{
+\tuse(n); // before last
+\tasm volatile(\".byte 0x0f, 0x05; .byte 0x0f, 0x0b\" ::: \"memory\"); // last
+\t__builtin_unreachable();
+}
+int operand(int n)
+{
+\tn += use(n); // before operand
+\tasm volatile(\".byte %c0\" :: \"i\"(0x90) : \"memory\");
+\treturn use(n);
+}
+";
+
+#[test]
+fn data_in_an_asm_of_c_is_in_its_line_however_its_rows_are_written() {
+    for flags in [&[][..], &["-fno-var-tracking"], &["-O0"], &["-g1"], &["-gno-variable-location-views"]] {
+        let built = build("data.c", DATA_IN_C, flags);
+        let code = |mark: &str| built.code(line(DATA_IN_C, mark));
+        for (mark, own) in [
+            ("// pushes", &["push %rax"][..]),
+            ("// one", &["pushf"]),
+            ("// other", &["nopl (%rax)", "popf"]),
+            ("// of three", &["nopl (%rax)", "cltq", "nop"]),
+            ("// bugs", &["ud2"]),
+            ("// last", &["syscall", "ud2"]),
+        ] {
+            // Padding behind the last one may have its row.
+            assert_eq!(code(mark).get(..own.len()).unwrap_or(&[]), own, "{mark} {flags:?}");
+        }
+        for mark in ["pushes", "two", "mixed", "bugs", "alike", "last", "operand"] {
+            let of_before = code(&format!("// before {mark}"));
+            let strange = ["push %rax", "pushf", "nopl (%rax)", "ud2", "syscall", "nop"];
+            assert!(!of_before.is_empty(), "{mark} {flags:?}");
+            assert!(!of_before.iter().any(|text| strange.contains(&text.as_str())), "{mark} {flags:?} {of_before:?}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! In: a finding of a verdict.  Out: [`Case`].
 
 use crate::analysis::Analysis;
-use crate::causes::text::{AsmText, Statement};
+use crate::assembly::text::{AsmText, Statement};
 use crate::findings::{Finding, StepKind};
 use crate::ids::{CodeLoc, InsnId};
 use crate::report::findings::{PathKind, ReportedFinding};

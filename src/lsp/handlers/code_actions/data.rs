@@ -5,7 +5,7 @@
 use super::case::Case;
 use super::patch::{Fix, Patch};
 use super::strings;
-use crate::causes::text::Statement;
+use crate::assembly::text::Statement;
 
 /// `.pushsection .rodata` around the data at the cause.
 pub(super) fn rodata(case: &Case<'_>) -> Vec<Fix> {

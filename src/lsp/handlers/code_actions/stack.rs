@@ -15,7 +15,7 @@ use crate::ids::InsnId;
 
 use rustc_hash::FxHashMap;
 
-use crate::causes::text::Statement;
+use crate::assembly::text::Statement;
 
 use super::case::{Blamed, Case};
 use super::patch::{Fix, Patch};

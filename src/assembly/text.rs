@@ -6,8 +6,7 @@
 
 use std::rc::Rc;
 
-use crate::assembly::lines::{Source, pieces};
-use crate::report::macros::one_name;
+use super::lines::{Source, pieces};
 
 /// A label, a directive or an instruction.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,19 +69,26 @@ impl Statement {
         DATA.contains(&self.word())
     }
 
-    /// The bytes that it writes one by one.
+    /// The bytes that it writes as numbers.
     pub fn bytes(&self) -> Option<Vec<u8>> {
-        if self.word() != ".byte" {
-            return None;
-        }
+        let size = match self.word() {
+            ".byte" => 1,
+            ".word" | ".short" | ".value" | ".2byte" => 2,
+            ".long" | ".int" | ".4byte" => 4,
+            ".quad" | ".8byte" => 8,
+            _ => return None,
+        };
         let number = |text: &str| {
             let text = text.trim();
-            match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-                Some(hex) => u8::from_str_radix(hex, 16).ok(),
-                None => text.parse().ok(),
-            }
+            let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+                Some(hex) => u64::from_str_radix(hex, 16).ok()?,
+                None if text.starts_with('0') && text.len() > 1 => u64::from_str_radix(text, 8).ok()?,
+                None => text.parse().ok()?,
+            };
+            let (bytes, rest) = number.to_le_bytes().split_at_checked(size).map(|(a, b)| (a.to_vec(), b.to_vec()))?;
+            rest.iter().all(|&byte| byte == 0).then_some(bytes)
         };
-        self.operands().split(',').map(number).collect()
+        Some(self.operands().split(',').map(number).collect::<Option<Vec<_>>>()?.concat())
     }
 
     /// Whether it is an instruction, or a macro that may become some.
@@ -95,6 +101,39 @@ impl Statement {
             && !word.starts_with(['.', '#', '"'])
             && !symbolic.iter().any(|start| word.starts_with(start))
     }
+}
+
+/// The name that a disassembly has for what the assembler knows by several. SDM, entries `Jcc`, `SETcc`, `CMOVcc`, `SAL`.
+pub fn one_name(mnemonic: &str) -> String {
+    const CONDITIONS: [(&str, &str); 18] = [
+        ("z", "e"),
+        ("nz", "ne"),
+        ("c", "b"),
+        ("nae", "b"),
+        ("nc", "ae"),
+        ("nb", "ae"),
+        ("nbe", "a"),
+        ("na", "be"),
+        ("nge", "l"),
+        ("nl", "ge"),
+        ("nle", "g"),
+        ("ng", "le"),
+        ("pe", "p"),
+        ("po", "np"),
+        ("cxz", "cxz"),
+        ("ecxz", "ecxz"),
+        ("rcxz", "rcxz"),
+        ("mp", "mp"),
+    ];
+    if mnemonic.starts_with("sal") {
+        return mnemonic.replacen("sal", "shl", 1);
+    }
+    let of = |start: &str| {
+        let condition = mnemonic.strip_prefix(start)?;
+        let (_, shown) = CONDITIONS.iter().find(|(other, _)| *other == condition)?;
+        Some(format!("{start}{shown}"))
+    };
+    of("j").or_else(|| of("set")).or_else(|| of("cmov")).unwrap_or_else(|| mnemonic.to_owned())
 }
 
 /// An asm statement of C, or a whole file of assembly.

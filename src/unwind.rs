@@ -8,21 +8,24 @@
 //! ```text
 //!  relocated  tables as a linker would have placed them
 //!  table      rows (row), by gimli's reading of the instructions (machine), and landing pads (pads)
-//!  code       instructions, what they do (op) and where they lead; pointers: what data points to
+//!  code       instructions, what they do (op) and where they lead; pointers: what data points to; jumps: by which table
 //!  walk       the state (state, value, zone) at every place where paths meet
 //!  verdict    each row against the state before each instruction (compare), and how functions are left
 //!  program    what callers do not get back, and what is lost below rsp
+//!  cause      which places are faults of their own
 //!  fault      one finding for each cause; way: the branches that lead there
 //!  sides      both beside each other, for people
 //!  derive     all that rows of a function could say; rows: what they should say, for `annotate`
 //! ```
 
 mod bare;
+mod cause;
 mod code;
 mod compare;
 mod derive;
 mod expression;
 mod fault;
+mod jumps;
 mod machine;
 mod names;
 mod never;

@@ -77,9 +77,20 @@ impl Relocs {
         self.first_in(offset, offset.checked_add(1)?)
     }
 
+    /// The relocation at a position of the order.
+    fn nth(&self, at: usize) -> Option<&Reloc> {
+        match &self.order {
+            None => self.entries.get(at),
+            Some(order) => self.entries.get(*order.get(at)? as usize),
+        }
+    }
+
     /// For a pass over the section from this offset on.
     pub fn cursor_from(&self, start: u64) -> Cursor<'_> {
-        let next = if self.order.is_some() { 0 } else { self.entries.partition_point(|reloc| reloc.offset < start) };
+        let next = match &self.order {
+            None => self.entries.partition_point(|reloc| reloc.offset < start),
+            Some(order) => order.partition_point(|&i| self.entries[i as usize].offset < start),
+        };
         Cursor { relocs: self, next }
     }
 
@@ -99,14 +110,10 @@ pub struct Cursor<'r> {
 impl<'r> Cursor<'r> {
     /// See [`Relocs::first_in`]. No later call may ask for a range that starts before this one.
     pub fn first_in(&mut self, start: u64, end: u64) -> Option<&'r Reloc> {
-        if self.relocs.order.is_some() {
-            return self.relocs.first_in(start, end);
-        }
-        let entries = &self.relocs.entries;
-        while entries.get(self.next).is_some_and(|reloc| reloc.offset < start) {
+        while self.relocs.nth(self.next).is_some_and(|reloc| reloc.offset < start) {
             self.next += 1;
         }
-        entries.get(self.next).filter(|reloc| reloc.offset < end)
+        self.relocs.nth(self.next).filter(|reloc| reloc.offset < end)
     }
 }
 
@@ -122,6 +129,10 @@ mod tests {
             let found = relocs.ascending().map(|reloc| (reloc.offset, reloc.addend)).collect::<Vec<_>>();
             // A search for each finds the same.
             assert!(found.iter().all(|&(offset, addend)| relocs.at(offset).map(|reloc| reloc.addend) == Some(addend)));
+            for start in 0..6 {
+                let mut cursor = relocs.cursor_from(start);
+                assert!((start..6).all(|at| cursor.first_in(at, at + 2) == relocs.first_in(at, at + 2)));
+            }
             found
         };
         assert_eq!(ascending(&[]), []);

@@ -70,6 +70,9 @@ impl Insn {
     }
 }
 
+/// For so many instructions memory is asked for at once.
+const MOST_RESERVED: usize = 1 << 16;
+
 /// The instructions of all descriptions.
 #[derive(Debug, Default)]
 pub(super) struct Code {
@@ -98,6 +101,9 @@ impl Code {
         let mut reading =
             Reading { image, addresses, reader: Reader::default(), code: Code::default(), targets: Vec::new() };
         let mut reached = (SectionId(0), 0);
+        // Four bytes and a half are an instruction's usual length.
+        let bytes: usize = tables.fdes.iter().map(|fde| (fde.end - fde.start) as usize).sum();
+        reading.code.insns.reserve((bytes / 4).min(MOST_RESERVED));
         for (number, fde) in (0u32..).zip(&tables.fdes) {
             // Descriptions that overlap are taken in order: the first one has the code.
             let start = if reached.0 == fde.section { fde.start.max(reached.1) } else { fde.start };
@@ -261,20 +267,13 @@ impl Reading<'_> {
         });
     }
 
-    /// What an offset from the start of a section means: in a linked file it may lie in another one.
-    fn place(&self, section: SectionId, offset: u64) -> Option<CodeLoc> {
-        if self.image.kind == ET_REL {
-            return Some(CodeLoc::new(section, offset));
-        }
-        self.addresses.loc(self.addresses.start(section).wrapping_add(offset))
-    }
-
     fn target(&self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>) -> Target {
         if !matches!(insn.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) {
             return Target::None;
         }
         match reloc {
-            None => self.place(section, insn.near_branch_target()).map_or(Target::None, Target::Place),
+            None => placed(self.image, self.addresses, section, insn.near_branch_target())
+                .map_or(Target::None, Target::Place),
             Some(reloc) if self.image.symbol(reloc.symbol).is_undefined() => Target::Symbol(reloc.symbol),
             Some(reloc) => {
                 // Relative to the end of the instruction, which the field ends.
@@ -287,29 +286,7 @@ impl Reading<'_> {
 
     /// What an instruction other than a branch refers to.
     fn note_addresses(&mut self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>, fde: u32) {
-        let place = match reloc {
-            Some(reloc) if self.image.symbol(reloc.symbol).is_undefined() => return,
-            Some(reloc) => {
-                let at = self.image.destination(reloc);
-                let behind = if reloc.kind.leads_to_code() { insn.next_ip().wrapping_sub(reloc.offset) } else { 0 };
-                CodeLoc::new(at.section, at.offset.wrapping_add(behind))
-            }
-            None if insn.is_ip_rel_memory_operand() => match self.place(section, insn.ip_rel_memory_address()) {
-                Some(place) => place,
-                None => return,
-            },
-            // A table by its address: `jmp *table(, %rax, 8)`.
-            None if self.image.kind != ET_REL
-                && insn.memory_index_scale() == 8
-                && insn.memory_base() == Register::None =>
-            {
-                match self.addresses.loc(insn.memory_displacement64()) {
-                    Some(place) => place,
-                    None => return,
-                }
-            }
-            None => return,
-        };
+        let Some(place) = referred(self.image, self.addresses, insn, section, reloc) else { return };
         let in_code = self.image.section(place.section).is_code();
         if in_code {
             self.code.taken.push(place);
@@ -320,5 +297,37 @@ impl Reading<'_> {
             (true, true) => {}
             (false, _) => self.code.anchors_of.push((place, fde)),
         }
+    }
+}
+
+/// What an offset from the start of a section means: in a linked file it may lie in another one.
+fn placed(image: &ElfImage, addresses: &Addresses, section: SectionId, offset: u64) -> Option<CodeLoc> {
+    if image.kind == ET_REL {
+        return Some(CodeLoc::new(section, offset));
+    }
+    addresses.loc(addresses.start(section).wrapping_add(offset))
+}
+
+/// What an instruction other than a branch refers to.
+pub(super) fn referred(
+    image: &ElfImage,
+    addresses: &Addresses,
+    insn: &Instruction,
+    section: SectionId,
+    reloc: Option<&Reloc>,
+) -> Option<CodeLoc> {
+    match reloc {
+        Some(reloc) if image.symbol(reloc.symbol).is_undefined() => None,
+        Some(reloc) => {
+            let at = image.destination(reloc);
+            let behind = if reloc.kind.leads_to_code() { insn.next_ip().wrapping_sub(reloc.offset) } else { 0 };
+            Some(CodeLoc::new(at.section, at.offset.wrapping_add(behind)))
+        }
+        None if insn.is_ip_rel_memory_operand() => placed(image, addresses, section, insn.ip_rel_memory_address()),
+        // A table by its address: `jmp *table(, %rax, 8)`.
+        None if image.kind != ET_REL && insn.memory_index_scale() == 8 && insn.memory_base() == Register::None => {
+            addresses.loc(insn.memory_displacement64())
+        }
+        None => None,
     }
 }

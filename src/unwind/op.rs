@@ -243,7 +243,7 @@ impl Default for Reader {
 impl Reader {
     /// What the instruction does.
     pub(super) fn op(&mut self, insn: &Instruction) -> Op {
-        exact(insn).unwrap_or_else(|| self.any(insn))
+        exact(insn).or_else(|| usual(insn)).unwrap_or_else(|| self.any(insn))
     }
 
     /// By the registers and the memory that it uses.
@@ -402,6 +402,50 @@ fn exact(insn: &Instruction) -> Option<Op> {
         },
         _ => return None,
     })
+}
+
+/// What most other instructions do: they write their first operand, a register, and nothing else. Asking the decoder for all
+/// that they use takes several times as long.
+fn usual(insn: &Instruction) -> Option<Op> {
+    if insn.is_jcc_short_or_near() {
+        return Some(Op::Keep);
+    }
+    if insn.op_count() < 2 || insn.op0_kind() != OpKind::Register {
+        return None;
+    }
+    let register = insn.op0_register();
+    if register.is_vector_register() || register.is_k() {
+        // These say in rcx what they have found.
+        let finds = matches!(
+            insn.mnemonic(),
+            Mnemonic::Pcmpestri | Mnemonic::Pcmpistri | Mnemonic::Vpcmpestri | Mnemonic::Vpcmpistri
+        );
+        return (!finds).then_some(Op::Keep);
+    }
+    let writes_it = matches!(
+        insn.mnemonic(),
+        Mnemonic::Mov
+            | Mnemonic::Movzx
+            | Mnemonic::Movsx
+            | Mnemonic::Movsxd
+            | Mnemonic::Lea
+            | Mnemonic::Add
+            | Mnemonic::Sub
+            | Mnemonic::And
+            | Mnemonic::Or
+            | Mnemonic::Xor
+            | Mnemonic::Adc
+            | Mnemonic::Sbb
+            | Mnemonic::Shl
+            | Mnemonic::Shr
+            | Mnemonic::Sar
+            | Mnemonic::Rol
+            | Mnemonic::Ror
+            | Mnemonic::Rorx
+            | Mnemonic::Andn
+    );
+    let to = number(register.full_register()).filter(|_| writes_it)?;
+    Some(Op::Writes { computed: 1 << to, unknown: 0, mem: Mem::UNFOLLOWED, size: 0, vector: false })
 }
 
 fn stack_size(insn: &Instruction) -> u8 {

@@ -7,6 +7,7 @@
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::code::{Code, NONE, Target};
+use super::jumps::{self, Table};
 use super::op::Flow;
 use super::relocated::Addresses;
 use super::table::Tables;
@@ -15,6 +16,8 @@ use crate::image::{ET_REL, ElfImage, RelocKind, SHF_ALLOC, Store};
 
 /// More entries no table has.
 const MOST_ENTRIES: u64 = 4096;
+/// So many ways lead on from jumps by tables for each instruction of an object, all taken together.
+const MOST_LEADS: usize = 16;
 
 /// In linked files nothing but its contents shows a table: distances from its own start, or addresses, up to the first that
 /// leads to no instruction of the function that refers to it, or to where something else begins that code refers to. What
@@ -63,6 +66,7 @@ fn linked_tables(
         }
         // A table that leads nowhere else but out is none.
         if table.iter().any(|&(_, home)| home == fde) {
+            found.linked.insert((anchor, fde), table.iter().map(|&(insn, _)| insn).collect());
             for (insn, home) in table {
                 found.insns.push(insn);
                 if home != fde {
@@ -71,6 +75,26 @@ fn linked_tables(
             }
         }
     }
+}
+
+/// What a table of an object leads to: each entry has its relocation, up to what else code refers to.
+fn relocated_table(image: &ElfImage, code: &Code, table: Table) -> Vec<u32> {
+    let Table { start, relative } = table;
+    let relocs = &image.section(start.section).relocs;
+    let size = if relative { 4 } else { 8 };
+    let mut list = Vec::new();
+    for number in 0..MOST_ENTRIES {
+        let Some(at) = start.offset.checked_add(number * size) else { break };
+        let another = number > 0 && code.anchors.binary_search(&CodeLoc::new(start.section, at)).is_ok();
+        let Some(reloc) = relocs.at(at).filter(|reloc| !another && (reloc.kind == RelocKind::PC32) == relative) else {
+            break;
+        };
+        let to = image.destination(reloc);
+        let back = if relative { at - start.offset } else { 0 };
+        let target = code.at(CodeLoc::new(to.section, to.offset.wrapping_sub(back)));
+        list.extend(target.filter(|&target| code.get(target).is_some_and(|target| target.row != NONE)));
+    }
+    list
 }
 
 /// Descriptions between which there are jumps, the lower one first.
@@ -88,8 +112,12 @@ fn joined(code: &Code) -> FxHashSet<(u32, u32)> {
 pub(super) struct Pointers {
     /// Instructions, ascending.
     insns: Vec<u32>,
-    /// What an indirect jump's own table leads to.
-    tables: FxHashMap<u32, Vec<u32>>,
+    /// What tables lead to.
+    lists: Vec<Vec<u32>>,
+    /// The list of a jump that shows by which table it goes.
+    tables: FxHashMap<u32, usize>,
+    /// In linked files: the tables that were found, by their start and who refers to them.
+    linked: FxHashMap<(CodeLoc, u32), Vec<u32>>,
     /// By description: what its tables lead to in other ones.
     split_off: FxHashMap<u32, Vec<u32>>,
 }
@@ -140,11 +168,38 @@ impl Pointers {
         }
         pointers.insns.sort_unstable();
         pointers.insns.dedup();
+        pointers.own_tables(image, addresses, code);
         for insns in pointers.split_off.values_mut() {
             insns.sort_unstable();
             insns.dedup();
         }
         pointers
+    }
+
+    /// Finds the tables of jumps that show theirs.
+    fn own_tables(&mut self, image: &ElfImage, addresses: &Addresses, code: &Code) {
+        let mut known: FxHashMap<(Table, u32), usize> = FxHashMap::default();
+        let mut jumps: Vec<(u32, Table)> = jumps::tables(image, addresses, code, &self.insns).into_iter().collect();
+        jumps.sort_unstable_by_key(|&(jump, _)| jump);
+        let mut leads = 0;
+        for (jump, table) in jumps {
+            let fde = code.get(jump).map_or(NONE, |jump| jump.fde);
+            let list = known.entry((table, fde)).or_insert_with(|| {
+                let mut list = match image.kind {
+                    ET_REL => relocated_table(image, code, table),
+                    _ => self.linked.remove(&(table.start, fde)).unwrap_or_default(),
+                };
+                list.sort_unstable();
+                list.dedup();
+                self.lists.push(list);
+                self.lists.len() - 1
+            });
+            let entries = self.lists.get(*list).map_or(0, Vec::len);
+            leads += entries;
+            if entries > 0 && leads <= code.insns.len().saturating_mul(MOST_LEADS) {
+                self.tables.insert(jump, *list);
+            }
+        }
     }
 
     /// All of them.
@@ -168,6 +223,6 @@ impl Pointers {
 
     /// What the jump's own table leads to, where it was found.
     pub(super) fn table_of(&self, jump: u32) -> Option<&[u32]> {
-        self.tables.get(&jump).map(Vec::as_slice)
+        self.lists.get(*self.tables.get(&jump)?).map(Vec::as_slice)
     }
 }

@@ -50,7 +50,9 @@ impl Verdicts<'_> {
     pub(super) fn loose(&self) -> FxHashMap<u32, u16> {
         let mut loose = self.helpers();
         let mut told: FxHashMap<u32, u16> = FxHashMap::default();
-        let fdes: BTreeSet<u32> = self.left.keys().chain(self.dropped.keys()).copied().collect();
+        let insns = self.ground.judge.code.insns.iter().zip(&self.found);
+        let accused = insns.filter(|(_, found)| found.wrong & !CFA != 0).map(|(insn, _)| insn.fde);
+        let fdes: BTreeSet<u32> = self.left.keys().chain(self.dropped.keys()).copied().chain(accused).collect();
         for &fde in &fdes {
             let left = self.left.get(&fde).map_or(&[][..], Vec::as_slice);
             let ends = |left: &&Left| left.exit != Exit::Crossing && left.rsp == Value::of_cfa(-8);

@@ -116,19 +116,38 @@ impl State {
         (0u8..16).find(|&reg| self.reg(reg) == Value::Entry(wanted))
     }
 
+    /// Becomes another one, in the memory that it has.
+    pub(super) fn become_as(&mut self, other: &State) {
+        self.regs = other.regs;
+        self.words.clone_from(&other.words);
+        self.direction = other.direction;
+        self.zone.become_as(&other.zone);
+    }
+
     /// Takes over what another path knows. Whether anything changed.
     pub(super) fn meet(&mut self, other: &State) -> bool {
         let mut changed = false;
         for (mine, theirs) in self.regs.iter_mut().zip(&other.regs) {
-            let met = mine.meet(*theirs);
-            changed |= met != *mine;
-            *mine = met;
+            if mine != theirs {
+                let met = mine.meet(*theirs);
+                changed |= met != *mine;
+                *mine = met;
+            }
         }
         let direction = self.direction.meet(other.direction);
         changed |= direction != self.direction;
         self.direction = direction;
         changed |= self.zone.meet(&other.zone);
-        if self.words == other.words {
+        // Mostly the same places were written on both paths.
+        let places = self.words.iter().map(|(place, _)| place);
+        if self.words.len() == other.words.len() && places.eq(other.words.iter().map(|(place, _)| place)) {
+            for ((_, mine), (_, theirs)) in self.words.iter_mut().zip(&other.words) {
+                if mine != theirs {
+                    let met = mine.meet(*theirs);
+                    changed |= met != *mine;
+                    *mine = met;
+                }
+            }
             return changed;
         }
         let mut met: Vec<(Place, Value)> = Vec::with_capacity(self.words.len().max(other.words.len()));
@@ -230,13 +249,14 @@ impl State {
         }
     }
 
-    /// Of these registers, which are about to be overwritten, those whose old value is nowhere else.
+    /// Of these registers, which are about to be overwritten, those whose old value, on some path, is nowhere else.
     pub(super) fn held_nowhere_else(&self, registers: u16) -> u16 {
         let elsewhere = |reg: Reg| {
             (0u8..16).any(|other| other != reg && self.reg(other) == Value::Entry(reg))
                 || self.words.iter().any(|&(_, value)| value == Value::Entry(reg))
         };
-        let held = |&reg: &Reg| registers & 1 << reg != 0 && self.reg(reg) == Value::Entry(reg) && !elsewhere(reg);
+        let is_old = |reg: Reg| self.reg(reg) == Value::Entry(reg) || self.reg(reg) == Value::Differs;
+        let held = |&reg: &Reg| registers & 1 << reg != 0 && is_old(reg) && !elsewhere(reg);
         CALLEE_SAVED.iter().filter(|reg| held(reg)).fold(0, |mask, &reg| mask | 1 << reg)
     }
 
@@ -400,12 +420,12 @@ impl State {
                     Some(place) if size > 0 => self.store(Some(place), size, Value::Computed),
                     _ => {}
                 }
-                for reg in 0u8..16 {
-                    if computed & (1 << reg) != 0 {
-                        self.put_reg(reg, if reg == RSP { Value::Unknown } else { Value::Computed });
-                    } else if unknown & (1 << reg) != 0 {
-                        self.put_reg(reg, Value::Unknown);
-                    }
+                let mut left = computed | unknown;
+                while left != 0 {
+                    let reg = left.trailing_zeros() as Reg;
+                    left &= left - 1;
+                    let is_computed = computed & (1 << reg) != 0 && reg != RSP;
+                    self.put_reg(reg, if is_computed { Value::Computed } else { Value::Unknown });
                 }
             }
         }

@@ -77,7 +77,7 @@ impl Place {
 }
 
 /// What is known of a word.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum Value {
     /// Nothing: it may be the right one.
     Unknown,

@@ -13,13 +13,13 @@ use super::code::{Code, Insn, NONE, Target};
 use super::compare::{CFA, Comparison, Judge, Mask, bit};
 use super::fault::{self, Branch, Class, Frame, Remark, Scene, Told};
 use super::names::Names;
-use super::op::{Flow, Op, Source};
+use super::op::{Flow, Mem, Op, Source};
 use super::pointers::Pointers;
 use super::row::{CfaRule, JUDGED, Oddity, Row, Rule};
 use super::settle::{Left, inner_entries, kept_registers, matters, settle};
 use super::state::State;
 use super::table::Tables;
-use super::value::{CALLEE_SAVED, RBX, RSP, Reg, VOLATILE, Value};
+use super::value::{Base, CALLEE_SAVED, RBX, RSP, Reg, VOLATILE, Value};
 use super::walk::{Exit, Ground, Lost, Nobody, Sink, States};
 use super::zone::Kept;
 use crate::cancel::{CancelToken, Cancelled};
@@ -157,8 +157,13 @@ pub(super) struct Verdicts<'a> {
 
 impl Sink for Verdicts<'_> {
     fn arrive(&mut self, at: u32, _: &State, from: Option<u32>) {
+        // Of the many jumps of an interpreter some are enough to go back along.
+        const MOST_JUMPS: usize = 64;
         let edges = self.edges.entry(at).or_default();
-        if !edges.contains(&from) {
+        let goes_by_table = |from| self.ground.judge.code.get(from).is_some_and(|insn| insn.flow == Flow::JumpIndirect);
+        let is_one_more = edges.len() >= MOST_JUMPS && from.is_some_and(goes_by_table);
+        // One comes after the other, each with all that it leads to.
+        if edges.last() != Some(&from) && !is_one_more {
             edges.push(from);
         }
     }
@@ -277,9 +282,11 @@ fn follow<'a>(
         meant: FxHashSet::default(),
         overwritten: BTreeMap::new(),
     };
+    let mut state = State::blank();
     for start in states.starts() {
         cancel.check()?;
-        let Some(mut state) = states.get(start).cloned() else { continue };
+        let Some(known) = states.get(start) else { continue };
+        state.become_as(known);
         if states.is_seed(start) {
             verdicts.arrive(start, &state, None);
         }
@@ -289,7 +296,16 @@ fn follow<'a>(
             if look == Look::AtAll {
                 verdicts.look(at, start, &state, same);
             }
-            same = code.get(at).is_some_and(|insn| insn.flow == Flow::Next && leaves_frame(insn.op));
+            same = code.get(at).is_some_and(|insn| match insn.flow {
+                Flow::Next => ground.row(insn).is_some_and(|row| leaves_frame(insn.op, row, &state)),
+                // What falls through is as it was.
+                Flow::JumpIf { unequal, .. } => !unequal,
+                Flow::Call | Flow::CallIndirect => {
+                    let kept_by_convention = matches!(insn.target, Target::Symbol(_) | Target::None);
+                    kept_by_convention && ground.row(insn).is_some_and(|row| lies_above(row, state.reg(RSP)))
+                }
+                Flow::Jump | Flow::JumpIndirect | Flow::Far | Flow::Return | Flow::SystemCall | Flow::Stop => false,
+            });
             let Some(next) = ground.go(at, &mut state, before, &mut verdicts) else { break };
             if ground.meets_at(next) {
                 verdicts.arrive(next, &state, Some(at));
@@ -302,9 +318,26 @@ fn follow<'a>(
     Ok(verdicts)
 }
 
-/// Whether an instruction writes no memory that is followed, and no register that a row usually counts from or restores.
-fn leaves_frame(op: Op) -> bool {
+/// Whether all that a row finds in memory lies above the stack pointer, where what is called writes nothing.
+fn lies_above(row: &Row, rsp: Value) -> bool {
+    let Some(rsp) = rsp.place().filter(|rsp| rsp.base == Base::CFA) else { return false };
+    row.rules.iter().all(|rule| !matches!(rule, Rule::Offset(offset) if *offset < rsp.offset))
+}
+
+/// Whether an instruction writes no memory that a usual row tells of, and no register that it counts from or restores.
+fn leaves_frame(op: Op, row: &Row, state: &State) -> bool {
     const KEPT: u16 = SAVED | 1 << 7;
+    // A word that is written in part is lost, too.
+    let is_elsewhere = |mem: Mem, size: i32| match state.address(mem) {
+        None => mem.base != Some(RSP),
+        Some(place) => {
+            let end = place.offset.saturating_add(size);
+            let is_hit = |&offset: &i32| place.offset.saturating_sub(8) < offset && offset < end;
+            let words =
+                row.rules.iter().filter_map(|rule| if let Rule::Offset(offset) = rule { Some(offset) } else { None });
+            place.base != Base::CFA || !words.into_iter().any(is_hit)
+        }
+    };
     let is_other = |reg: Reg| KEPT & 1u16.checked_shl(u32::from(reg)).unwrap_or(0) == 0;
     match op {
         Op::Keep | Op::Compare { .. } | Op::Test { .. } | Op::Direction { .. } => true,
@@ -315,12 +348,14 @@ fn leaves_frame(op: Op) -> bool {
         | Op::Align { to }
         | Op::LeaIndexed { to, .. } => is_other(to),
         Op::Load { to, .. } => is_other(to),
-        Op::Writes { computed, unknown, mem, .. } => mem.base.is_none() && (computed | unknown) & KEPT == 0,
+        Op::Writes { computed, unknown, mem, size, .. } => {
+            is_elsewhere(mem, i32::from(size)) && (computed | unknown) & KEPT == 0
+        }
+        Op::Store { to, .. } => is_elsewhere(to, 8),
         Op::Push { .. }
         | Op::Pop { .. }
         | Op::Leave
         | Op::Enter { .. }
-        | Op::Store { .. }
         | Op::Exchange { .. }
         | Op::ExchangeMem { .. } => false,
     }
@@ -509,70 +544,15 @@ impl Verdicts<'_> {
         previous.or_else(searched).map(Some).into_iter().collect()
     }
 
-    fn wrong_at(&self, at: u32) -> Mask {
+    pub(super) fn wrong_at(&self, at: u32) -> Mask {
         self.found.get(at as usize).map_or(0, |found| found.wrong)
-    }
-
-    /// Of the places where something becomes wrong, those that are not wrong only because of another one: where a path
-    /// that went wrong earlier meets one that did not.
-    fn causes(&self, candidates: Vec<(u32, Mask)>, states: &States) -> Vec<(u32, Mask)> {
-        let mut kept = candidates.clone();
-        for bit in 0..8u8 {
-            let bit: Mask = 1 << bit;
-            let of_bit: Vec<u32> = candidates.iter().filter(|(_, new)| new & bit != 0).map(|&(at, _)| at).collect();
-            if of_bit.len() < 2 {
-                continue;
-            }
-            let mut gone: FxHashSet<u32> = FxHashSet::default();
-            for &at in of_bit.iter().rev() {
-                let met: Vec<u32> =
-                    self.before(at).into_iter().flatten().filter(|&from| self.wrong_at(from) & bit != 0).collect();
-                if met.is_empty() || !self.is_uncertain(at, bit, states) {
-                    continue;
-                }
-                // Back along what is wrong: is there another beginning?
-                let (mut seen, mut todo) = (FxHashSet::default(), met);
-                let mut explained = false;
-                while let Some(here) = todo.pop() {
-                    if here == at || !seen.insert(here) {
-                        continue;
-                    }
-                    if of_bit.binary_search(&here).is_ok() && !gone.contains(&here) {
-                        explained = true;
-                        break;
-                    }
-                    todo.extend(self.before(here).into_iter().flatten().filter(|&from| self.wrong_at(from) & bit != 0));
-                }
-                if explained {
-                    gone.insert(at);
-                }
-            }
-            for (at, new) in &mut kept {
-                if gone.contains(at) {
-                    *new &= !bit;
-                }
-            }
-        }
-        kept.retain(|&(_, new)| new != 0);
-        kept
-    }
-
-    /// Whether what is wrong at an instruction is so on some paths only.
-    fn is_uncertain(&self, at: u32, bit: Mask, states: &States) -> bool {
-        let insn = self.ground.judge.code.get(at);
-        let (Some(state), Some(row)) = (self.state_at(at, states), insn.and_then(|insn| self.ground.row(insn))) else {
-            return false;
-        };
-        subjects(bit).any(|subject| match subject {
-            Subject::Cfa => self.ground.judge.cfa(row, &state) == Value::Differs,
-            Subject::Register(reg) => self.ground.judge.register(row.rule(reg), reg, &state) == Some(Value::Differs),
-            _ => false,
-        })
     }
 
     /// Where something is wrong and was right before.
     fn origins(&self, states: &States, names: &Names, findings: &mut Vec<Finding>) {
+        const MOST_STEPS: usize = 1 << 20;
         let code = self.ground.judge.code;
+        let mut steps = MOST_STEPS;
         let mut candidates = Vec::new();
         for at in 0..code.insns.len() as u32 {
             let wrong = self.wrong_at(at);
@@ -581,7 +561,10 @@ impl Verdicts<'_> {
             }
             let before = self.before(at);
             let all = before.iter().map(|from| from.map_or(0, |from| self.wrong_at(from)));
-            let new = wrong & !if before.is_empty() { 0 } else { all.fold(wrong, |mask, from| mask & from) };
+            let mut new = wrong & !if before.is_empty() { 0 } else { all.fold(wrong, |mask, from| mask & from) };
+            if new & CFA != 0 && self.is_still_untold(at, states, &mut steps) {
+                new &= !CFA;
+            }
             if new != 0 {
                 candidates.push((at, new));
             }
@@ -734,7 +717,7 @@ pub(super) fn simple(class: Class, words: String, culprit: CodeLoc) -> Told {
     }
 }
 
-fn subjects(mask: Mask) -> impl Iterator<Item = Subject> {
+pub(super) fn subjects(mask: Mask) -> impl Iterator<Item = Subject> {
     let cfa = (mask & CFA != 0).then_some(Subject::Cfa);
     let registers = JUDGED.iter().filter(move |&&reg| mask & bit(reg) != 0).map(|&reg| Subject::Register(reg));
     cfa.into_iter().chain(registers)

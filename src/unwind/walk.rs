@@ -13,13 +13,14 @@
 //! | 5 | call of a label inside a function | there with the state of an entry or a word deeper, as its row says |
 //! | 6 | call behind which another row begins that does not fit, and that something else may lead to | its landing pads only: it does not return |
 //! | 7 | any other call | behind it, and to its landing pads |
-//! | 8 | jump through a register | to what data points to within the function and whose rows fit; nowhere if there is no frame |
+//! | 8 | jump through a register | to what its table leads to, else to what data points to within the function, whose rows fit; nowhere if there is no frame |
 //! | 9 | behind `jne`, or where `je` leads to | there, with the compared registers equal |
 //! | 10 | `clone` has returned 0 | nowhere: another stack |
-//! | 11 | jump to the end of its function, where another one begins that does not fit; or to such a part of another one | nowhere: impossible |
+//! | 11 | jump to the end of its function, where another one begins that does not fit; or to such a part of another one; or past a jump by a table, to what does not fit and others lead to | nowhere: impossible |
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::collections::hash_map::Entry;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -50,6 +51,16 @@ pub(super) enum Exit {
     Crossing,
 }
 
+/// Jumps that lead to the same places from the same frame.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Lane {
+    fde: u32,
+    row: u32,
+    table: Option<u32>,
+    rsp: Value,
+    cfa: Option<Value>,
+}
+
 /// Who is told where paths lead.
 pub(super) trait Sink {
     /// A path leads to an instruction at which others may arrive, too.
@@ -58,6 +69,10 @@ pub(super) trait Sink {
     fn leave(&mut self, at: u32, state: &State, exit: Exit);
     /// Something at an instruction can not be followed.
     fn give_up(&mut self, at: u32, why: Lost);
+    /// A jump leads to many places: what arrives there, if that is news.
+    fn gather(&mut self, _lane: Lane, state: &State) -> Option<State> {
+        Some(state.clone())
+    }
 }
 
 /// Who does not care.
@@ -92,16 +107,16 @@ pub(super) struct Ground<'a> {
     pub kept: FxHashMap<u32, u16>,
     /// Code that data or code points to.
     pub pointers: &'a Pointers,
-    /// By instruction: whether paths may meet there.
-    meets: Vec<bool>,
+    /// By instruction: how many things lead there; where any does, paths may meet. More than two are two.
+    meets: Vec<u8>,
     /// Instruction at which each description starts.
     pub starts: FxHashMap<u32, u32>,
     /// Descriptions of code that was split off a function, which is entered by jumps and landing pads only.
     parts: FxHashSet<u32>,
     /// The functions that such a part was split off, and the other parts of these, as names tell.
     whole: FxHashMap<u32, FxHashSet<u32>>,
-    /// Descriptions with a jump whose targets are unknown.
-    jumps_anywhere: FxHashSet<u32>,
+    /// Descriptions with jumps whose targets are unknown, and how many.
+    jumps_anywhere: FxHashMap<u32, usize>,
     /// Landing pads whose row fits that of a call which leads there.
     fitting: FxHashSet<u32>,
 }
@@ -115,19 +130,20 @@ impl<'a> Ground<'a> {
             judge,
             kept: FxHashMap::default(),
             pointers,
-            meets: vec![false; code.insns.len()],
+            meets: vec![0; code.insns.len()],
             starts: FxHashMap::default(),
             parts: FxHashSet::default(),
             whole: FxHashMap::default(),
-            jumps_anywhere: FxHashSet::default(),
+            jumps_anywhere: FxHashMap::default(),
             fitting: FxHashSet::default(),
         };
         for (at, insn) in (0u32..).zip(&code.insns) {
             if let Target::Insn(target) = insn.target {
                 ground.mark(target);
             }
-            if insn.flow == Flow::JumpIndirect && pointers.table_of(at).is_none() {
-                ground.jumps_anywhere.insert(insn.fde);
+            // In linked files a table may have been read short.
+            if insn.flow == Flow::JumpIndirect && (pointers.table_of(at).is_none() || image.kind != ET_REL) {
+                *ground.jumps_anywhere.entry(insn.fde).or_default() += 1;
             }
         }
         for (number, fde) in (0u32..).zip(&judge.tables.fdes) {
@@ -225,13 +241,13 @@ impl<'a> Ground<'a> {
     /// From here on paths may meet at this instruction.
     pub(super) fn mark(&mut self, insn: u32) {
         if let Some(meets) = self.meets.get_mut(insn as usize) {
-            *meets = true;
+            *meets = meets.saturating_add(1).min(2);
         }
     }
 
     /// Whether paths may meet at the instruction.
     pub(super) fn meets_at(&self, insn: u32) -> bool {
-        self.meets.get(insn as usize).copied().unwrap_or(false)
+        self.meets.get(insn as usize).is_some_and(|&meets| meets > 0)
     }
 
     /// A description.
@@ -296,6 +312,8 @@ impl<'a> Ground<'a> {
                     _ => None,
                 };
                 match compared.filter(|_| equal) {
+                    // Case 11.
+                    None if self.passes_table(insn, state) => sink.give_up(at, Lost::Impossible),
                     // Case 9.
                     Some((one, other)) => {
                         let mut taken = state.clone();
@@ -316,6 +334,37 @@ impl<'a> Ground<'a> {
             }
             Flow::Call | Flow::CallIndirect => self.call(at, insn, state, sink),
         }
+    }
+
+    /// Whether a branch past a jump by a table leads to what has another frame, and what others lead to: the default of a
+    /// switch that compilers take for impossible has no place of its own.
+    fn passes_table(&self, insn: &Insn, state: &State) -> bool {
+        const NEAR: usize = 8;
+        let code = self.judge.code;
+        let Target::Insn(target) = insn.target else { return false };
+        let alone = self.meets.get(target as usize).is_none_or(|&meets| meets < 2);
+        let above = target.checked_sub(1).and_then(|above| code.get(above));
+        let falls_in = above.is_some_and(|above| above.next == target && above.flow.falls());
+        if alone || falls_in || self.starts.contains_key(&target) {
+            return false;
+        }
+        let row = code.get(target).and_then(|target| self.row(target));
+        if row.is_none_or(|row| self.judge.compare(row, state).wrong & CFA == 0) {
+            return false;
+        }
+        let mut behind = insn.next;
+        for _ in 0..NEAR {
+            match code.get(behind) {
+                Some(next) if next.flow == Flow::Next => behind = next.next,
+                Some(next) if next.flow == Flow::JumpIndirect => {
+                    let places = self.fde(insn.fde).map(|fde| (fde.section, fde.start, fde.end));
+                    let places = places.map(|(section, start, end)| self.pointers.within(code, section, start, end));
+                    return next.fde == insn.fde && places.is_some_and(|places| !places.is_empty());
+                }
+                Some(_) | None => return false,
+            }
+        }
+        false
     }
 
     fn fall(&self, at: u32, insn: &Insn, state: &State, sink: &mut impl Sink) -> Option<u32> {
@@ -383,27 +432,31 @@ impl<'a> Ground<'a> {
     fn jump_indirect(&self, at: u32, insn: &Insn, state: &mut State, sink: &mut impl Sink) {
         state.step(at, insn.op);
         let Some(fde) = self.fde(insn.fde) else { return };
-        if let Some(table) = self.pointers.table_of(at) {
-            for &target in table {
-                self.arrive(target, state, at, sink);
-            }
+        let table = self.pointers.table_of(at);
+        let (inside, split_off) = match table {
+            Some(table) => (table, &[][..]),
+            None => (
+                self.pointers.within(self.judge.code, fde.section, fde.start, fde.end),
+                self.pointers.split_off(insn.fde),
+            ),
+        };
+        if table.is_none() && self.is_crowded(insn.fde, inside.len() + split_off.len()) {
             return;
         }
+        let cfa = self.first_row(insn.fde).map(|row| self.judge.cfa(row, state));
+        // Many jumps of an interpreter lead to the same many places: what they have in common goes there once.
+        let lane = Lane { fde: insn.fde, row: insn.row, table: table.map(|_| at), rsp: state.reg(RSP), cfa };
+        let Some(state) = sink.gather(lane, state) else { return };
+        let state = &state;
         let fits = |target: u32| {
             let row = self.judge.code.get(target).and_then(|insn| self.row(insn));
             row.is_some_and(|row| self.judge.compare(row, state).wrong == 0)
         };
         // Whatever registers hold: other languages than C keep none of them.
-        let is_empty = self.first_row(insn.fde).is_some_and(|row| self.judge.cfa(row, state) == Value::CFA);
+        let is_empty = table.is_none() && cfa == Some(Value::CFA);
         // Case 8.
-        let inside = self.pointers.within(self.judge.code, fde.section, fde.start, fde.end);
         let mut any_fits = false;
-        for &target in inside.iter().filter(|&&target| fits(target)) {
-            any_fits = true;
-            self.arrive(target, state, at, sink);
-        }
-        let split_off = self.pointers.split_off(insn.fde);
-        for &target in split_off.iter().filter(|&&target| fits(target)) {
+        for &target in inside.iter().chain(split_off).filter(|&&target| fits(target)) {
             any_fits = true;
             self.arrive(target, state, at, sink);
         }
@@ -413,6 +466,12 @@ impl<'a> Ground<'a> {
         if inside.is_empty() && split_off.is_empty() || !any_fits && is_empty {
             sink.leave(at, state, Exit::Tail);
         }
+    }
+
+    /// Whether more jumps lead to more places than anybody has time for.
+    fn is_crowded(&self, fde: u32, places: usize) -> bool {
+        const MOST: usize = 1 << 22;
+        self.jumps_anywhere.get(&fde).is_some_and(|jumps| jumps.saturating_mul(places) > MOST)
     }
 
     /// Whether a landing pad's row counts from rsp as that of a call does, when the call's arguments are popped.
@@ -468,7 +527,7 @@ impl<'a> Ground<'a> {
             behind = code.get(behind).map_or(NONE, |next| next.next);
         }
         // No compiler leaves code behind a call that does not return where nothing else leads to it.
-        let has_other_ways = self.meets_at(behind) || self.jumps_anywhere.contains(&insn.fde);
+        let has_other_ways = self.meets_at(behind) || self.jumps_anywhere.contains_key(&insn.fde);
         let behind = code.get(behind).filter(|behind| returns && behind.fde == insn.fde)?;
         let is_another = has_other_ways && behind.row != insn.row;
         let fits = |row: &Row| {
@@ -548,6 +607,8 @@ pub(super) struct States {
     queued: FxHashSet<u32>,
     /// Where paths begin.
     seeds: FxHashSet<u32>,
+    /// What jumps have in common that lead to the same places.
+    lanes: FxHashMap<Lane, State>,
 }
 
 impl States {
@@ -570,10 +631,12 @@ impl States {
 
     /// Follows all paths until nothing changes.
     pub(super) fn settle(&mut self, ground: &Ground<'_>, cancel: &CancelToken) -> Result<(), Cancelled> {
+        let mut state = State::blank();
         while let Some(Reverse(start)) = self.pending.pop() {
             cancel.check()?;
             self.queued.remove(&start);
-            let Some(mut state) = self.get(start).cloned() else { continue };
+            let Some(known) = self.get(start) else { continue };
+            state.become_as(known);
             let (mut at, mut before) = (start, Op::Keep);
             while let Some(next) = ground.go(at, &mut state, before, self) {
                 if ground.meets_at(next) {
@@ -608,4 +671,10 @@ impl Sink for States {
     fn leave(&mut self, _: u32, _: &State, _: Exit) {}
 
     fn give_up(&mut self, _: u32, _: Lost) {}
+    fn gather(&mut self, lane: Lane, state: &State) -> Option<State> {
+        match self.lanes.entry(lane) {
+            Entry::Occupied(mut known) => known.get_mut().meet(state).then(|| known.get().clone()),
+            Entry::Vacant(lane) => Some(lane.insert(state.clone()).clone()),
+        }
+    }
 }

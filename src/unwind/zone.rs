@@ -37,6 +37,11 @@ impl Kept {
 }
 
 impl Zone {
+    /// Becomes another one, in the memory that it has.
+    pub(super) fn become_as(&mut self, other: &Zone) {
+        self.kept.clone_from(&other.kept);
+    }
+
     /// A store of `size` bytes.
     pub(super) fn store(&mut self, place: Option<Place>, size: u16, rsp: Option<Place>, insn: u32) {
         let (Some(place), Some(rsp)) = (place, rsp) else { return };

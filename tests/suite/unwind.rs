@@ -668,3 +668,60 @@ fn directives_by_macros_are_found() {
     assert_eq!(own, of(&format!("\n\n{}", function(&gas))));
     assert!(own.contains(&(Code::UnwindWrongNumber.to_string(), 12)), "{own:?}");
 }
+
+/// A jump that shows its table leads nowhere else: not to the places of return that the data of some run times name.
+#[test]
+fn a_jump_goes_by_its_own_table_only() {
+    let body = "\tpush %rbp\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbp, -16\n\tmov %rsp, %rbp\n\t.cfi_def_cfa_register %rbp\n\tsub $16, %rsp\n\
+                \tlea 7f(%rip), %rdx\n\tmovslq (%rdx, %rax, 4), %rax\n\tadd %rax, %rdx\n\tjmp *%rdx\n1:\tpush %rcx\n\tpush %rdi\n\tcall g\n\
+                4:\tadd $16, %rsp\n8:\tadd $16, %rsp\n\tpop %rbp\n\t.cfi_def_cfa %rsp, 8\n\tret\n\
+                \t.section .rodata\n\t.balign 4\n7:\t.long 1b - 7b, 8b - 7b\n\t.section .data.rel.ro, \"aw\", @progbits\n\t.quad 4b\n\t.text\n";
+    expect(body, &[]);
+    // By its table it leads to what it leads to.
+    expect(&body.replace("8b - 7b", "4b - 7b"), &[(Code::UnwindCfaLost, 22)]);
+}
+
+/// The default of a switch that is taken for impossible leads to whatever comes there.
+#[test]
+fn an_impossible_default() {
+    let body = |branch: &str| {
+        format!(
+            "\tcmp %fs:0x70, %rsp\n\tjb 9f\n8:\tpush %rbp\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbp, -16\n\tmov %rsp, %rbp\n\
+             \t.cfi_def_cfa_register %rbp\n\tlea 7f(%rip), %r12\n\tcmp $1, %rax\n\tja 9f\n\t{branch}\n\tmovslq (%r12, %rax, 4), %rax\n\
+             \tadd %r12, %rax\n\tjmp *%rax\n1:\tcall g\n2:\tmov %rbp, %rsp\n\tpop %rbp\n\t.cfi_def_cfa %rsp, 8\n\tret\n\
+             9:\t.cfi_restore %rbp\n\tmov $8, %r10d\n\tcall m\n\tret\n\tjmp 8b\n\
+             \t.section .rodata\n\t.balign 4\n7:\t.long 1b - 7b, 2b - 7b\n\t.text\n"
+        )
+    };
+    expect(&body("nop"), &[]);
+    // A branch that no jump by a table follows is meant.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    assemble(folder.path(), "f", &function(&body("je 9f\n\tcall h\n\tcall h")));
+    let (status, answers) = check(folder.path(), &["--rules", "user", "f.o"]);
+    assert_eq!((status, found(&answers[0]).len()), (Some(1), 1), "{}", answers[0]);
+}
+
+/// What never returns changes registers in a loop that nobody keeps.
+#[test]
+fn a_loop_that_keeps_no_register() {
+    let body = "\tsub $8, %rsp\n\t.cfi_adjust_cfa_offset 8\n1:\tmov %rdi, (%rsp)\n\tcall g\n\tmov (%rsp), %r12\n\tmov (%r12), %rax\n\
+                \tmov %r12, %rdi\n\tjmp 1b\n";
+    expect(body, &[]);
+}
+
+/// An untold push is one fault, though what it makes of the CFA cannot be told while the stack is realigned.
+#[test]
+fn one_cause_before_and_behind_a_realigned_stack() {
+    let body = |between: &str| {
+        format!(
+            "\tpush %rbp\n\tmov %rsp, %rbp\n\tsub $64, %rsp\n\tand $-64, %rsp\n\tcall g\n\tmov %rbp, %rsp\n{between}\tnop\n\tpop %rbp\n\tret\n"
+        )
+    };
+    expect(&body(""), &[(Code::UnwindStackUntold, 6)]);
+    // Another push, or a directive, is another fault.
+    expect(&body("\tpush %rax\n\tcall g\n\tpop %rax\n"), &[(Code::UnwindStackUntold, 6)]);
+    let other = body("\t.cfi_adjust_cfa_offset 16\n").replace("\tret", "\t.cfi_adjust_cfa_offset -16\n\tret");
+    expect(&other, &[(Code::UnwindStackUntold, 6), (Code::UnwindWrongNumber, 12)]);
+    let other = body("").replace("mov %rbp, %rsp", "lea -16(%rbp), %rsp").replace("\tpop", "\tadd $16, %rsp\n\tpop");
+    expect(&other, &[(Code::UnwindStackUntold, 6), (Code::UnwindStackUntold, 11)]);
+}

@@ -9,10 +9,12 @@
 //!  statements   what of the text may become code; each gets a label of its own in a copy, which is assembled
 //!  unwind       what is true before each instruction (derive), and which of it is said (rows)
 //!  directives   what leads from one row to the next
+//!  macros       what belongs into a macro that changes the frame more than once
 //!  assembled again: what can not be shown to be true is taken back
 //! ```
 
 mod directives;
+mod macros;
 mod statements;
 
 use std::collections::BTreeMap;
@@ -26,6 +28,7 @@ use crate::ids::{CodeLoc, SectionId};
 use crate::image::{ElfImage, STB_LOCAL};
 use crate::unwind::{self, Derived, Range, RowTold as Told};
 use directives::Style;
+use macros::{Bodies, Need};
 use statements::{Kind, Statement, label_of, statements, word};
 
 /// What labels of statements start with.
@@ -60,8 +63,8 @@ pub struct Edit {
     pub at: usize,
     /// What is put there.
     pub text: String,
-    /// The function that it is for, by position in [`Annotated::written`].
-    pub function: usize,
+    /// The function that it is for, by position in [`Annotated::written`]; `None`: it is in a macro that several may use.
+    pub function: Option<usize>,
 }
 
 /// What came of a text.
@@ -133,9 +136,10 @@ pub fn annotate(question: &Question<'_>, cancel: &CancelToken) -> Result<Annotat
     }
     let mut source = Source::read(question)?;
     let mut refused: BTreeMap<usize, Refusal> = BTreeMap::new();
-    let mut plans: BTreeMap<usize, Vec<Insertion>> = BTreeMap::new();
+    let mut plans: BTreeMap<usize, Plan> = BTreeMap::new();
     let ranges: Vec<Range> = source.functions.iter().map(|function| function.range).collect();
     let derived = unwind::derive(&source.object, &source.image, &ranges, cancel)?;
+    source.open_macros(question, &derived);
     for (at, (candidate, derived)) in source.functions.iter().zip(&derived).enumerate() {
         match source.plan(candidate, derived) {
             Ok(plan) => {
@@ -149,9 +153,12 @@ pub fn annotate(question: &Question<'_>, cancel: &CancelToken) -> Result<Annotat
     for _ in 0..MOST_ROUNDS {
         cancel.check()?;
         source.refuse_what_they_enter(&derived, &mut plans, &mut refused);
+        let shared = source.inside_macros(&derived, &mut plans, &mut refused);
         let insertions = || {
             let numbered = plans.values().enumerate();
-            numbered.flat_map(|(number, plan)| plan.iter().map(move |insertion| (number, insertion)))
+            let own =
+                numbered.flat_map(|(number, plan)| plan.own.iter().map(move |insertion| (Some(number), insertion)));
+            own.chain(shared.iter().map(|insertion| (None, insertion)))
         };
         let mut edits = source.edits(insertions());
         let mut text = put_in(question.text, &edits);
@@ -200,11 +207,20 @@ struct Exceptions {
 enum Spot {
     Before(usize),
     Behind(usize),
+    /// Behind a statement inside a macro.
+    Inside(usize),
 }
 
 struct Insertion {
     spot: Spot,
     directives: Vec<String>,
+}
+
+/// What a function needs: of its own, and inside macros that it uses.
+#[derive(Default)]
+struct Plan {
+    own: Vec<Insertion>,
+    inside: Vec<Need>,
 }
 
 /// A text with what its statements became.
@@ -219,6 +235,10 @@ struct Source<'a> {
     style: Style,
     /// Its directives are macros.
     spelling: Option<Spelling>,
+    /// What is inside macros, if anything there changes a frame before the macro's end.
+    bodies: Bodies,
+    /// The macros into which directives go.
+    opened: FxHashSet<usize>,
 }
 
 type Refused = (Option<usize>, String);
@@ -232,7 +252,7 @@ impl<'a> Source<'a> {
             .map(|(number, statement)| Edit {
                 at: statement.bytes.start,
                 text: format!("{MARK}{number}: "),
-                function: 0,
+                function: None,
             })
             .collect();
         // What the file as it is says wrong is said in its own words.
@@ -250,7 +270,18 @@ impl<'a> Source<'a> {
         places.sort_unstable();
         let style = Style::of(&text.lines().map(plain).collect::<Vec<_>>().join("\n"));
         let spelling = Spelling::of(text);
-        let mut source = Source { text, statements, object, image, places, functions: Vec::new(), style, spelling };
+        let mut source = Source {
+            text,
+            statements,
+            object,
+            image,
+            places,
+            functions: Vec::new(),
+            style,
+            spelling,
+            bodies: Bodies::default(),
+            opened: FxHashSet::default(),
+        };
         source.functions = source.candidates(question.only)?;
         Ok(source)
     }
@@ -291,7 +322,11 @@ impl<'a> Source<'a> {
             }
             let next = starts.iter().skip(at + 1).find(|other| other.0 == section && other.1 > start);
             let limit = next.map_or(image.section(section).size, |next| next.1);
-            let end = if size > 0 { start.saturating_add(size) } else { limit }.min(image.section(section).size);
+            let sized = if size > 0 { start.saturating_add(size) } else { limit };
+            // A `.size` with another one's name: a function that has no size of its own begins where it begins.
+            let inside = starts.iter().skip(at + 1).take_while(|other| other.0 == section && other.1 < sized);
+            let inside = inside.filter(|other| other.1 > start && other.2 == 0 && other.3).map(|other| other.1).next();
+            let end = inside.unwrap_or(sized).min(image.section(section).size);
             reached = (section, end);
             let same_place = |other: &&(SectionId, u64, u64, bool, &str)| (other.0, other.1) == (section, start);
             if only.is_some() && !starts.iter().filter(same_place).any(|other| aliases.contains(other.4)) {
@@ -378,7 +413,7 @@ impl<'a> Source<'a> {
     fn refuse_what_they_enter(
         &self,
         derived: &[Derived],
-        plans: &mut BTreeMap<usize, Vec<Insertion>>,
+        plans: &mut BTreeMap<usize, Plan>,
         refused: &mut BTreeMap<usize, Refusal>,
     ) {
         let mut todo: Vec<usize> = refused.keys().copied().collect();
@@ -397,7 +432,7 @@ impl<'a> Source<'a> {
     }
 
     /// The directives of a function, and where they go.
-    fn plan(&self, candidate: &Candidate, derived: &Derived) -> Result<Vec<Insertion>, Refused> {
+    fn plan(&self, candidate: &Candidate, derived: &Derived) -> Result<Plan, Refused> {
         if let Some((at, why)) = &derived.refusal {
             return Err((self.line_at(*at), why.clone()));
         }
@@ -413,7 +448,7 @@ impl<'a> Source<'a> {
         }
         let cannot = || (candidate.function.line, "no row that is true could be found".to_owned());
         let told = unwind::rows(derived).ok_or_else(cannot)?;
-        let mut plan = Vec::new();
+        let mut plan = Plan::default();
         if !candidate.is_opened {
             let spot = self.opening(candidate)?;
             let mut directives = vec![".cfi_startproc".to_owned()];
@@ -423,12 +458,46 @@ impl<'a> Source<'a> {
                     (candidate.function.line, why)
                 })?);
             }
-            plan.push(Insertion { spot, directives });
+            plan.own.push(Insertion { spot, directives });
         }
         let changes = changes(derived, &told);
-        let remembered = remembered(&changes);
+        let inside = |at: usize| {
+            let facts = derived.facts.get(at)?;
+            let (inner, of) = self.inner_at(candidate.range.section, facts.offset)?;
+            self.opened.contains(&of).then_some(inner)
+        };
+        let behind = |change: &Change| change.at.checked_sub(1).filter(|_| change.falls_in).and_then(inside);
+        let offset = |at: usize| derived.facts.get(at).map(|facts| facts.offset);
+        // The use of the macro that a row is left in, if that row holds from where it begins.
+        let used_by = |change: &Change| {
+            let number = self.statement_at(candidate.range.section, offset(change.at.checked_sub(1)?)?)?;
+            let is_here =
+                |at: &usize| offset(*at).and_then(|at| self.statement_at(candidate.range.section, at)) == Some(number);
+            let first = (0..change.at).rev().take_while(is_here).last()?;
+            let row = change.at.checked_sub(1).and_then(|at| told.get(at));
+            (first..change.at).all(|at| told.get(at) == row).then_some(number)
+        };
+        let remembered = remembered(&changes, &|change| behind(change).is_some() && used_by(change).is_none());
+        let mut needs: BTreeMap<usize, Need> = BTreeMap::new();
+        for (at, inner) in (0..derived.facts.len()).filter_map(|at| Some((at, inside(at)?))) {
+            needs.insert(at, Need { inner, ways: vec![Vec::new(); directives::WAYS] });
+        }
         let mut above = Told::ENTRY;
         for (number, change) in changes.iter().enumerate() {
+            if let Some(need) =
+                change.at.checked_sub(1).filter(|_| behind(change).is_some()).and_then(|at| needs.get_mut(&at))
+            {
+                // What is remembered of a row that a macro leaves is remembered before it.
+                let is_left = remembered.iter().any(|&(left, _)| left == number);
+                if let Some(number) = used_by(change).filter(|_| is_left) {
+                    let directives = vec![".cfi_remember_state".to_owned()];
+                    plan.own.push(Insertion { spot: Spot::Before(number), directives });
+                }
+                let argument = self.bodies.argument(self.text, need.inner);
+                need.ways = directives::inside(&above, &change.told, argument, self.style);
+                above = change.told;
+                continue;
+            }
             let spot = self.spot(candidate, derived, change)?;
             let moved = change.falls_in.then(|| derived.facts.get(change.at.checked_sub(1)?)?.moves).flatten();
             let mut directives = if remembered.iter().any(|&(_, restored)| restored == number) {
@@ -439,12 +508,13 @@ impl<'a> Source<'a> {
             if remembered.iter().any(|&(left, _)| left == number) {
                 directives.insert(0, ".cfi_remember_state".to_owned());
             }
-            plan.push(Insertion { spot, directives });
+            plan.own.push(Insertion { spot, directives });
             above = change.told;
         }
+        plan.inside = needs.into_values().collect();
         if !candidate.is_opened {
             let spot = self.closing(candidate, derived)?;
-            plan.push(Insertion { spot, directives: vec![".cfi_endproc".to_owned()] });
+            plan.own.push(Insertion { spot, directives: vec![".cfi_endproc".to_owned()] });
         }
         Ok(plan)
     }
@@ -506,21 +576,23 @@ impl<'a> Source<'a> {
     }
 
     /// The insertions as edits of the text.
-    fn edits<'b>(&self, insertions: impl Iterator<Item = (usize, &'b Insertion)>) -> Vec<Edit> {
+    fn edits<'b>(&self, insertions: impl Iterator<Item = (Option<usize>, &'b Insertion)>) -> Vec<Edit> {
         let mut edits: Vec<Edit> = Vec::new();
-        let mut ordered: Vec<(usize, &Insertion)> = insertions.collect();
+        let mut ordered: Vec<(Option<usize>, &Insertion)> = insertions.collect();
         // What comes behind a statement comes before what comes before the next one; else in the order of the plan.
         ordered.sort_by_key(|(_, insertion)| match insertion.spot {
             Spot::Behind(number) => (number + 1, 0),
             Spot::Before(number) => (number, 1),
+            Spot::Inside(number) => (number, 2),
         });
         let newline = if self.text.contains("\r\n") { "\r\n" } else { "\n" };
         for (function, insertion) in ordered {
-            let (number, is_behind) = match insertion.spot {
-                Spot::Behind(number) => (number, true),
-                Spot::Before(number) => (number, false),
+            let (statement, is_behind) = match insertion.spot {
+                Spot::Behind(number) => (self.statements.get(number), true),
+                Spot::Before(number) => (self.statements.get(number), false),
+                Spot::Inside(number) => (self.bodies.inner.get(number).map(|inner| &inner.statement), true),
             };
-            let Some(statement) = self.statements.get(number) else { continue };
+            let Some(statement) = statement else { continue };
             let line_start = |at: usize| self.text.get(..at).and_then(|text| text.rfind('\n')).map_or(0, |end| end + 1);
             let line_end = |at: usize| self.text.get(at..).and_then(|rest| rest.find('\n')).map(|end| at + end + 1);
             let indent: String = {
@@ -592,11 +664,7 @@ impl<'a> Source<'a> {
         let Ok(image) = ElfImage::read(&object) else {
             return Ok(all("with its directives the object can not be read"));
         };
-        let code = |image: &ElfImage| -> Vec<(String, Vec<u8>)> {
-            let sections = image.sections().filter(|(_, section)| section.is_code());
-            sections.map(|(_, section)| (section.name.clone(), section.code.to_vec())).collect()
-        };
-        if code(&image) != code(&self.image) {
+        if machine_code(&image) != machine_code(&self.image) {
             return Ok(all("with its directives the code is not the same"));
         }
         // The same code sections in the same order; their numbers may differ.
@@ -616,6 +684,12 @@ impl<'a> Source<'a> {
             written.iter().zip(untrue).filter_map(|(&number, why)| why.map(|(at, why)| (number, line(at), why)));
         Ok(found.collect())
     }
+}
+
+/// The code of all sections.
+fn machine_code(image: &ElfImage) -> Vec<(&str, &[u8])> {
+    let sections = image.sections().filter(|(_, section)| section.is_code());
+    sections.map(|(_, section)| (section.name.as_str(), &section.code[..])).collect()
 }
 
 /// A place where another row begins.
@@ -638,8 +712,9 @@ fn changes(derived: &Derived, told: &[Told]) -> Vec<Change> {
     found
 }
 
-/// Which rows are remembered before they are left, and where they are restored: pairs of changes, well nested.
-fn remembered(changes: &[Change]) -> Vec<(usize, usize)> {
+/// Which rows are remembered before they are left, and where they are restored: pairs of changes, well nested, and none that
+/// is `inside` a macro.
+fn remembered(changes: &[Change], inside: &dyn Fn(&Change) -> bool) -> Vec<(usize, usize)> {
     let row_before =
         |at: usize| at.checked_sub(1).and_then(|at| changes.get(at)).map_or(Told::ENTRY, |change| change.told);
     let mut found: Vec<(usize, usize)> = Vec::new();
@@ -649,7 +724,8 @@ fn remembered(changes: &[Change]) -> Vec<(usize, usize)> {
             continue;
         }
         let nests = |left: &usize| !found.iter().any(|&(a, b)| a == *left || a < *left && *left <= b);
-        let mut before = (0..number).rev().filter(|&left| row_before(left) == change.told);
+        let is_outside = |left: usize| changes.get(left).is_some_and(|left| !inside(left));
+        let mut before = (0..number).rev().filter(|&left| row_before(left) == change.told && is_outside(left));
         if let Some(left) = before.find(nests) {
             found.push((left, number));
         }

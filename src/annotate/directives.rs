@@ -44,6 +44,39 @@ pub(super) fn between(before: &Told, behind: &Told, moved: Option<i32>, style: S
     found
 }
 
+/// In how many ways directives inside a macro can be said.
+pub(super) const WAYS: usize = 3;
+
+/// The directives that lead from one row to another behind a statement inside a macro, in [`WAYS`] ways, which may hold for
+/// other uses, too: by what they add; the same, with the macro's `argument` for what it pushes or pops; by what holds.
+pub(super) fn inside(before: &Told, behind: &Told, argument: Option<&str>, style: Style) -> Vec<Vec<String>> {
+    let by_cfa = |saved: Saved| match (saved, behind.cfa) {
+        (Saved::At(offset), Cfa::Register(_, cfa)) => Some(offset.checked_add(cfa)?),
+        _ => None,
+    };
+    let changed = || before.saved.iter().zip(&behind.saved).zip(REGISTERS).filter(|((one, other), _)| one != other);
+    let relative = |name: &dyn Fn(u8) -> String| {
+        let mut found: Vec<String> = match (before.cfa, behind.cfa) {
+            (Cfa::Register(one, earlier), Cfa::Register(other, offset)) if one == other && earlier != offset => {
+                vec![format!(".cfi_adjust_cfa_offset {}", offset.wrapping_sub(earlier))]
+            }
+            (one, other) => cfa(one, other, None, style).into_iter().collect(),
+        };
+        found.extend(changed().map(|((_, &saved), reg)| match (by_cfa(saved), saved) {
+            (Some(by), _) => format!(".cfi_rel_offset {}, {by}", name(reg)),
+            (None, Saved::Not) => format!(".cfi_restore {}", name(reg)),
+            (None, _) => register(reg, saved, style),
+        }));
+        found
+    };
+    let own = relative(&|reg| style.register(reg));
+    let by_argument = match argument {
+        Some(argument) if changed().count() == 1 => relative(&|_| argument.to_owned()),
+        _ => own.clone(),
+    };
+    vec![own, by_argument, between(before, behind, None, style)]
+}
+
 fn cfa(before: Cfa, behind: Cfa, moved: Option<i32>, style: Style) -> Option<String> {
     if before == behind {
         return None;

@@ -122,11 +122,16 @@ fn what_is_not_known_is_refused() {
     refuses(&function("\tmov (%rdi), %rsp\n\tpush %rax\n\tret\n"), "lead to the CFA");
     refuses(&function("\tpush %rbx\n\tmov %rdi, %rbx\n\tcall g\n\tret\n"), "returns to the wrong place");
     refuses(&function("\tjmp *%rax\n\tpush %rcx\n\tpop %rcx\n\tret\n"), "no path that can be followed");
-    refuses(
-        "\t.macro FRAME\n\tpush %rbx\n\tpush %rbp\n\t.endm\n\t.text\n\t.type f, @function\nf:\n\tFRAME\n\tcall g\n\tpop %rbp\n\tpop %rbx\n\
-         \tret\n\t.size f, . - f\n",
-        "its directives belong into it",
+    let macros = |rest: &str| format!("\t.macro FRAME\n\tpush %rbx\n\tpush %rcx\n\t.endm\n\t.text\n{rest}");
+    let uses = function("\tFRAME\n\tcall g\n\tpop %rcx\n\tpop %rbx\n\tret\n");
+    let other = |body: &str| function(body).replace("f:", "g:").replace("f,", "g,").replace(" f\n", " g\n");
+    // Where the macro has no directives of its own the second use is told of behind it.
+    let told = other(
+        "\t.cfi_startproc\n\tFRAME\n\t.cfi_def_cfa_offset 24\n\tcall g\n\tadd $16, %rsp\n\t.cfi_def_cfa_offset 8\n\tret\n\t.cfi_endproc\n",
     );
+    refuses(&macros(&format!("{uses}{told}")), "its directives belong into it, but it is also used where");
+    let twice = other("\tpush %rbx\n\txor %ebx, %ebx\n\tFRAME\n\tcall g\n\tadd $16, %rsp\n\tpop %rbx\n\tret\n");
+    refuses(&macros(&format!("{uses}{twice}")), "what they have to say is not the same");
 }
 
 #[test]
@@ -216,4 +221,76 @@ fn what_the_kernel_enters_and_what_a_child_overwrites() {
         )
     };
     writes("f.s", &source(""), &source("\t.cfi_register %rip, %rdx\n"));
+}
+
+/// A macro that moves the stack more than once has its directives inside, where they hold for every use.
+#[test]
+fn directives_inside_macros() {
+    let text = |save: [&str; 2],
+                restore: [&str; 2],
+                [start, end]: [&str; 2],
+                [sub, add]: [&str; 2],
+                [left, again]: [&str; 2]| {
+        format!(
+            "\t.macro SAVE one\n\tpush \\one\n{}\tpush %rbp # two\n{}\t.endm\n\t.macro RESTORE one\n\tpop %rbp\n{}\tpop \\one\n{}\t.endm\n\
+             \t.text\n\t.type f, @function\nf:\n{start}\tSAVE %rbx\n\txor %ebp, %ebp\n\txor %ebx, %ebx\n\tRESTORE %rbx\n\tret\n{end}\t.size f, . - f\n\
+             \t.type g, @function\ng:\n{start}\tsub $24, %rsp\n{sub}\tSAVE %r12\n\txor %ebp, %ebp\n\txor %r12d, %r12d\n\ttest %rdi, %rdi\n\tje 1f\n\
+             {left}\tRESTORE %r12\n\tadd $24, %rsp\n{add}\tret\n{again}1:\tRESTORE %r12\n\tadd $24, %rsp\n{add}\tret\n{end}\t.size g, . - g\n",
+            save[0], save[1], restore[0], restore[1]
+        )
+    };
+    let none = [""; 2];
+    writes(
+        "f.s",
+        &text(none, none, none, none, none),
+        &text(
+            [
+                "\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset \\one, 0\n",
+                "\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %rbp, 0\n",
+            ],
+            [
+                "\t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %rbp\n",
+                "\t.cfi_adjust_cfa_offset -8\n\t.cfi_restore \\one\n",
+            ],
+            ["\t.cfi_startproc\n", "\t.cfi_endproc\n"],
+            ["\t.cfi_adjust_cfa_offset 24\n", "\t.cfi_adjust_cfa_offset -24\n"],
+            ["\t.cfi_remember_state\n", "\t.cfi_restore_state\n"],
+        ),
+    );
+    // Macros of the preprocessor are lines.
+    let define = "#define SAVE(x) push x; \\\n\tpush %rbp\n#define RESTORE(x) pop %rbp; pop x\n";
+    let body = "\t.text\n\t.type f, @function\nf:\n\tSAVE(%rbx)\n\tcall g\n\tRESTORE(%rbx)\n\tret\n\t.size f, . - f\n";
+    let told = "#define SAVE(x) push x; .cfi_adjust_cfa_offset 8; .cfi_rel_offset %rbx, 0; \\\n\tpush %rbp; .cfi_adjust_cfa_offset 8; \
+                .cfi_rel_offset %rbp, 0\n#define RESTORE(x) pop %rbp; .cfi_adjust_cfa_offset -8; .cfi_restore %rbp; pop x; \
+                .cfi_adjust_cfa_offset -8; .cfi_restore %rbx\n";
+    let opened = body.replace("f:\n", "f:\n\t.cfi_startproc\n").replace("\tret\n", "\tret\n\t.cfi_endproc\n");
+    writes("f.S", &format!("{define}{body}"), &format!("{told}{opened}"));
+    let two = |body: &str| {
+        format!("{body}{}", body.replace("f:", "h:").replace("f,", "h,").replace("- f", "- h").replace("rbx", "r12"))
+    };
+    let (told, opened) = (told.replace("%rbx", "x"), two(&opened));
+    writes("f.S", &format!("{define}{}", two(body)), &format!("{told}{opened}"));
+}
+
+/// A `.size` that names another function, as in code that was copied, hides no function.
+#[test]
+fn a_function_without_a_size_of_its_own() {
+    let text = |start: &str, push: &str, pop: &str, end: &str| {
+        let function = |name: &str| {
+            format!(
+                "\t.globl {name}\n\t.type {name}, @function\n{name}:\n{start}\tpush %rcx\n{push}\tcall h\n\tpop %rcx\n{pop}\tret\n"
+            )
+        };
+        format!("\t.text\n{}{end}\t.size f, . - f\n{}{end}\t.size f, . - f\n", function("f"), function("g"))
+    };
+    writes(
+        "f.s",
+        &text("", "", "", ""),
+        &text(
+            "\t.cfi_startproc\n",
+            "\t.cfi_adjust_cfa_offset 8\n",
+            "\t.cfi_adjust_cfa_offset -8\n",
+            "\t.cfi_endproc\n",
+        ),
+    );
 }

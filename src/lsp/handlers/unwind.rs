@@ -387,10 +387,13 @@ fn actions(snapshot: &Snapshot, document: &Document, done: &Annotated, range: Ra
         done.written.iter().enumerate().filter(|(_, function)| function.line.is_some_and(|line| line <= cursor));
     // Of a function without directives nothing else says where it ends.
     let refused = done.refused.iter().filter_map(|refusal| refusal.function.line).filter(|line| *line <= cursor).max();
+    // What goes into macros is for all functions that use them.
+    let is_shared = done.edits.iter().any(|edit| edit.function.is_none());
     if let Some((number, function)) = above.max_by_key(|(_, function)| function.line)
         && refused < function.line
+        && !is_shared
     {
-        let edits: Vec<&Edit> = done.edits.iter().filter(|edit| edit.function == number).collect();
+        let edits: Vec<&Edit> = done.edits.iter().filter(|edit| edit.function == Some(number)).collect();
         let title = format!("Write the unwind directives of {}", clean::line(&function.name));
         actions.push(action(snapshot, document, title, &edits));
     }

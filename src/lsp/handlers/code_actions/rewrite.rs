@@ -73,8 +73,12 @@ impl Stripped {
     /// The fix, if the function could be written.
     pub(super) fn fix(&self, done: &Annotated) -> Option<Fix> {
         let number = done.written.iter().position(|function| function.name == self.name)?;
+        // What goes into macros is for other functions, too.
+        if done.edits.iter().any(|edit| edit.function.is_none()) {
+            return None;
+        }
         let mut patches: Vec<Patch> = Vec::new();
-        for edit in done.edits.iter().filter(|edit| edit.function == number) {
+        for edit in done.edits.iter().filter(|edit| edit.function == Some(number)) {
             let before = self.text.get(..edit.at)?;
             if !before.is_empty() && !before.ends_with('\n') {
                 return None;

@@ -590,6 +590,89 @@ fn a_register_that_is_back_and_not_told() {
     is_put_back(SAVES, 12, 12, "Insert `.cfi_restore %rbx` behind line 12");
 }
 
+/// The same text with its directives by macros of a project's own: those of glibc, and in upper case.
+fn in_macros(text: &str) -> [String; 2] {
+    let heads = ["startproc", "endproc", "adjust_cfa_offset", "rel_offset", "restore"];
+    let (mut glibc, mut upper) = (String::new(), String::new());
+    for line in text.split_inclusive('\n') {
+        let Some((name, arguments)) =
+            line.strip_prefix("\t.cfi_").map(|rest| rest.trim_end().split_once(' ').unwrap_or((rest.trim_end(), "")))
+        else {
+            glibc.push_str(line);
+            upper.push_str(line);
+            continue;
+        };
+        let called = if arguments.is_empty() { String::new() } else { format!(" ({arguments})") };
+        glibc.push_str(&format!("\tcfi_{name}{called}\n"));
+        let spaced = if arguments.is_empty() { String::new() } else { format!(" {arguments}") };
+        upper.push_str(&format!("\tCFI_{}{spaced}\n", name.to_uppercase()));
+    }
+    let of_glibc = heads.iter().fold(String::new(), |text, head| match *head {
+        "startproc" | "endproc" => format!("{text}#define cfi_{head} .cfi_{head}\n"),
+        "rel_offset" => format!("{text}#define cfi_{head}(reg, off) .cfi_{head} reg, off\n"),
+        _ => format!("{text}#define cfi_{head}(what) .cfi_{head} what\n"),
+    });
+    let of_upper = heads
+        .iter()
+        .fold(String::new(), |text, head| format!("{text}#define CFI_{} .cfi_{head}\n", head.to_uppercase()));
+    [format!("{of_glibc}{glibc}"), format!("{of_upper}{upper}")]
+}
+
+/// Fixes of directives by macros are written by these macros.
+#[test]
+fn fixes_in_the_spelling_of_a_project() {
+    let whole = format!(
+        "\t.text\n\t.globl f\n\t.type f, @function\nf:\n\t.cfi_startproc\n{SAVES}\t.cfi_endproc\n\t.size f, .-f\n"
+    );
+    let at = |text: &str, wanted: &str, nth: usize| {
+        let mut found = text.lines().enumerate().filter(|(_, line)| line.trim() == wanted).map(|(at, _)| at);
+        found.nth(nth).unwrap_or_else(|| panic!("{wanted}: {text}"))
+    };
+    let names = [
+        ["cfi_restore (%rbx)", "cfi_adjust_cfa_offset (8)", "cfi_adjust_cfa_offset (16)"],
+        ["CFI_RESTORE %rbx", "CFI_ADJUST_CFA_OFFSET 8", "CFI_ADJUST_CFA_OFFSET 16"],
+    ];
+    for (text, [restore, eight, sixteen]) in in_macros(&whole).into_iter().zip(names) {
+        // A directive that is missing.
+        let missing = at(&text, restore, 0);
+        let without: String =
+            text.split_inclusive('\n').enumerate().filter(|&(at, _)| at != missing).map(|(_, line)| line).collect();
+        let made = fixes(&without, missing as u32);
+        let title = format!("Insert `{restore}` behind line {missing}");
+        assert!(made.contains(&(title.clone(), text.clone())), "{title}: {made:?}");
+        // A number that is wrong.
+        let wrong = at(&text, eight, 1);
+        let rows = text.split_inclusive('\n').enumerate();
+        let changed: String =
+            rows.map(|(at, line)| if at == wrong { line.replace(eight, sixteen) } else { line.to_owned() }).collect();
+        let made = fixes(&changed, wrong as u32);
+        assert!(made.iter().any(|(_, made)| *made == text), "{made:?}");
+    }
+}
+
+#[test]
+fn from_a_macro_to_its_instruction_and_back() {
+    let text = "\t.text\nf:\n\t.cfi_startproc\n\tpush %rbx\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %rbx, 0\n\tpop %rbx\n\t.cfi_adjust_cfa_offset -8\n\
+                \t.cfi_restore %rbx\n\tret\n\t.cfi_endproc\n";
+    for text in in_macros(text) {
+        let head = text.lines().take_while(|line| line.starts_with('#')).count() as u64;
+        let project = Project::new(&[("a.S", &text)], COMMAND);
+        let mut client = project.client(json!({"orcls": {"trusted": true}}));
+        let uri = project.uri("a.S");
+        open(&mut client, &uri, &text);
+        let mut leads = |line: u64| -> Vec<u64> {
+            let at = json!({"position": {"line": head + line, "character": 3}});
+            let found = request(&mut client, "textDocument/definition", &uri, at);
+            let places = found.as_array().into_iter().flatten();
+            places.filter_map(|place| place["range"]["start"]["line"].as_u64()?.checked_sub(head)).collect()
+        };
+        assert_eq!(leads(3), [4, 5], "{text}");
+        assert_eq!(leads(7), [6], "{text}");
+        assert_eq!(leads(8), [6], "{text}");
+        assert_eq!(leads(5), [3], "{text}");
+    }
+}
+
 #[test]
 fn directives_that_no_single_one_mends_are_written_anew() {
     let text = |first: &str, second: &str, third: &str| {

@@ -436,6 +436,11 @@ impl<'a> Source<'a> {
         if let Some((at, why)) = &derived.refusal {
             return Err((self.line_at(*at), why.clone()));
         }
+        // System V psABI §3.4.1: what linkers enter a program by has no return address at its first word.
+        if candidate.function.name == "_start" {
+            let why = "a program is entered by it, nobody calls it: `.cfi_undefined rip` says so, and nothing is above";
+            return Err((candidate.function.line, why.to_owned()));
+        }
         for &offset in &derived.unreached {
             // Words that are written as numbers and that nothing leads to are data.
             let number = self.statement_at(candidate.range.section, offset);

@@ -210,6 +210,7 @@ fn what_the_kernel_enters_and_what_a_child_overwrites() {
         "\t.text\n\t.type f, @function\nf:\n\tmov $15, %eax\n\tsyscall\n\t.size f, . - f\n",
         "it is entered by a signal, not by a call",
     );
+    refuses("\t.text\n\t.globl _start\n_start:\n\tmov %rsp, %rdi\n\tcall f\n\thlt\n", "nobody calls it");
     // The child of vfork runs on the same stack, below which the return address lay.
     let source = |register: &str| {
         format!(

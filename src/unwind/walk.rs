@@ -348,7 +348,9 @@ impl<'a> Ground<'a> {
         if alone || falls_in || self.starts.contains_key(&target) {
             return false;
         }
-        let row = code.get(target).and_then(|target| self.row(target));
+        // The same row cannot tell which of both it is about.
+        let other = code.get(target).filter(|target| target.row != insn.row);
+        let row = other.and_then(|target| self.row(target));
         if row.is_none_or(|row| self.judge.compare(row, state).wrong & CFA == 0) {
             return false;
         }

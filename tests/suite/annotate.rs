@@ -295,3 +295,31 @@ fn a_function_without_a_size_of_its_own() {
         ),
     );
 }
+
+/// The default of two switches that many jumps lead to, with a frame of which nothing is said so far.
+#[test]
+fn a_default_that_two_switches_share() {
+    let switch = |register: &str| {
+        format!(
+            "\tcmp $1, {register}\n\tja 2f\n\tlea 7f(%rip), %rcx\n\tmovslq (%rcx, %rax, 4), %rax\n\tadd %rcx, %rax\n\tjmp *%rax\n"
+        )
+    };
+    let text = |start: &str, push: &str, pop: &str, end: &str| {
+        format!(
+            "\t.text\n\t.type f, @function\nf:\n{start}\tpush %rcx\n{push}{}1:\tcall g\n{}2:\tcall h\n3:\tpop %rcx\n{pop}\tret\n{end}\
+             \t.size f, . - f\n\t.section .rodata\n\t.balign 4\n7:\t.long 1b - 7b, 3b - 7b\n",
+            switch("%esi"),
+            switch("%edi")
+        )
+    };
+    writes(
+        "f.s",
+        &text("", "", "", ""),
+        &text(
+            "\t.cfi_startproc\n",
+            "\t.cfi_adjust_cfa_offset 8\n",
+            "\t.cfi_adjust_cfa_offset -8\n",
+            "\t.cfi_endproc\n",
+        ),
+    );
+}

@@ -43,8 +43,10 @@ pub struct Config {
 /// How much of its work objtool has put into the object when it gives up on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GaveUp {
-    /// Nothing: it could not read the object, or was killed by it.
-    Reading,
+    /// Nothing: it could not make out the object's sections and symbols.
+    Opening,
+    /// Nothing: the object killed it.
+    Killed,
     /// At most patched code.
     Checking,
     /// Some of its sections.

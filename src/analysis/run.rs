@@ -99,7 +99,8 @@ pub(super) fn run(
     let Judged { mut states, orc, prefixes, ledger, mut used, checked, counted } = judged;
     let gave_up = match () {
         () if !ledger.stopped() => None,
-        () if !readable || ledger.crashed() => Some(GaveUp::Reading),
+        () if ledger.crashed() => Some(GaveUp::Killed),
+        () if !readable => Some(GaveUp::Opening),
         () if !checked => Some(GaveUp::Checking),
         () => Some(GaveUp::Adding),
     };

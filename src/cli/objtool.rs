@@ -207,9 +207,15 @@ fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
     let rules = analysis.kernel.rules();
     let strict = rules.write.nothing_after_refusal;
     let status = match analysis.gave_up {
-        Some(_) if strict => NEGATIVE,
+        // Here every release leaves at once.
+        Some(GaveUp::Opening) => return Ok(ExitCode::from(1)),
+        Some(GaveUp::Killed) => {
+            output::complain(&format!("{}: objtool itself is killed by it", object.name));
+            NEGATIVE
+        }
+        Some(GaveUp::Checking | GaveUp::Adding) if strict => NEGATIVE,
         None if strict && analysis.options.werror && analysis.counted != 0 => 1,
-        _ => 0,
+        None | Some(GaveUp::Checking | GaveUp::Adding) => 0,
     };
     // Since 7.0 the copy is for repeating a run that has found something.
     let repeats = analysis.kernel >= Kernel::V7_0;
@@ -222,7 +228,7 @@ fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
             say(&repeated(line, Some(&backup).filter(|_| line.output.is_none())));
         }
     }
-    if analysis.options.dry_run || status != 0 || analysis.gave_up == Some(GaveUp::Reading) {
+    if analysis.options.dry_run || status != 0 {
         return Ok(ExitCode::from(status));
     }
     let target = &line.object;

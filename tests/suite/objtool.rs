@@ -7,6 +7,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use orcls::kernel::Kernel;
+
 const CODE: &str = "
 	.text
 	.globl fine
@@ -110,6 +112,37 @@ fn nothing_is_touched_where_nothing_is_written() {
     }
     assert_eq!(said(&bench.objtool("7.3", "--ibt a.o")), "error: objtool: --ibt requires --link\n");
     assert_eq!(said(&bench.objtool("6.12", "--orc no.o")), "objtool: Can't open 'no.o': No such file or directory\n");
+}
+
+/// What the releases themselves say of these objects, and how they end.
+#[test]
+fn what_cannot_be_opened_fails_in_every_release() {
+    const WITHOUT_PARENT: &str = ".text\n.type f.cold, @function\nf.cold:\n\tret\n.size f.cold, . - f.cold\n";
+    let bench = Bench::new();
+    std::fs::write(bench.path("b.s"), WITHOUT_PARENT).expect("a source");
+    let built = Command::new("cc").args(["-c", "b.s"]).current_dir(bench.folder.path()).status();
+    assert!(built.expect("a compiler").success());
+    let stripped = Command::new("strip").args(["-o", "c.o", "a.o"]).current_dir(bench.folder.path()).status();
+    assert!(stripped.expect("binutils").success());
+    let beside = names(bench.folder.path());
+    for kernel in Kernel::ALL.map(Kernel::name) {
+        for (object, fails, words) in [
+            ("b.o", true, "can't find parent function"),
+            ("c.o", kernel.starts_with('7') || kernel == "6.18", "no .symtab"),
+        ] {
+            let before = std::fs::read(bench.path(object)).expect("an object");
+            let action = if kernel == "5.15" { "orc generate" } else { "--orc" };
+            let out = bench.objtool(kernel, &format!("{action} {object}"));
+            let after = std::fs::read(bench.path(object)).expect("an object");
+            assert_eq!(out.status.code(), Some(i32::from(fails)), "{kernel} {object}: {out:?}");
+            if fails {
+                assert!(said(&out).contains(words), "{kernel} {object}: {out:?}");
+                assert!(before == after, "{kernel} {object}");
+            }
+            std::fs::write(bench.path(object), before).expect("room");
+        }
+    }
+    assert_eq!(names(bench.folder.path()), beside);
 }
 
 #[test]

@@ -3,17 +3,74 @@
 //! In: a text, a line of it.  Out: where a function's label is, the statements of the line.
 //! Holds afterwards: comments are no part of a statement, and labels none of the one behind them.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
 /// The line, from 0, in which `function` is a label: `f:`, `SYM_FUNC_START(f)`.
 pub(super) fn label_of(text: &str, function: &str) -> Option<usize> {
     text.lines().position(|line| {
         line.match_indices(function).any(|(at, name)| {
             let (before, after) = (&line[..at], &line[at + name.len()..]);
             let is_word = !before.ends_with(is_name) && !after.starts_with(is_name);
-            let opened = before.trim_end();
-            let is_started = opened.ends_with('(') && (opened.contains("START") || opened.contains("ENTRY"));
-            is_word && (after.starts_with(':') || is_started)
+            is_word && is_label(before, after)
         })
     })
+}
+
+/// A text whose lines and labels are asked for again and again.
+pub(super) struct Indexed {
+    text: Arc<str>,
+    /// Where each line begins and ends.
+    lines: Vec<Range<usize>>,
+    /// The first line in which each name is a label.
+    labels: FxHashMap<Box<str>, usize>,
+}
+
+impl Indexed {
+    pub(super) fn new(text: Arc<str>) -> Indexed {
+        let mut labels = FxHashMap::default();
+        let mut lines = Vec::new();
+        for (number, line) in text.lines().enumerate() {
+            let start = line.as_ptr() as usize - text.as_ptr() as usize;
+            lines.push(start..start + line.len());
+            let mut at = 0;
+            while let Some(begin) = line.get(at..).and_then(|rest| rest.find(is_name)).map(|begin| at + begin) {
+                let end = line[begin..].find(|c| !is_name(c)).map_or(line.len(), |length| begin + length);
+                if is_label(&line[..begin], &line[end..]) {
+                    labels.entry(line[begin..end].into()).or_insert(number);
+                }
+                at = end;
+            }
+        }
+        Indexed { text, lines, labels }
+    }
+
+    /// A line, from 0.
+    pub(super) fn line(&self, number: usize) -> Option<&str> {
+        self.text.get(self.lines.get(number)?.clone())
+    }
+
+    /// The lines from one on.
+    pub(super) fn lines_from(&self, number: usize) -> impl Iterator<Item = &str> {
+        self.lines.iter().skip(number).filter_map(|line| self.text.get(line.clone()))
+    }
+
+    /// As [`label_of`].
+    pub(super) fn label_of(&self, function: &str) -> Option<usize> {
+        match function.chars().all(is_name) {
+            true => self.labels.get(function).copied(),
+            false => label_of(&self.text, function),
+        }
+    }
+}
+
+/// Whether a name is a label between what is before and behind it in its line.
+fn is_label(before: &str, after: &str) -> bool {
+    let opened = before.trim_end();
+    let is_started = opened.ends_with('(') && (opened.contains("START") || opened.contains("ENTRY"));
+    after.starts_with(':') || is_started
 }
 
 pub(super) fn is_name(c: char) -> bool {
@@ -52,6 +109,19 @@ fn without_comments(line: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_indexed_text_answers_as_the_text() {
+        let text = "int f(void);\r\n\tcall f\nff: g: h:\nSYM_FUNC_START( f)\nf:\nasm(\"g: ret\");\nENTRY(x.y$z) é:\n\n\ta\\@b:\nlast";
+        let indexed = Indexed::new(text.into());
+        for name in ["f", "ff", "g", "h", "x.y$z", "y", "é", "b", "a\\@b", "last", "nobody", ""] {
+            assert_eq!(indexed.label_of(name), label_of(text, name).filter(|_| !name.is_empty()), "{name}");
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(indexed.lines_from(0).collect::<Vec<_>>(), lines);
+        assert_eq!(indexed.lines_from(4).next(), Some(lines[4]));
+        assert_eq!((indexed.line(9), indexed.line(10)), (Some("last"), None));
+    }
 
     #[test]
     fn labels_are_told_from_uses() {

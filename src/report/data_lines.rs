@@ -15,11 +15,12 @@
 //! From there on each directive is measured. Where one cannot be, it is it if nothing else is before the next row, or else
 //! the only directive of data there, or else the first one where there is nothing but data.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::asm_lines::{is_name, label_of, statements};
+use super::asm_lines::{Indexed, is_name, statements};
 use crate::analysis::Analysis;
 use crate::assembly::is_assembly_name;
 use crate::ids::{CodeLoc, InsnId};
@@ -54,10 +55,25 @@ pub(super) struct Known<'a> {
     pub(super) is_written: &'a dyn Fn(&str, InsnId) -> bool,
 }
 
+/// The texts of assembly, each read once.
+struct Texts<'a> {
+    lines: &'a Lines,
+    /// The first file of assembly.
+    first: Arc<str>,
+    read: FxHashMap<Arc<str>, Option<Rc<Indexed>>>,
+}
+
+impl Texts<'_> {
+    fn get(&mut self, file: &Arc<str>) -> Option<Rc<Indexed>> {
+        let read = || self.lines.text(file).map(|text| Rc::new(Indexed::new(text)));
+        self.read.entry(Arc::clone(file)).or_insert_with(read).clone()
+    }
+}
+
 /// A place in a text.
 struct Anchor {
     file: Arc<str>,
-    text: Arc<str>,
+    text: Rc<Indexed>,
     /// The first line to read, from 0.
     line: usize,
     /// The offset of the code that is written there.
@@ -69,9 +85,8 @@ impl DataLines {
     pub(super) fn read(known: &Known<'_>, of_c: FxHashMap<InsnId, OwnLine>) -> DataLines {
         let mut data = DataLines { lines: of_c };
         let Known { analysis, map, .. } = known;
-        if !map.files().iter().any(|file| is_assembly_name(file.as_ref().as_ref())) {
-            return data;
-        }
+        let Some(first) = map.files().into_iter().find(is_assembly) else { return data };
+        let texts = &mut Texts { lines: known.texts, first, read: FxHashMap::default() };
         let insns = &analysis.insns;
         let owner = |insn| analysis.flow.owner(insn);
         for (section, _) in analysis.image.sections() {
@@ -82,7 +97,7 @@ impl DataLines {
                 let is_other = gap.insns.last().or(gap.before.as_ref()).is_some_and(|&last| owner(last) != owner(insn));
                 // The text of a function begins at its label.
                 if has_row || is_other && owner(insn).is_some() {
-                    data.fill(known, &gap, Some(at));
+                    data.fill(known, texts, &gap, Some(at));
                     gap.insns.clear();
                 }
                 match has_row {
@@ -90,7 +105,7 @@ impl DataLines {
                     false => gap.insns.push(insn),
                 }
             }
-            data.fill(known, &gap, None);
+            data.fill(known, texts, &gap, None);
         }
         data
     }
@@ -106,19 +121,13 @@ impl DataLines {
         self.lines.iter().filter(move |(_, own)| is_it(own)).map(|(insn, _)| *insn)
     }
 
-    fn fill(&mut self, known: &Known<'_>, gap: &Gap, next: Option<CodeLoc>) {
+    fn fill(&mut self, known: &Known<'_>, texts: &mut Texts<'_>, gap: &Gap, next: Option<CodeLoc>) {
         let Some(&first) = gap.insns.first() else { return };
-        let Some(anchor) = anchor(known, gap.before, first) else { return };
+        let Some(anchor) = anchor(known, texts, gap.before, first) else { return };
         let next = next.and_then(|next| known.map.place(next)).filter(|place| place.file == anchor.file);
         let end = next.and_then(|place| place.line).map_or(usize::MAX, |line| line as usize - 1);
-        let lines: Vec<&str> = anchor
-            .text
-            .lines()
-            .take(end)
-            .skip(anchor.line)
-            .take(REACH)
-            .take_while(|line| !is_directive(line))
-            .collect();
+        let lines = anchor.text.lines_from(anchor.line).take(end.saturating_sub(anchor.line));
+        let lines: Vec<&str> = lines.take(REACH).take_while(|line| !is_directive(line)).collect();
         let measured = Measured::of(&lines, anchor.offset);
         let found = if measured.complete { None } else { only_data(&lines).or_else(|| run_of_data(&lines)) };
         for &insn in &gap.insns {
@@ -131,27 +140,29 @@ impl DataLines {
     }
 }
 
+fn is_assembly(file: &Arc<str>) -> bool {
+    is_assembly_name(file.as_ref().as_ref())
+}
+
 /// Where the text begins that wrote the code at `first`. `None` in case 3.
-fn anchor(known: &Known<'_>, before: Option<InsnId>, first: InsnId) -> Option<Anchor> {
-    let Known { analysis, map, texts, is_written } = known;
+fn anchor(known: &Known<'_>, texts: &mut Texts<'_>, before: Option<InsnId>, first: InsnId) -> Option<Anchor> {
+    let Known { analysis, map, is_written, .. } = known;
     let insns = &analysis.insns;
     let at = insns.loc(first);
     let row = before.and_then(|before| map.place(insns.loc(before)));
-    let is_assembly = |file: &Arc<str>| is_assembly_name(file.as_ref().as_ref());
-    let file = row.as_ref().map(|row| Arc::clone(&row.file)).or_else(|| map.files().into_iter().find(is_assembly));
-    let file = file.filter(is_assembly)?;
-    let text = texts.text(&file)?;
+    let file = row.as_ref().map_or_else(|| Arc::clone(&texts.first), |row| Arc::clone(&row.file));
+    let text = is_assembly(&file).then(|| texts.get(&file)).flatten()?;
     let row_line = row.and_then(|row| row.line).and_then(|line| (line as usize).checked_sub(1));
     let owner = analysis.flow.owner(first);
     if let Some(symbol) = owner.filter(|&owner| analysis.image.symbol(owner).value == at.offset) {
         // Case 1.
         let name = analysis.image.symbol_name(symbol);
-        let label = label_of(&text, name).filter(|&label| row_line.is_none_or(|row| row < label));
+        let label = text.label_of(name).filter(|&label| row_line.is_none_or(|row| row < label));
         return label.map(|line| Anchor { file, text, line, offset: at.offset });
     }
     // Case 2.
     let (before, line) = (before?, row_line?);
-    let mut on_line = statements(text.lines().nth(line)?);
+    let mut on_line = statements(text.line(line)?);
     let is_alone = on_line.next().is_some_and(|only| is_written(&only, before)) && on_line.next().is_none();
     is_alone.then(|| Anchor { file, line: line + 1, offset: u64::from(insns.get(before).end()), text })
 }

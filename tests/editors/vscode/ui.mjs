@@ -41,7 +41,9 @@ export async function ui({ prefix, state, vsix, folder, settings, machine, artif
     step('undo brings it back');
 
     await bench.line(16);
-    const text = async () => (await bench.lines()).map(line => line.text).join('\n');
+    // Hints are fetched anew a moment after each change.
+    const source = line => line.text.replace(/(cfa = \S+|\d+ bytes deep)$/, '');
+    const text = async () => (await bench.lines()).map(source).join('\n');
     const before = await text();
     await page.keyboard.press('Home');
     await page.keyboard.type('push %rax\n');

@@ -25,6 +25,7 @@ use crate::kernel::rules::Rules;
 use crate::symbols::Symbols;
 use effect::Effect;
 use encoding::Encoding;
+use interning::OpList;
 use pieces::Decoder;
 use profile::Profile;
 pub use table::{Insn, InsnTable};
@@ -101,7 +102,7 @@ pub fn settle_irets(insns: &mut InsnTable, symbols: &Symbols) {
         let at = insns.loc(id);
         if symbols.symbol_containing(at.section, at.offset).is_some_and(|symbol| symbols.is_function(symbol)) {
             let Effect { kind, ops, .. } = effect::iret_in_function();
-            insns.change(id, kind, &ops.list.into_iter().flatten().collect::<Vec<_>>());
+            insns.change(id, kind, &OpList::from(ops));
         }
     }
 }

@@ -266,6 +266,11 @@ impl SourceMap {
         })?
     }
 
+    /// Whether a row begins with the code at `at`.
+    pub fn has_row(&self, at: CodeLoc) -> bool {
+        self.row_start(at) == Some(at)
+    }
+
     /// Where the row starts that holds at `at`: code after that start has no row of its own.
     pub fn row_start(&self, at: CodeLoc) -> Option<CodeLoc> {
         if self.text_row(at).is_some() {

@@ -71,24 +71,13 @@ impl Statement {
 
     /// The bytes that it writes as numbers.
     pub fn bytes(&self) -> Option<Vec<u8>> {
-        let size = match self.word() {
-            ".byte" => 1,
-            ".word" | ".short" | ".value" | ".2byte" => 2,
-            ".long" | ".int" | ".4byte" => 4,
-            ".quad" | ".8byte" => 8,
-            _ => return None,
-        };
-        let number = |text: &str| {
-            let text = text.trim();
-            let number = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-                Some(hex) => u64::from_str_radix(hex, 16).ok()?,
-                None if text.starts_with('0') && text.len() > 1 => u64::from_str_radix(text, 8).ok()?,
-                None => text.parse().ok()?,
-            };
-            let (bytes, rest) = number.to_le_bytes().split_at_checked(size).map(|(a, b)| (a.to_vec(), b.to_vec()))?;
+        let size = size_of_each(self.word())?;
+        let written = |text: &str| {
+            let (bytes, rest) =
+                number(text.trim())?.to_le_bytes().split_at_checked(size).map(|(a, b)| (a.to_vec(), b.to_vec()))?;
             rest.iter().all(|&byte| byte == 0).then_some(bytes)
         };
-        Some(self.operands().split(',').map(number).collect::<Option<Vec<_>>>()?.concat())
+        Some(self.operands().split(',').map(written).collect::<Option<Vec<_>>>()?.concat())
     }
 
     /// Whether it is an instruction, or a macro that may become some.
@@ -100,6 +89,27 @@ impl Statement {
             && self.label().is_none()
             && !word.starts_with(['.', '#', '"'])
             && !symbolic.iter().any(|start| word.starts_with(start))
+    }
+}
+
+/// The size of each number that a directive writes.
+pub fn size_of_each(directive: &str) -> Option<usize> {
+    match directive {
+        ".byte" => Some(1),
+        ".word" | ".short" | ".value" | ".2byte" => Some(2),
+        ".long" | ".int" | ".4byte" => Some(4),
+        ".quad" | ".8byte" => Some(8),
+        ".octa" => Some(16),
+        _ => None,
+    }
+}
+
+/// A number as the assembler reads it.
+pub fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16).ok(),
+        None if text.starts_with('0') && text.len() > 1 => u64::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
     }
 }
 

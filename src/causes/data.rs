@@ -120,7 +120,7 @@ const MOST: usize = 2;
 /// Whether the debug information has a row that begins with the instruction.
 fn has_row(suspect: &Suspect<'_>, insn: InsnId) -> bool {
     let at = suspect.insns().loc(insn);
-    suspect.view().map().is_none_or(|map| map.row_start(at) == Some(at))
+    suspect.view().map().is_none_or(|map| map.has_row(at))
 }
 
 /// Lines of data, one after the other.

@@ -59,15 +59,12 @@ impl Replacement {
 
     /// Takes the place of whatever had the name.
     pub(crate) fn publish(self) -> io::Result<()> {
-        let named = match self.draft {
-            Draft::Named(file) => file.into_temp_path(),
-            Draft::Nameless(file) => {
-                // A link takes no other file's place, so the file has a name of its own for a moment.
-                let named = named(&file, &self.target)?;
-                return named.persist(&self.target).map_err(|error| error.error);
-            }
-        };
-        named.persist(&self.target).map_err(|error| error.error)
+        match self.draft {
+            Draft::Named(file) => file.into_temp_path().persist(&self.target),
+            // A link takes no other file's place, so the file has a name of its own for a moment, and is locked until it is gone.
+            Draft::Nameless(file) => named(&file, &self.target)?.persist(&self.target),
+        }
+        .map_err(|error| error.error)
     }
 }
 

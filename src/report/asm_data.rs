@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::asm_lines::Indexed;
 use super::data_lines::{Known, OwnLine, size};
 use crate::assembly::is_assembly_name;
 use crate::assembly::text::AsmText;
@@ -27,7 +28,7 @@ use crate::source_map::{CodeRange, FirstRow};
 
 /// A text of C.
 struct Text {
-    text: Arc<str>,
+    lines: Indexed,
     asm: AsmText,
 }
 
@@ -75,7 +76,7 @@ fn text_of<'t>(
     texts: &'t mut FxHashMap<Arc<str>, Option<Text>>,
     file: &Arc<str>,
 ) -> Option<&'t Text> {
-    let read = || known.texts.text(file).map(|text| Text { asm: AsmText::of_c(&text), text });
+    let read = || known.texts.text(file).map(|text| Text { asm: AsmText::of_c(&text), lines: Indexed::new(text) });
     texts.entry(Arc::clone(file)).or_insert_with(read).as_ref()
 }
 
@@ -102,7 +103,7 @@ impl Text {
     }
 
     fn line(&self, line: u32) -> &str {
-        (line as usize).checked_sub(1).and_then(|line| self.text.lines().nth(line)).unwrap_or("")
+        (line as usize).checked_sub(1).and_then(|line| self.lines.line(line)).unwrap_or("")
     }
 }
 
@@ -127,7 +128,7 @@ fn before_padding(known: &Known<'_>, at: CodeLoc) -> Option<CodeLoc> {
     let backwards = std::iter::successors(last, |&insn| insns.prev_in_section(insn));
     let is_padding = |insn: &InsnId| {
         let at = insns.loc(*insn);
-        insns.get(*insn).kind == Kind::Nop && map.row_start(at) != Some(at)
+        insns.get(*insn).kind == Kind::Nop && !map.has_row(at)
     };
     backwards.take_while(is_padding).last().map(|insn| insns.loc(insn))
 }
@@ -161,7 +162,7 @@ fn before_row(
     let line = is_sure.then_some(row.line);
     let written = onwards(first).skip_while(|insn| offset(insn) < start);
     // What has a row of its own may be another statement's.
-    let has_row = |insn: &InsnId| map.row_start(insns.loc(*insn)) == Some(insns.loc(*insn));
+    let has_row = |insn: &InsnId| map.has_row(insns.loc(*insn));
     let written = written.take_while(|insn| offset(insn) < end.offset).filter(|insn| is_sure || !has_row(insn));
     let is_plain = |insn: &InsnId| analysis.flow.group_of(*insn).is_none();
     Some(written.filter(is_plain).map(|insn| (insn, (Arc::clone(&row.file), line))).collect())
@@ -173,7 +174,7 @@ fn bare_trap(known: &Known<'_>, end: CodeLoc) -> Option<InsnId> {
     let at = CodeLoc { offset: end.offset.checked_sub(UD2.len() as u64)?, ..end };
     let insn = known.analysis.insns.at(at)?;
     let is_trap = decode::bytes(&known.analysis.image, &known.analysis.insns, insn) == UD2;
-    (is_trap && known.map.row_start(at) != Some(at)).then_some(insn)
+    (is_trap && !known.map.has_row(at)).then_some(insn)
 }
 
 /// Cases 3 and 4. `None` where the row before the trap says its line.

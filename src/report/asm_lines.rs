@@ -3,6 +3,7 @@
 //! In: a text, a line of it.  Out: where a function's label is, the statements of the line.
 //! Holds afterwards: comments are no part of a statement, and labels none of the one behind them.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,17 +25,23 @@ pub(super) struct Indexed {
     text: Arc<str>,
     /// Where each line begins and ends.
     lines: Vec<Range<usize>>,
-    /// The first line in which each name is a label.
-    labels: FxHashMap<Box<str>, usize>,
+    /// The first line in which each name is a label; of C nobody asks.
+    labels: OnceCell<FxHashMap<Box<str>, usize>>,
 }
 
 impl Indexed {
     pub(super) fn new(text: Arc<str>) -> Indexed {
-        let mut labels = FxHashMap::default();
-        let mut lines = Vec::new();
-        for (number, line) in text.lines().enumerate() {
+        let place = |line: &str| {
             let start = line.as_ptr() as usize - text.as_ptr() as usize;
-            lines.push(start..start + line.len());
+            start..start + line.len()
+        };
+        let lines = text.lines().map(place).collect();
+        Indexed { text, lines, labels: OnceCell::new() }
+    }
+
+    fn labels(&self) -> FxHashMap<Box<str>, usize> {
+        let mut labels = FxHashMap::default();
+        for (number, line) in self.lines_from(0).enumerate() {
             let mut at = 0;
             while let Some(begin) = line.get(at..).and_then(|rest| rest.find(is_name)).map(|begin| at + begin) {
                 let end = line[begin..].find(|c| !is_name(c)).map_or(line.len(), |length| begin + length);
@@ -44,7 +51,7 @@ impl Indexed {
                 at = end;
             }
         }
-        Indexed { text, lines, labels }
+        labels
     }
 
     /// A line, from 0.
@@ -60,7 +67,7 @@ impl Indexed {
     /// As [`label_of`].
     pub(super) fn label_of(&self, function: &str) -> Option<usize> {
         match function.chars().all(is_name) {
-            true => self.labels.get(function).copied(),
+            true => self.labels.get_or_init(|| self.labels()).get(function).copied(),
             false => label_of(&self.text, function),
         }
     }

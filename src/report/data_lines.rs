@@ -23,6 +23,7 @@ use rustc_hash::FxHashMap;
 use super::asm_lines::{Indexed, is_name, statements};
 use crate::analysis::Analysis;
 use crate::assembly::is_assembly_name;
+use crate::assembly::text::{number, size_of_each};
 use crate::ids::{CodeLoc, InsnId};
 use crate::source_map::{Lines, SourceMap};
 
@@ -93,7 +94,7 @@ impl DataLines {
             let mut gap = Gap { insns: Vec::new(), before: None };
             for insn in insns.of_section(section) {
                 let at = insns.loc(insn);
-                let has_row = map.row_start(at) == Some(at);
+                let has_row = map.has_row(at);
                 let is_other = gap.insns.last().or(gap.before.as_ref()).is_some_and(|&last| owner(last) != owner(insn));
                 // The text of a function begins at its label.
                 if has_row || is_other && owner(insn).is_some() {
@@ -235,25 +236,17 @@ fn is_directive(line: &str) -> bool {
 pub(super) fn size(statement: &str, offset: u64) -> Option<u64> {
     let (word, operands) = statement.split_once(char::is_whitespace).unwrap_or((statement, ""));
     let operands: Vec<&str> = operands.split(',').map(str::trim).collect();
-    let number = |nth: usize| {
-        let text = operands.get(nth)?;
-        match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-            Some(hex) => u64::from_str_radix(hex, 16).ok(),
-            None if text.starts_with('0') && text.len() > 1 => u64::from_str_radix(text, 8).ok(),
-            None => text.parse::<u64>().ok(),
-        }
-    };
+    let number = |nth: usize| number(operands.get(nth)?);
     let each = |size: u64| Some(operands.iter().filter(|operand| !operand.is_empty()).count() as u64 * size);
     let aligned = |to: u64| match operands.get(2) {
         None => Some(offset.next_multiple_of(to.max(1)).saturating_sub(offset)),
         Some(_) => None,
     };
+    if let Some(size) = size_of_each(word) {
+        return each(size as u64);
+    }
     match word {
-        ".byte" => each(1),
-        ".word" | ".short" | ".value" | ".2byte" | ".hword" => each(2),
-        ".long" | ".int" | ".4byte" => each(4),
-        ".quad" | ".8byte" => each(8),
-        ".octa" => each(16),
+        ".hword" => each(2),
         ".skip" | ".space" | ".zero" => number(0),
         ".fill" => {
             let size = if operands.len() > 1 { number(1)? } else { 1 };

@@ -78,7 +78,7 @@ impl Member {
     fn behind(&self, at: CodeLoc) -> Option<Place> {
         let map = self.lines.map(&self.image).ok()?;
         let mut onwards = (1..=MOST_BYTES).map(|n| CodeLoc { offset: at.offset.saturating_add(n), ..at });
-        map.place(onwards.find(|&behind| map.row_start(behind) == Some(behind))?)
+        map.place(onwards.find(|&behind| map.has_row(behind))?)
     }
 
     /// Whether the row that holds there began before the function did.

@@ -273,6 +273,14 @@ fn directives_inside_macros() {
     writes("f.S", &format!("{define}{}", two(body)), &format!("{told}{opened}"));
 }
 
+/// What is written around one push and its pop; `text` is made of what stands at the start, behind both, and at the end.
+fn writes_around_a_push(text: &dyn Fn(&str, &str, &str, &str) -> String) {
+    let told =
+        ["\t.cfi_startproc\n", "\t.cfi_adjust_cfa_offset 8\n", "\t.cfi_adjust_cfa_offset -8\n", "\t.cfi_endproc\n"];
+    let [start, push, pop, end] = told;
+    writes("f.s", &text("", "", "", ""), &text(start, push, pop, end));
+}
+
 /// A `.size` that names another function, as in code that was copied, hides no function.
 #[test]
 fn a_function_without_a_size_of_its_own() {
@@ -284,16 +292,7 @@ fn a_function_without_a_size_of_its_own() {
         };
         format!("\t.text\n{}{end}\t.size f, . - f\n{}{end}\t.size f, . - f\n", function("f"), function("g"))
     };
-    writes(
-        "f.s",
-        &text("", "", "", ""),
-        &text(
-            "\t.cfi_startproc\n",
-            "\t.cfi_adjust_cfa_offset 8\n",
-            "\t.cfi_adjust_cfa_offset -8\n",
-            "\t.cfi_endproc\n",
-        ),
-    );
+    writes_around_a_push(&text);
 }
 
 /// The default of two switches that many jumps lead to, with a frame of which nothing is said so far.
@@ -312,14 +311,5 @@ fn a_default_that_two_switches_share() {
             switch("%edi")
         )
     };
-    writes(
-        "f.s",
-        &text("", "", "", ""),
-        &text(
-            "\t.cfi_startproc\n",
-            "\t.cfi_adjust_cfa_offset 8\n",
-            "\t.cfi_adjust_cfa_offset -8\n",
-            "\t.cfi_endproc\n",
-        ),
-    );
+    writes_around_a_push(&text);
 }

@@ -5,8 +5,10 @@
 //! Holds afterwards: everything is in the order of the object, and no line was looked up that nobody shows.
 
 pub mod words;
-mod alternative_lines;
+mod shown;
 mod asm_lines;
+mod late_alternatives;
+mod alternative_lines;
 mod asm_data;
 mod data_lines;
 pub mod view;

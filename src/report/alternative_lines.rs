@@ -8,30 +8,14 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::late_alternatives::LateAlternatives;
+use super::shown::{Rows, Shown};
 use crate::analysis::Analysis;
 use crate::assembly::is_assembly_name;
 use crate::assembly::lines::{LineKind, Source};
 use crate::assembly::outline::{DefinitionKind, Outline};
 use crate::ids::{CodeLoc, GroupId, SectionId};
 use crate::source_map::{Lines, Place, SourceMap};
-
-/// What says a line.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Shown {
-    /// A row of the debug information.
-    Row(CodeLoc),
-    /// The text of the file that the row at `like` is of; `None` where it could be one of several lines.
-    Text { like: CodeLoc, line: Option<u32> },
-}
-
-impl Shown {
-    pub(super) fn place(self, map: &SourceMap) -> Option<Place> {
-        match self {
-            Shown::Row(row) => map.place(row),
-            Shown::Text { like, line } => Some(Place { line, column: None, inlined: Vec::new(), ..map.place(like)? }),
-        }
-    }
-}
 
 /// Lines that follow from alternatives.
 #[derive(Debug, Default)]
@@ -56,9 +40,10 @@ impl AlternativeLines {
     pub(super) fn read(
         analysis: &Analysis,
         replacements: &FxHashMap<GroupId, Vec<GroupId>>,
-        map: &SourceMap,
-        texts: &Lines,
+        rows: &Rows<'_>,
     ) -> AlternativeLines {
+        let &Rows { map, texts, .. } = rows;
+        let mut late = LateAlternatives::of(rows);
         let flow = &analysis.flow;
         let mut originals: Vec<(CodeLoc, GroupId)> = flow
             .groups()
@@ -75,20 +60,28 @@ impl AlternativeLines {
             let last = CodeLoc { offset: end.offset.saturating_sub(1), ..start };
             // Case 1.
             let has_own = map.row_start(last).is_some_and(|row| row >= start);
-            let replacements = replacements.get(&id).into_iter().flatten();
+            let replacements = replacements.get(&id).map(Vec::as_slice).unwrap_or_default();
             let by_replacement = || {
                 let start_and_last = |id: &GroupId| {
                     let group = flow.group(*id);
                     Some((group.start?, analysis.insns.loc(group.last?)))
                 };
-                replacements.filter_map(start_and_last).find_map(|(start, last)| {
+                replacements.iter().filter_map(start_and_last).find_map(|(start, last)| {
                     let row = map.row_start(last).filter(|row| *row >= start)?;
                     // The first row of the stream: others follow it where several lines are in it.
                     Some(map.row_start(start).filter(|first| *first >= start).unwrap_or(row))
                 })
             };
+            // Case 8.
+            let is_late = late.is_late(analysis, start, end);
+            let by_late = if is_late && by_replacement().is_none() { late.shown(start, end) } else { None };
+            if let Some(shown) = by_late {
+                lines.shown_by.insert(id, shown);
+                before = Some((end, None));
+                continue;
+            }
             // Case 2.
-            let replaced = if has_own { None } else { by_replacement() };
+            let replaced = if has_own && !is_late { None } else { by_replacement() };
             // Case 4.
             let row = match has_own || replaced.is_some() {
                 true => replaced,
@@ -109,7 +102,7 @@ impl AlternativeLines {
         lines.by_text(&unshown, map, texts);
         let shown = |(id, shown): (&GroupId, &Shown)| {
             let start = flow.group(*id).start?;
-            Some((start.section, start.offset, *shown))
+            Some((start.section, start.offset, shown.clone()))
         };
         lines.bare = lines.shown_by.iter().filter_map(shown).collect();
         lines.bare.sort_unstable_by_key(|&(section, offset, _)| (section, offset));
@@ -125,7 +118,6 @@ impl AlternativeLines {
             let place =
                 |row: Option<CodeLoc>| map.place(row?).filter(|place| is_assembly_name(place.file.as_ref().as_ref()));
             let (before, behind) = (place(first.before), place(first.behind));
-            let Some(like) = first.before.filter(|_| before.is_some()).or(first.behind) else { continue };
             let Some(file) = before.as_ref().or(behind.as_ref()).map(|place| &place.file) else { continue };
             if read.as_ref().is_none_or(|(name, _)| name != file) {
                 let Some(text) = texts.text(file) else { continue };
@@ -143,7 +135,7 @@ impl AlternativeLines {
                     several if several.len() == gap.len() => several.get(nth).copied(),
                     _ => None,
                 };
-                self.shown_by.insert(alternative.id, Shown::Text { like, line });
+                self.shown_by.insert(alternative.id, Shown::Text { file: Arc::clone(file), line });
             }
         }
     }
@@ -151,9 +143,10 @@ impl AlternativeLines {
     /// The alternative that lies between the code at `at` and its own row, and what says its line.
     pub(super) fn before(&self, at: CodeLoc, row: Option<CodeLoc>) -> Option<(CodeLoc, Shown)> {
         let behind = self.bare.partition_point(|&(section, offset, _)| (section, offset) <= (at.section, at.offset));
-        let (section, offset, shown_by) = *self.bare.get(behind.checked_sub(1)?)?;
-        let is_between = section == at.section && row.is_none_or(|row| row.offset < offset);
-        is_between.then_some((CodeLoc { section, offset }, shown_by))
+        let &(section, offset, ref shown_by) = self.bare.get(behind.checked_sub(1)?)?;
+        // A row at its start is the statement's before it (case 8).
+        let is_between = section == at.section && row.is_none_or(|row| row.offset <= offset);
+        is_between.then_some((CodeLoc { section, offset }, shown_by.clone()))
     }
 }
 

@@ -35,10 +35,9 @@ struct Text {
 /// Code that is data in the text: its bytes, as far as the text has them.
 type Data = Vec<Option<u8>>;
 
-pub(super) fn lines(known: &Known<'_>) -> FxHashMap<InsnId, OwnLine> {
+pub(super) fn lines(known: &Known<'_>, rows: &[FirstRow]) -> FxHashMap<InsnId, OwnLine> {
     let insns = &known.analysis.insns;
     let mut found = FxHashMap::default();
-    let rows = known.map.first_rows();
     let mut texts: FxHashMap<Arc<str>, Option<Text>> = FxHashMap::default();
     for (index, row) in rows.iter().enumerate() {
         if is_assembly_name(row.file.as_ref().as_ref()) {

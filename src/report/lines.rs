@@ -16,6 +16,7 @@
 //! | 3 | replacement without a row | that of the original code |
 //! | 4 | none of the streams has a row: another alternative of the line comes before | that alternative's, if it ends where this one starts |
 //! | 5 | the same, in assembly: the streams are padding and `.byte`, as those of `ASM_STAC` were up to 6.12 | that of the text between the rows around it which uses a macro |
+//! | 8 | in C, if rows can be late: the original is padding alone, the replacement has no row | that of the late row, or none (see [`late_alternatives`](super::late_alternatives)) |
 //! | 7 | written as data: `.byte`, `.skip` | that of the directive or its `asm()`, else none (see [`data_lines`](super::data_lines)) |
 //! | 6 | C code before whose function's start the row begins: `asm()` at top level, padding | none |
 
@@ -26,14 +27,19 @@ use super::asm_data;
 use super::data_lines::{DataLines, Known};
 use super::macros::is_written;
 use super::select::same_file;
+use super::shown::Rows;
 use super::view::View;
 use crate::ids::{CodeLoc, GroupId, InsnId};
 use crate::source_map::{CodeRange, Place, SourceMap};
 
 impl View<'_> {
+    fn rows<'b>(&'b self, map: &'b SourceMap) -> Rows<'b> {
+        Rows { map, texts: self.lines, first: self.first_rows.get_or_init(|| map.first_rows()) }
+    }
+
     fn alternative_lines(&self, map: &SourceMap) -> &AlternativeLines {
         self.alternative_lines
-            .get_or_init(|| AlternativeLines::read(self.analysis, self.replacements(), map, self.lines))
+            .get_or_init(|| AlternativeLines::read(self.analysis, self.replacements(), &self.rows(map)))
     }
 
     /// Where an instruction was written.
@@ -75,7 +81,7 @@ impl View<'_> {
     fn data_lines(&self, map: &SourceMap) -> &DataLines {
         let is_written = |statement: &str, insn| is_written(statement, &self.text(insn));
         let known = Known { analysis: self.analysis, map, texts: self.lines, is_written: &is_written };
-        self.data_lines.get_or_init(|| DataLines::read(&known, asm_data::lines(&known)))
+        self.data_lines.get_or_init(|| DataLines::read(&known, asm_data::lines(&known, self.rows(map).first)))
     }
 
     /// Cases 1, 2 and 4 to 7, for code that is no replacement.
@@ -138,11 +144,11 @@ impl View<'_> {
         }
         chosen.extend(self.data_lines(map).insns_of(&names, line));
         // Code that stands in the line without a row of its own: alternatives, and what comes after them in the line.
-        for &(section, offset, shown_by) in &self.alternative_lines(map).bare {
+        for (section, offset, shown_by) in &self.alternative_lines(map).bare {
             if !shown_by.place(map).is_some_and(|place| is_it(&place)) {
                 continue;
             }
-            let first = insns.containing(CodeLoc { section, offset });
+            let first = insns.containing(CodeLoc { section: *section, offset: *offset });
             let onwards = std::iter::successors(first, |&insn| insns.next_in_section(insn));
             chosen.extend(onwards.take_while(|&insn| self.place(insns.loc(insn)).is_some_and(|place| is_it(&place))));
         }

@@ -18,7 +18,7 @@ use crate::image::STT_FUNC;
 use crate::mangled;
 use crate::report::alternative_lines::AlternativeLines;
 use crate::report::data_lines::DataLines;
-use crate::source_map::{Lines, NoSource, Place, SourceMap, is_rust_library};
+use crate::source_map::{FirstRow, Lines, NoSource, Place, SourceMap, is_rust_library};
 
 /// A line of a file, as the JSON has it.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -67,6 +67,7 @@ pub struct View<'a> {
     outside_library: bool,
     pub(super) alternative_lines: OnceCell<AlternativeLines>,
     pub(super) data_lines: OnceCell<DataLines>,
+    pub(super) first_rows: OnceCell<Vec<FirstRow>>,
 }
 
 /// How often each short form of a function's name is used in the object, by the number of its form.
@@ -89,6 +90,7 @@ impl<'a> View<'a> {
             outside_library: false,
             alternative_lines: OnceCell::new(),
             data_lines: OnceCell::new(),
+            first_rows: OnceCell::new(),
         }
     }
 

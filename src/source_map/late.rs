@@ -78,20 +78,27 @@ impl SourceMap {
 
 /// Whether a compiler's rows can be late: GCC without location views. `producer` has its name and options.
 fn writes_late(producer: &str) -> bool {
-    let (mut optimises, mut full, mut tracks, mut views) = (false, false, true, None);
+    let (mut optimises, mut level, mut strict, mut understood) = (false, 0, false, true);
+    let (mut tracks, mut views) = (None, None);
     for word in producer.split_whitespace() {
         match word {
-            "-O0" | "-Og" => optimises = false,
-            "-gno-variable-location-views" | "-gno-as-locview-support" => views = Some(false),
-            "-gvariable-location-views" => views = views.or(Some(true)),
-            "-fno-var-tracking" | "-fno-var-tracking-assignments" => tracks = false,
-            "-g0" | "-g1" | "-ggdb1" => full = false,
-            "-g" | "-g2" | "-g3" | "-ggdb" | "-ggdb2" | "-ggdb3" => full = true,
+            "-O0" => optimises = false,
+            "-gno-variable-location-views" => views = Some(false),
+            "-gno-as-locview-support" => understood = false,
+            "-fno-var-tracking" => tracks = Some(false),
+            "-fvar-tracking" | "-fvar-tracking-assignments" => tracks = Some(true),
+            "-gstrict-dwarf" => strict = true,
+            "-gno-strict-dwarf" => strict = false,
+            "-g0" | "-ggdb0" => level = 0,
+            "-g1" | "-ggdb1" => level = 1,
+            "-g" | "-g2" | "-g3" | "-ggdb" | "-ggdb2" | "-ggdb3" => level = 2,
+            _ if word.starts_with("-gdwarf") && level == 0 => level = 2,
+            _ if word.starts_with("-gvariable-location-views") => views = Some(true),
             _ if word.starts_with("-O") => optimises = true,
             _ => {}
         }
     }
-    let has_views = optimises && views.unwrap_or(full && tracks);
+    let has_views = understood && views.unwrap_or(level == 2 && !strict && tracks.unwrap_or(optimises));
     (producer.starts_with("GNU C") || producer.starts_with("GNU GIMPLE")) && !has_views
 }
 
@@ -99,15 +106,18 @@ fn writes_late(producer: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Seen with GCC 12: which of these tables have a row before the `.byte` of an `asm()`.
+    /// Seen with GCC 12: with which of these options the assembler is told of views.
     #[test]
     fn gcc_s_options_tell_whether_rows_are_late() {
         let late = |options: &str| writes_late(&format!("GNU C17 12.2.0 -mtune=generic -march=x86-64 {options}"));
         for options in [
             "-g -O0",
-            "-g3 -Og",
+            "-g -Ofast -O0",
             "-g1 -O2",
+            "-g1 -O2 -fvar-tracking",
             "-g -O2 -fno-var-tracking",
+            "-g -Og -fno-var-tracking",
+            "-g -gstrict-dwarf -O1",
             "-gno-variable-location-views -g -O2",
             "-g -gno-as-locview-support -O2",
         ] {
@@ -116,6 +126,14 @@ mod tests {
         for options in [
             "-g -O2",
             "-ggdb -O2",
+            "-gdwarf-5 -O2",
+            "-g3 -Og",
+            "-g -O",
+            "-g -O0 -fvar-tracking",
+            "-g -O0 -gvariable-location-views",
+            "-g1 -gvariable-location-views=incompat5 -O2",
+            "-g -O2 -fno-var-tracking -fvar-tracking-assignments",
+            "-g -O2 -fno-var-tracking-assignments",
             "-g -gdwarf-4 -Os",
             "-g1 -gstatement-frontiers -gvariable-location-views -O2 -fno-var-tracking -fvar-tracking-assignments",
         ] {

@@ -381,3 +381,89 @@ fn data_in_an_asm_of_c_is_in_its_line_however_its_rows_are_written() {
         }
     }
 }
+
+const ALTERNATIVES_OF_C: &str = "#include \"orcls.h\"
+static inline __attribute__((always_inline)) void stac(void)
+{
+\tasm volatile(ALTERNATIVE(\"\", \".byte 0x0f, 0x01, 0xcb\", 1) ::: \"memory\"); // opens
+}
+static inline __attribute__((always_inline)) void clac(void)
+{
+\tasm volatile(ALTERNATIVE(\"\", \".byte 0x0f, 0x01, 0xca\", 1) ::: \"memory\"); // closes
+}
+#define STRANGE ALTERNATIVE(\"\", \".byte 0x0f, 0xae, 0xe8\", 2)
+int use(int n);
+int plain(int *p, int n)
+{
+\tuse(n); // before plain
+\tstac();
+\t*p = n; // access
+\tclac();
+\treturn n; // behind
+}
+int close(int *p, int n)
+{
+\tn += use(n); // before close
+\tstac();
+\tasm volatile(ALTERNATIVE(\"\", \"lfence\", 2) ::: \"memory\"); // fence
+\t*p = n; // access of close
+\tclac();
+\treturn 0;
+}
+int behind(int n)
+{
+\tasm volatile(\"cltq; \" ALTERNATIVE(\"\", \".byte 0x0f, 0xae, 0xf0\", 2) ::: \"memory\"); // cltq
+\tn += 7; // seven
+\treturn use(n);
+}
+int before(int n)
+{
+\tuse(n); // before before
+\tasm volatile(ALTERNATIVE(\"\", \".byte 0x0f, 0xae, 0xf8\", 2) \"; cltq\" ::: \"memory\"); // sfence
+\treturn use(n);
+}
+int written(int n)
+{
+\tuse(n); // before written
+\tasm volatile(ALTERNATIVE(\"nop\", \".byte 0xf9\", 2) ::: \"memory\"); // stc
+\treturn use(n); // behind written
+}
+int strange(int n)
+{
+\tuse(n); // before strange
+\tasm volatile(STRANGE ::: \"memory\"); // strange
+\treturn use(n);
+}
+";
+
+#[test]
+fn alternatives_of_c_are_in_their_lines_however_the_rows_are_written() {
+    for flags in [&[][..], &["-fno-var-tracking"], &["-O0"], &["-Og"], &["-g1"], &["-gno-variable-location-views"]] {
+        let built = build("alternatives.c", ALTERNATIVES_OF_C, flags);
+        for (mark, arms) in [
+            ("// opens", &["stac"][..]),
+            ("// closes", &["clac"]),
+            ("// fence", &["lfence"]),
+            ("// cltq", &["mfence"]),
+            ("// sfence", &["sfence"]),
+            ("// stc", &["stc"]),
+            ("// strange", &["lfence"]),
+        ] {
+            let mut found = built.arms(line(ALTERNATIVES_OF_C, mark));
+            // `stac()` is used twice.
+            found.dedup();
+            assert_eq!(found, arms, "{mark} {flags:?}");
+        }
+        let not = ["before plain", "access", "behind", "before close", "access of close", "seven", "before before"];
+        for mark in not.iter().copied().chain(["before written", "behind written", "before strange"]) {
+            let ends = |line: &str| line.ends_with(&format!("// {mark}"));
+            let at = ALTERNATIVES_OF_C.lines().position(ends).expect("the mark") as u32 + 1;
+            let mut code = built.code(at);
+            // Behind a function's end is padding of nobody's.
+            let end = code.iter().position(|text| text == "ret" || text.starts_with("jmp "));
+            code.truncate(end.unwrap_or(code.len()));
+            let strange = ["stac", "clac", "lfence", "mfence", "sfence", "nop", "nopl (%rax)", "cltq", "stc"];
+            assert!(!code.iter().any(|text| strange.contains(&text.as_str())), "{mark} {flags:?} {code:?}");
+        }
+    }
+}

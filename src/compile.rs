@@ -187,7 +187,9 @@ fn additions(family: Family, arguments: &arguments::Arguments) -> Vec<&'static s
     let mut list = vec!["-g1", "-w", "-fdiagnostics-color=never"];
     match family {
         // Without these three, `-g1` gives statements other lines than `-g` does.
+        // The assembler reads what the compiler is still writing, where one begins when the other has ended otherwise.
         Family::Gcc => list.extend([
+            "-pipe",
             "-gstatement-frontiers",
             "-gvariable-location-views",
             "-fvar-tracking-assignments",
@@ -211,10 +213,11 @@ pub(crate) fn clean_environment(command: &mut Command, directory: &Path, folder:
     command.env("PWD", directory).current_dir(directory);
 }
 
-/// The first line that reports an error, without escape sequences.
+/// The first line that reports an error, without escape sequences: a compiler's own before its assembler's, which may have
+/// been given half of a text.
 fn first_error(words: &str) -> Option<String> {
-    let is_error = |line: &&str| line.contains("error:") || line.contains("Error:");
-    let line = words.lines().find(is_error).or_else(|| words.lines().find(|line| !line.trim().is_empty()))?;
+    let with = |mark: &str| words.lines().find(|line| line.contains(mark));
+    let line = with("error:").or_else(|| with("Error:")).or_else(|| words.lines().find(|line| !line.trim().is_empty()))?;
     Some(line.chars().filter(|c| !c.is_control()).collect())
 }
 
@@ -271,6 +274,8 @@ mod tests {
         assert_eq!(first_error(words).as_deref(), Some("x.c:3:1: error: expected ';'"));
         let assembler = "a.S: Assembler messages:\na.S:1: Error: no such instruction: `foo'\n";
         assert_eq!(first_error(assembler).as_deref(), Some("a.S:1: Error: no such instruction: `foo'"));
+        let half = "a.S:4: Error: no such instruction: `foo'\ngcc: fatal error: Killed signal terminated program cc1\n";
+        assert_eq!(first_error(half).as_deref(), Some("gcc: fatal error: Killed signal terminated program cc1"));
         assert_eq!(first_error(" \n"), None);
     }
 }

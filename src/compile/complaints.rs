@@ -4,7 +4,8 @@
 //! Holds afterwards: there are few of them, each is one line, and each has a place; what has none is left to the first error
 //! as it stands.
 //!
-//! GCC and Clang write `FILE:LINE:COLUMN: error: WORDS`, the GNU assembler `FILE:LINE: Error: WORDS`.
+//! GCC and Clang write `FILE:LINE:COLUMN: error: WORDS`, the GNU assembler `FILE:LINE: Error: WORDS`. By `-pipe` the assembler
+//! is given what a preprocessor has written before it failed: what it has against half a text is nothing that anybody wrote.
 
 use std::path::{Path, PathBuf};
 
@@ -27,17 +28,28 @@ pub struct Complaint {
     pub words: String,
 }
 
-/// How errors begin, behind their place.
-const MARKS: &[&str] = &[": error: ", ": fatal error: ", ": Error: ", ": Fatal error: "];
+/// How a compiler's errors begin, behind their place.
+const COMPILERS: &[&str] = &[": error: ", ": fatal error: ", ": internal compiler error: "];
+/// How the assembler's do.
+const ASSEMBLERS: &[&str] = &[": Error: ", ": Fatal error: "];
 
 /// The errors among the lines of `words`, in their order.
 pub(super) fn complaints(words: &str, directory: &Path) -> Vec<Complaint> {
-    words.lines().filter_map(|line| complaint(line, directory)).take(MOST).collect()
+    let is_half = words.lines().any(|line| mark(line).is_some_and(|(_, mark)| COMPILERS.contains(&mark)));
+    let list = words.lines().filter_map(|line| {
+        let (at, mark) = mark(line)?;
+        let is_of_half = is_half && ASSEMBLERS.contains(&mark);
+        if is_of_half { None } else { complaint(line.get(..at)?, line.get(at + mark.len()..)?, directory) }
+    });
+    list.take(MOST).collect()
 }
 
-fn complaint(line: &str, directory: &Path) -> Option<Complaint> {
-    let (at, mark) = MARKS.iter().filter_map(|mark| Some((line.find(mark)?, mark))).min()?;
-    let (place, words) = (line.get(..at)?, line.get(at + mark.len()..)?);
+/// Where the first mark of a line is, and which.
+fn mark(line: &str) -> Option<(usize, &'static str)> {
+    COMPILERS.iter().chain(ASSEMBLERS).filter_map(|mark| Some((line.find(mark)?, *mark))).min()
+}
+
+fn complaint(place: &str, words: &str, directory: &Path) -> Option<Complaint> {
     // A name may have colons, numbers have none.
     let mut numbers = Vec::new();
     let mut file = place;
@@ -65,13 +77,10 @@ mod tests {
 
     #[test]
     fn errors_of_compilers_and_assemblers_are_read() {
-        let words = "a.S: Assembler messages:\n\
-                     arch/x86/a.S:12: Error: no such instruction: `pushx %rbx'\n\
-                     /usr/include/b:1.h:3:9: fatal error: c.h: No such file or directory\n\
+        let words = "/usr/include/b:1.h:3:9: fatal error: c.h: No such file or directory\n\
                      \u{1b}[31ma.c:4:2: warning: unused [-Wunused]\n\
                      a.c:7: error: expected ': error: '\u{1b}[0m\n\
                      <command-line>:0:1: error: macro names must be identifiers\n\
-                     {standard input}:3: Error: junk at end of line\n\
                      cc1: error: unrecognized option\n\
                      a.c:0: error: no line\n";
         let found = complaints(words, Path::new("/b"));
@@ -80,11 +89,23 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("/b/arch/x86/a.S", 12, 0, "no such instruction: `pushx %rbx'"),
                 ("/usr/include/b:1.h", 3, 9, "c.h: No such file or directory"),
                 ("/b/a.c", 7, 0, "expected ': error: '?[0m"),
             ]
         );
+    }
+
+    #[test]
+    fn the_assembler_is_heard_where_it_had_the_whole_text() {
+        let assembler = "a.S: Assembler messages:\n\
+                         arch/x86/a.S:12: Error: no such instruction: `pushx %rbx'\n\
+                         {standard input}:3: Error: junk at end of line\n\
+                         arch/x86/a.S:14: Error: an error: of the text's own\n";
+        let lines = |words: &str| complaints(words, Path::new("/b")).iter().map(|c| c.line).collect::<Vec<_>>();
+        assert_eq!(lines(assembler), [12, 14]);
+        assert_eq!(lines(&format!("{assembler}a.S:20:10: fatal error: c.h: No such file or directory\n")), [20]);
+        let killed = "gcc: internal compiler error: Killed signal terminated program cc1\n";
+        assert_eq!(lines(&format!("{assembler}{killed}")), [0; 0]);
     }
 
     #[test]

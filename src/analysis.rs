@@ -47,6 +47,8 @@ pub enum GaveUp {
     Opening,
     /// Nothing: the object killed it.
     Killed,
+    /// Nothing: a check of it ended the run, with an error.
+    Leaving,
     /// At most patched code.
     Checking,
     /// Some of its sections.

@@ -52,7 +52,7 @@ pub fn write(analysis: &Analysis, store: &dyn Store, out: &mut dyn io::Write) ->
     }
     let strict = analysis.rules.write.nothing_after_refusal;
     let refused = analysis.options.werror && analysis.counted != 0 || analysis.gave_up.is_some();
-    if matches!(analysis.gave_up, Some(GaveUp::Opening | GaveUp::Killed)) || (strict && refused) {
+    if matches!(analysis.gave_up, Some(GaveUp::Opening | GaveUp::Killed | GaveUp::Leaving)) || (strict && refused) {
         let line =
             analysis.lines.last().map_or_else(|| "the object kills it".to_owned(), |line| line.line.text.clone());
         return Err(WriteError::GivenUp(line));

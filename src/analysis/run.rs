@@ -17,7 +17,7 @@ use crate::follow::{CfiMap, Input, Policy, Scope, follow};
 use crate::ids::InsnId;
 use crate::image::{ElfImage, Store};
 use crate::kernel::KernelChoice;
-use crate::kernel::rules::LinkedWithoutFlag;
+use crate::kernel::rules::{BrokenUnret, LinkedWithoutFlag};
 use crate::kernel::tree::TreeFacts;
 use crate::ledger::{Ledger, Weight};
 use crate::options::Options;
@@ -96,11 +96,12 @@ pub(super) fn run(
     clock.lap("flow");
     let input = Input { image: &image, symbols: &symbols, insns: &insns, flow: &flow, rules, options };
     let judged = judge(input, ledger, cancel, &mut clock)?;
-    let Judged { mut states, orc, prefixes, ledger, mut used, checked, counted } = judged;
+    let Judged { mut states, orc, prefixes, ledger, mut used, checked, leaves, counted } = judged;
     let gave_up = match () {
         () if !ledger.stopped() => None,
         () if ledger.crashed() => Some(GaveUp::Killed),
         () if !readable => Some(GaveUp::Opening),
+        () if leaves => Some(GaveUp::Leaving),
         () if !checked => Some(GaveUp::Checking),
         () => Some(GaveUp::Adding),
     };
@@ -213,6 +214,8 @@ struct Judged {
     used: FxHashSet<InsnId>,
     /// objtool gets through its checks.
     checked: bool,
+    /// It ends at once, with an error.
+    leaves: bool,
     /// See [`Analysis::counted`].
     counted: usize,
 }
@@ -247,9 +250,19 @@ fn judge(
     let mut states = CfiMap::nowhere(input.insns.len());
     if ledger.stopped() || input.insns.is_empty() {
         let used = FxHashSet::default();
-        return Ok(Judged { states, orc: None.into(), prefixes: Vec::new(), ledger, used, checked: false, counted: 0 });
+        return Ok(Judged {
+            states,
+            orc: None.into(),
+            prefixes: Vec::new(),
+            ledger,
+            used,
+            checked: false,
+            leaves: false,
+            counted: 0,
+        });
     }
     let only_noinstr = options.only_noinstr(input.rules);
+    let mut leaves = false;
     let mut counted = if options.retpoline && !only_noinstr { audit::retpoline(&input, &mut ledger) } else { 0 };
     // What is found later hangs on what was found before: each function is complained about once.
     let before = ledger.n_found();
@@ -269,6 +282,7 @@ fn judge(
         clock.lap("follow");
         if options.unret && input.rules.checks.unret_before_unreachable && !ledger.stopped() {
             counted += audit::unret(&input, &mut ledger, cancel)?;
+            leaves = ledger.stopped();
         }
         let clean = if input.rules.checks.unreachable_after_other_warnings { walked == 0 } else { counted == 0 };
         // What lies behind a path that was given up is not unreachable.
@@ -283,7 +297,9 @@ fn judge(
     }
     if options.unret && !input.rules.checks.unret_before_unreachable && !ledger.stopped() {
         counted += audit::unret(&input, &mut ledger, cancel)?;
+        leaves = ledger.stopped();
     }
+    let leaves = leaves && input.rules.walk.broken_unret == BrokenUnret::Leaves;
     let mut used = FxHashSet::default();
     if options.ibt && !ledger.stopped() {
         let found = match ahead.filter(|_| ledger.n_found() == before) {
@@ -328,5 +344,5 @@ fn judge(
         }
     }
     clock.lap("orc");
-    Ok(Judged { states, orc, prefixes, ledger, used, checked, counted })
+    Ok(Judged { states, orc, prefixes, ledger, used, checked, leaves, counted })
 }

@@ -11,7 +11,7 @@ use crate::findings::{Fault, Step, StepKind};
 use crate::flow::{Flags, calls};
 use crate::follow::Input;
 use crate::ids::{CodeLoc, InsnId};
-use crate::kernel::rules::IgnoreAlternatives;
+use crate::kernel::rules::{BrokenUnret, IgnoreAlternatives};
 use crate::ledger::{Ledger, Weight};
 
 /// objtool's mark of a call in a backtrace.
@@ -56,7 +56,7 @@ pub fn unret(input: &Input<'_>, ledger: &mut Ledger, cancel: &CancelToken) -> Re
     for id in input.flow.declared(Flags::UNRET) {
         cancel.check()?;
         match walk.run(id) {
-            Next::Broken if input.rules.walk.broken_unret_is_fatal => {
+            Next::Broken if input.rules.walk.broken_unret != BrokenUnret::IsCounted => {
                 walk.report(Weight::Fatal, Fault::UnretFailed, id);
                 break;
             }

@@ -213,6 +213,7 @@ fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
             output::complain(&format!("{}: objtool itself is killed by it", object.name));
             NEGATIVE
         }
+        Some(GaveUp::Leaving) => NEGATIVE,
         Some(GaveUp::Checking | GaveUp::Adding) if strict => NEGATIVE,
         None if strict && analysis.options.werror && analysis.counted != 0 => 1,
         None | Some(GaveUp::Checking | GaveUp::Adding) => 0,

@@ -126,7 +126,7 @@ fn v6_12() -> Rules {
             pv_function_required: false,
             pv_ops_named: false,
             unret_ends_at_context_switch: true,
-            broken_unret_is_fatal: true,
+            broken_unret: BrokenUnret::EndsChecks,
         },
         checks: CheckRules {
             unreachable: UnreachableReport::All,
@@ -253,6 +253,7 @@ fn v6_1() -> Rules {
             static_call_tramp_is_noinstr: false,
             pv_ops_named: true,
             unret_ends_at_context_switch: false,
+            broken_unret: BrokenUnret::Leaves,
             ..later.walk
         },
         checks: CheckRules {
@@ -373,7 +374,7 @@ fn v6_18() -> Rules {
             fall_through_warns_function: true,
             noinstr_needs_link: false,
             pv_function_required: true,
-            broken_unret_is_fatal: false,
+            broken_unret: BrokenUnret::IsCounted,
             ..earlier.walk
         },
         checks: CheckRules {

@@ -121,6 +121,17 @@ pub enum IgnoreAlternatives {
     ByGroup,
 }
 
+/// What a broken path of the untraining check ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BrokenUnret {
+    /// The run, with an error and nothing written. Up to 6.1.
+    Leaves,
+    /// The run's checks. 6.6 and 6.12.
+    EndsChecks,
+    /// Nothing: it counts as a finding. From 6.18 on.
+    IsCounted,
+}
+
 /// The order in which an instruction's alternates are followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AlternateOrder {
@@ -453,8 +464,8 @@ groups! {
         pub pv_ops_named: bool,
         /// A switch of the context ends the untraining check outside of functions. From 6.6 on.
         pub unret_ends_at_context_switch: bool,
-        /// A broken path of the untraining check ends the run. Up to 6.12.
-        pub broken_unret_is_fatal: bool,
+        /// What a broken path of the untraining check ends.
+        pub broken_unret: BrokenUnret,
     }
 
     /// Checks that need no path (`validate_reachable_instructions`, `validate_ibt` and others in `check.c`).

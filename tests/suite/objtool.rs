@@ -357,3 +357,24 @@ fn what_is_not_known_is_passed_on_to_the_trees_own() {
     assert_eq!(bench.objtool("7.3", "--checksum a.o").status.code(), Some(7));
     assert_eq!(bench.objtool("7.3", "--orc a.o").status.code(), Some(0));
 }
+
+#[test]
+fn a_broken_path_of_the_untraining_check_ends_what_its_release_ends() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (kernel, number, status) in [("6.1", 601, 255), ("6.6", 606, 0), ("6.12", 612, 0), ("6.18", 618, 0)] {
+        let bench = Bench::new();
+        let built = Command::new("cc")
+            .args(["-c", "-o", "b.o", &format!("-DKERNEL={number}"), "-I"])
+            .arg(manifest.join("fixtures/include"))
+            .arg(manifest.join("fixtures/unret/incomplete.S"))
+            .current_dir(bench.folder.path())
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "{kernel}");
+        let before = std::fs::read(bench.path("b.o")).expect("an object");
+        let out = bench.objtool(kernel, "--noinstr --unret --rethunk --orc --link b.o");
+        assert!(said(&out).contains("unresolved jump target after linking?!?"), "{kernel} {out:?}");
+        assert_eq!(out.status.code(), Some(status), "{kernel} {out:?}");
+        let left = std::fs::read(bench.path("b.o")).expect("an object");
+        assert_eq!(left == before, kernel != "6.18", "{kernel}");
+    }
+}

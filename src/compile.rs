@@ -217,7 +217,8 @@ pub(crate) fn clean_environment(command: &mut Command, directory: &Path, folder:
 /// been given half of a text.
 fn first_error(words: &str) -> Option<String> {
     let with = |mark: &str| words.lines().find(|line| line.contains(mark));
-    let line = with("error:").or_else(|| with("Error:")).or_else(|| words.lines().find(|line| !line.trim().is_empty()))?;
+    let line =
+        with("error:").or_else(|| with("Error:")).or_else(|| words.lines().find(|line| !line.trim().is_empty()))?;
     Some(line.chars().filter(|c| !c.is_control()).collect())
 }
 

@@ -247,9 +247,8 @@ fn judge(
     clock: &mut Clock,
 ) -> Result<Judged, AnalysisError> {
     let options = input.options;
-    let mut states = CfiMap::nowhere(input.insns.len());
     if ledger.stopped() || input.insns.is_empty() {
-        let used = FxHashSet::default();
+        let (states, used) = (CfiMap::nowhere(input.insns.len()), FxHashSet::default());
         return Ok(Judged {
             states,
             orc: None.into(),
@@ -268,6 +267,8 @@ fn judge(
     let before = ledger.n_found();
     let mut ahead = None;
     let everywhere = options.stackval || options.orc || options.uaccess || input.rules.flags.sub_commands;
+    // For each instruction it has a number: none is made before the one that is kept.
+    let mut states;
     if everywhere && !only_noinstr {
         let fork = ledger.fork();
         let follow = || follow(input, Policy::Objtool, Scope::All, &mut ledger, cancel);
@@ -294,6 +295,8 @@ fn judge(
         states = map;
         counted += walked;
         clock.lap("follow");
+    } else {
+        states = CfiMap::nowhere(input.insns.len());
     }
     if options.unret && !input.rules.checks.unret_before_unreachable && !ledger.stopped() {
         counted += audit::unret(&input, &mut ledger, cancel)?;

@@ -37,6 +37,7 @@ pub mod files;
 mod marks;
 mod parallel;
 pub mod mangled;
+pub mod c_symbols;
 pub mod kernel;
 pub mod options;
 pub mod build;

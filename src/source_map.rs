@@ -16,7 +16,8 @@ mod file_symbols;
 mod declarations;
 mod late;
 
-use std::sync::{Arc, OnceLock};
+use std::any::Any;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -458,6 +459,7 @@ pub struct Lines {
     /// Says what no debug information does.
     texts: Option<Arc<TextOf>>,
     map: OnceLock<Result<SourceMap, NoSource>>,
+    kept: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 /// Where lines are looked up.
@@ -471,19 +473,35 @@ enum Source {
 }
 
 impl Lines {
+    fn of(source: Source) -> Lines {
+        Lines { source, texts: None, map: OnceLock::new(), kept: Mutex::default() }
+    }
+
+    /// What was made of the lines and of the analysis that they belong to, kept as long as they are; one of each type.
+    pub fn kept<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        // Nothing under the lock may panic half way.
+        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock().iter().find_map(|one| Arc::clone(one).downcast::<T>().ok());
+        found.unwrap_or_else(|| {
+            let made = Arc::new(make());
+            lock().push(Arc::clone(&made) as Arc<dyn Any + Send + Sync>);
+            made
+        })
+    }
+
     /// Lines of the object in `store`.
     pub fn new(store: Arc<dyn Store>) -> Lines {
-        Lines { source: Source::Own(store), texts: None, map: OnceLock::new() }
+        Lines::of(Source::Own(store))
     }
 
     /// Lines that something else knows.
     pub fn elsewhere(places: Arc<dyn Places>) -> Lines {
-        Lines { source: Source::Elsewhere(places), texts: None, map: OnceLock::new() }
+        Lines::of(Source::Elsewhere(places))
     }
 
     /// No lines at all, for who wants none.
     pub fn none() -> Lines {
-        Lines { source: Source::Unwanted, texts: None, map: OnceLock::new() }
+        Lines::of(Source::Unwanted)
     }
 
     /// The same lines, and others that were found in the texts of `image`'s sources.

@@ -115,6 +115,14 @@ impl Source {
         self.code.contains(text)
     }
 
+    /// The lines in which a text occurs outside of comments, in order.
+    pub fn lines_with(&self, text: &str) -> Vec<usize> {
+        let line_of = |(at, _): (usize, &str)| self.lines.partition_point(|(range, _)| range.end < at);
+        let mut lines: Vec<usize> = self.code.match_indices(text).map(line_of).collect();
+        lines.dedup();
+        lines
+    }
+
     /// What a line is.
     pub fn kind(&self, line: usize) -> LineKind {
         self.lines.get(line).map_or(LineKind::Code, |(_, kind)| *kind)

@@ -37,8 +37,15 @@ impl Parsed {
     pub fn read(text: &str) -> Parsed {
         let source = Source::read(text);
         let outline = Outline::of(&source);
-        let directives = (0..source.n_lines()).filter_map(|line| Directive::at(&source, line)).collect();
+        let directives = directives(&source);
         Parsed { source, outline, directives }
+    }
+
+    /// Reads the lines of the preprocessor of a text, of C as well, and nothing else.
+    pub fn of_directives(text: &str) -> Parsed {
+        let source = Source::read(text);
+        let directives = directives(&source);
+        Parsed { source, outline: Outline::default(), directives }
     }
 
     /// The directives as they are written: as long as they stay the same, so does what the preprocessor makes of them.
@@ -51,6 +58,10 @@ impl Parsed {
         }
         hasher.finish()
     }
+}
+
+fn directives(source: &Source) -> Vec<Directive> {
+    (0..source.n_lines()).filter_map(|line| Directive::at(source, line)).collect()
 }
 
 #[derive(Debug)]

@@ -4,6 +4,8 @@
 //! Holds afterwards: of an open document the client's text counts, of every other file the one on disk; what was read is
 //! kept as long as it stays the same, within bounds; nothing was compiled.
 
+pub mod list;
+pub mod index;
 pub mod files;
 pub mod view;
 pub mod includes;

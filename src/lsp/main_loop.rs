@@ -59,6 +59,9 @@ const POLLED: usize = 64;
 /// How often what the build has left is looked at.
 const POLL: Duration = Duration::from_secs(1);
 
+/// How much others go before the reading of the workspace.
+const NICE: i32 = 10;
+
 /// So many events are handled before it is looked what is due.
 const BATCH: usize = 64;
 
@@ -79,6 +82,8 @@ struct Pools {
     slow: Workers<u64>,
     /// Judgements of open files, by file.
     judges: Workers<PathBuf>,
+    /// Reads the workspace's files, while others have nothing to do.
+    reader: Workers<()>,
 }
 
 impl Pools {
@@ -88,6 +93,7 @@ impl Pools {
             quick: Workers::start("orcls-quick", 2)?,
             slow: Workers::start("orcls-slow", 2)?,
             judges: Workers::start("orcls-judge", n_cores.clamp(2, 8))?,
+            reader: Workers::start("orcls-reader", 1)?,
         })
     }
 }
@@ -237,6 +243,8 @@ impl World {
                 self.judge_all();
             }
             Event::FilesChanged(files) => {
+                self.assembly.index().touch();
+                self.read_workspace();
                 // Events come by the thousand where a build runs.
                 let soon = Instant::now() + SETTLE;
                 for unit in self.units.iter_mut().filter(|unit| unit.trouble.is_some()) {
@@ -255,6 +263,7 @@ impl World {
                     Pace::Slow => &self.workers.slow,
                 };
                 query.submit(self.snapshot(), workers, self.count);
+                self.read_workspace();
             }
             Event::Command(params, token, reply) => self.command(params, token, reply),
             Event::ProgressCancelled(token) if token == progress_token() => self.workers.slow.cancel(&CHECK),
@@ -623,10 +632,31 @@ impl World {
         if !self.documents.get(uri).and_then(|document| document.path.as_deref()).is_some_and(is_assembly_name) {
             return;
         }
+        self.read_workspace();
         self.count += 1;
         let (snapshot, uri) = (self.snapshot(), uri.clone());
         let read = move |_: &CancelToken| drop(View::of(&snapshot, &uri).map(|view| preprocessed(&view)));
         self.workers.quick.submit(self.count, CancelToken::default(), read, drop);
+    }
+
+    /// Brings up to date what is known of the workspace's files, as long as a text of assembly is open.
+    fn read_workspace(&mut self) {
+        let is_assembly = |document: &Arc<Document>| document.path.as_deref().is_some_and(is_assembly_name);
+        let roots = self.session.roots.clone();
+        if !self.documents.all().iter().any(is_assembly) || !self.assembly.index().begin(&roots) {
+            return;
+        }
+        let (index, done) = (self.assembly.index().clone(), self.assembly.index().clone());
+        let read = move |cancel: &CancelToken| {
+            // The thread does nothing else. Where it may not be slower than others, it is as fast.
+            rustix::process::setpriority_process(None, NICE).ok();
+            index.read(&roots, cancel)
+        };
+        self.workers.reader.submit((), CancelToken::default(), read, move |result| {
+            if !matches!(result, Ok(Ok(()))) {
+                done.give_up();
+            }
+        });
     }
 
     /// Reads the lines that the first hover will need.

@@ -19,7 +19,7 @@ use crate::compile::complaints::Complaint;
 use crate::compile::real_path;
 use crate::findings::Code;
 use crate::image::Store;
-use crate::report::{Report, ReportedFinding};
+use crate::report::{FunctionSummary, Report, ReportedFinding, function_summaries};
 use crate::source_map::{Lines, SourceMap};
 use crate::whole::{AtOnce, Elsewhere};
 
@@ -116,17 +116,23 @@ pub struct Anatomy {
     pub object: Arc<dyn Store>,
     /// The files of the debug information: their paths without `.` and `..`, and their names.
     files: OnceLock<Vec<(PathBuf, Arc<str>)>>,
+    functions: OnceLock<Vec<FunctionSummary>>,
 }
 
 impl Anatomy {
     /// The insides of an analysed object.
     pub fn new(analysis: Analysis, object: Arc<dyn Store>, lines: Lines) -> Anatomy {
-        Anatomy { analysis, lines, object, files: OnceLock::new() }
+        Anatomy { analysis, lines, object, files: OnceLock::new(), functions: OnceLock::new() }
     }
 
     /// Its source map, if it has debug information.
     pub fn map(&self) -> Option<&SourceMap> {
         self.lines.map(&self.analysis.image).ok()
+    }
+
+    /// Its functions in numbers. Counted at the first question.
+    pub fn functions(&self) -> &[FunctionSummary] {
+        self.functions.get_or_init(|| function_summaries(&self.analysis, &self.lines))
     }
 
     /// The name of the file at `path` in the debug information of a compile in `directory`. Read at the first question.

@@ -38,8 +38,8 @@ impl View<'_> {
     }
 
     fn alternative_lines(&self, map: &SourceMap) -> &AlternativeLines {
-        self.alternative_lines
-            .get_or_init(|| AlternativeLines::read(self.analysis, self.replacements(), &self.rows(map)))
+        let read = || AlternativeLines::read(self.analysis, self.replacements(), &self.rows(map));
+        self.alternative_lines.get_or_init(|| self.lines.kept(read))
     }
 
     /// Where an instruction was written.
@@ -79,9 +79,12 @@ impl View<'_> {
     }
 
     fn data_lines(&self, map: &SourceMap) -> &DataLines {
-        let is_written = |statement: &str, insn| is_written(statement, &self.text(insn));
-        let known = Known { analysis: self.analysis, map, texts: self.lines, is_written: &is_written };
-        self.data_lines.get_or_init(|| DataLines::read(&known, asm_data::lines(&known, self.rows(map).first)))
+        let read = || {
+            let is_written = |statement: &str, insn| is_written(statement, &self.text(insn));
+            let known = Known { analysis: self.analysis, map, texts: self.lines, is_written: &is_written };
+            DataLines::read(&known, asm_data::lines(&known, self.rows(map).first))
+        };
+        self.data_lines.get_or_init(|| self.lines.kept(read))
     }
 
     /// Cases 1, 2 and 4 to 7, for code that is no replacement.

@@ -65,8 +65,8 @@ pub struct View<'a> {
     shorter: OnceCell<ShortNames>,
     /// Whether places in Rust's library are those of the calls that brought them in.
     outside_library: bool,
-    pub(super) alternative_lines: OnceCell<AlternativeLines>,
-    pub(super) data_lines: OnceCell<DataLines>,
+    pub(super) alternative_lines: OnceCell<Arc<AlternativeLines>>,
+    pub(super) data_lines: OnceCell<Arc<DataLines>>,
     pub(super) first_rows: OnceCell<Vec<FirstRow>>,
 }
 

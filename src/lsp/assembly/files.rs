@@ -15,6 +15,8 @@ use crate::cancel::{CancelToken, Cancelled};
 
 use super::super::documents::Documents;
 use super::super::position::Text;
+use super::index::Index;
+use super::list::walk;
 
 /// Bytes of text that are kept.
 const MAX_KEPT: u64 = 64 << 20;
@@ -22,8 +24,6 @@ const MAX_KEPT: u64 = 64 << 20;
 const MAX_FILE: u64 = 4 << 20;
 /// Texts whose preprocessing is kept.
 const MAX_RUNS: usize = 32;
-/// Folders and files that are looked at in one workspace.
-const MAX_ENTRIES: usize = 400_000;
 /// How long a list of files holds.
 const LIST_AGE: Duration = Duration::from_secs(60);
 
@@ -60,7 +60,10 @@ struct Shared {
 
 /// What was read. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Files(Arc<Mutex<Shared>>);
+pub struct Files {
+    shared: Arc<Mutex<Shared>>,
+    index: Index,
+}
 
 fn stamp(path: &Path) -> Option<Stamp> {
     let meta = std::fs::metadata(path).ok()?;
@@ -71,7 +74,20 @@ fn stamp(path: &Path) -> Option<Stamp> {
 impl Files {
     fn lock(&self) -> MutexGuard<'_, Shared> {
         // Nothing under the lock may panic half way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the files of the workspace define and name.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// The files of assembly below a folder of the workspace, in order.
+    pub fn assembly_below(&self, root: &Path, cancel: &CancelToken) -> Result<Vec<PathBuf>, Cancelled> {
+        match self.index.assembly() {
+            Some(all) => Ok(all.iter().filter(|path| path.starts_with(root)).cloned().collect()),
+            None => Ok(self.below(root, &["S", "s", "sx"], cancel)?.to_vec()),
+        }
     }
 
     /// A file as it is on disk.
@@ -169,44 +185,6 @@ impl Files {
     }
 }
 
-fn walk(root: &Path, endings: &[&str], cancel: &CancelToken) -> Result<Vec<PathBuf>, Cancelled> {
-    let mut found = Vec::new();
-    let mut waiting = vec![root.to_owned()];
-    let mut left = MAX_ENTRIES;
-    while let Some(folder) = waiting.pop() {
-        cancel.check()?;
-        let is_arch = folder.file_name().is_some_and(|name| name == "arch") && folder.join("x86").is_dir();
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            left = left.saturating_sub(1);
-            if left == 0 {
-                return Ok(sorted(found));
-            }
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            if name.starts_with('.') {
-                continue;
-            }
-            // A link to a folder may lead anywhere, also in a circle.
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() && (!is_arch || name == "x86") => waiting.push(entry.path()),
-                Ok(kind) if kind.is_file() => {
-                    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending);
-                    if endings.contains(&ending) {
-                        found.push(entry.path());
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(sorted(found))
-}
-
-fn sorted(mut list: Vec<PathBuf>) -> Vec<PathBuf> {
-    list.sort();
-    list
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,18 +202,5 @@ mod tests {
         assert!(!files.is_current(&path, &first.parsed));
         assert_eq!(files.read(&path).expect("read").parsed.outline.definitions.len(), 2);
         assert!(files.read(folder.path()).is_none());
-    }
-
-    #[test]
-    fn other_architectures_are_left_out() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in ["arch/x86/a.S", "arch/arm64/b.S", "lib/c.S", "lib/d.c", ".git/e.S"] {
-            let path = folder.path().join(name);
-            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-            std::fs::write(&path, "").expect("written");
-        }
-        let list = Files::default().below(folder.path(), &["S"], &CancelToken::default()).expect("not cancelled");
-        let names: Vec<_> = list.iter().filter_map(|path| path.strip_prefix(folder.path()).ok()).collect();
-        assert_eq!(names, [Path::new("arch/x86/a.S"), Path::new("lib/c.S")]);
     }
 }

@@ -72,6 +72,11 @@ impl<'a> Search<'a> {
         })
     }
 
+    /// What the compiler is told.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
     /// The folders in which names in brackets are looked for.
     pub fn folders(&self) -> &[PathBuf] {
         &self.folders

@@ -92,6 +92,14 @@ impl<'a> View<'a> {
         self.snapshot.session.encoding
     }
 
+    /// The workspace folders; without any, the folder of the text.
+    pub fn roots(&self) -> Vec<PathBuf> {
+        match self.snapshot.session.roots.as_slice() {
+            [] => self.path.parent().map(Path::to_owned).into_iter().collect(),
+            roots => roots.to_vec(),
+        }
+    }
+
     /// A range within a line of the document.
     pub fn range(&self, line: usize, column: usize, length: usize) -> Range {
         span(&self.document.text, line, column, length, self.encoding())
@@ -110,14 +118,32 @@ impl<'a> View<'a> {
         preprocessed.parts.first().is_none_or(|part| part.kept(line) != Known::No)
     }
 
-    /// The location of a place, in the client's columns.
+    /// The locations of places, in the client's columns.
+    pub fn locations(&self, places: &[Place]) -> Vec<Location> {
+        // Many places are in one file.
+        let mut locations = Vec::new();
+        for of_file in places.chunk_by(|a, b| a.path == b.path) {
+            let Some((uri, text)) = of_file.first().and_then(|place| self.text_of(&place.path)) else { continue };
+            locations.extend(of_file.iter().map(|place| {
+                let range = span(&text, place.line, place.column, place.length, self.encoding());
+                Location { uri: uri.clone(), range }
+            }));
+        }
+        locations
+    }
+
+    /// The location of a place.
     pub fn location(&self, place: &Place) -> Option<Location> {
+        self.locations(std::slice::from_ref(place)).pop()
+    }
+
+    /// A file as the client names it, and its text.
+    fn text_of(&self, path: &Path) -> Option<(Url, Arc<Text>)> {
         let snapshot = self.snapshot;
-        let (uri, text) = match snapshot.documents.of_path(&place.path) {
-            Some(document) => (document.uri.clone(), Arc::clone(&document.text)),
-            None => (Url::from_file_path(&place.path).ok()?, snapshot.assembly.text(&place.path)?),
-        };
-        Some(Location { uri, range: span(&text, place.line, place.column, place.length, self.encoding()) })
+        match snapshot.documents.of_path(path) {
+            Some(document) => Some((document.uri.clone(), Arc::clone(&document.text))),
+            None => Some((Url::from_file_path(path).ok()?, snapshot.assembly.text(path)?)),
+        }
     }
 
     /// The macro of a name that counts in the document.

@@ -10,3 +10,4 @@ pub mod navigation;
 pub mod occurrences;
 pub mod shape;
 pub mod symbols;
+pub mod symbols_of_c;

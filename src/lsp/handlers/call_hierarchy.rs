@@ -12,9 +12,9 @@ use tower_lsp::lsp_types::*;
 
 use crate::ids::SymbolId;
 use crate::report::calls::{Call, Calls};
+use crate::report::demangled;
 use crate::report::summary::words_of;
 use crate::report::view::View as CodeView;
-use crate::report::{demangled, function_summaries};
 
 use super::super::assembly::view::View;
 use super::super::snapshot::Snapshot;
@@ -71,8 +71,7 @@ impl<'a> Object<'a> {
     fn item(&self, symbol: SymbolId, detail: Option<String>) -> Option<CallHierarchyItem> {
         let analysis = &self.anatomy.analysis;
         let name = analysis.image.symbol_name(symbol);
-        let summaries = function_summaries(analysis, &self.anatomy.lines);
-        let summary = summaries.iter().find(|summary| summary.symbol == symbol);
+        let summary = self.anatomy.functions().iter().find(|summary| summary.symbol == symbol);
         let place = summary.and_then(|summary| Some((self.placer.file(summary.file.as_deref()?), summary.line?)));
         let (file, range) = match place {
             Some((file, line)) => {
@@ -133,8 +132,7 @@ impl<'a> Object<'a> {
 /// Where an open file has a function.
 fn elsewhere(snapshot: &Snapshot, name: &str) -> Option<(PathBuf, Range)> {
     Object::all(snapshot).find_map(|object| {
-        let summaries = function_summaries(&object.anatomy.analysis, &object.anatomy.lines);
-        let summary = summaries.iter().find(|summary| summary.function == name)?;
+        let summary = object.anatomy.functions().iter().find(|summary| summary.function == name)?;
         let file = object.placer.file(summary.file.as_deref()?);
         let range = object.placer.range(&file, summary.line?, None);
         Some((file, range))

@@ -7,7 +7,7 @@ use tower_lsp::lsp_types::*;
 
 use crate::assembly::is_assembly_name;
 use crate::report::summary::{is_padding, words_of};
-use crate::report::{Select, alternatives, demangled, function_summaries};
+use crate::report::{Select, alternatives, demangled};
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
@@ -30,7 +30,7 @@ pub fn code_lens(snapshot: &Snapshot, params: &CodeLensParams) -> Option<Vec<Cod
     let mut lenses = Vec::new();
     let lines_of_text: Vec<&str> = document.text.as_str().lines().collect();
     let outline = is_assembly_name(path).then(|| document.parsed());
-    for summary in function_summaries(analysis, lines).iter().filter(|summary| !is_padding(&summary.function)) {
+    for summary in spot.anatomy.functions().iter().filter(|summary| !is_padding(&summary.function)) {
         let (Some(file), Some(line)) = (&summary.file, summary.line) else { continue };
         if placer.file(file) != path {
             continue;

@@ -15,7 +15,7 @@ use crate::report::cfi_rows::CfiRow;
 use crate::report::macros::Macros;
 use crate::report::summary::{is_padding, words_of};
 use crate::report::words::Cfa;
-use crate::report::{alternatives, cfi_rows, demangled, frame, function_summaries, words};
+use crate::report::{alternatives, cfi_rows, demangled, frame, words};
 
 use super::super::assembly::view::View as AssemblyView;
 use super::super::config::HoverForm;
@@ -133,11 +133,11 @@ fn lines_of_code(view: &AssemblyView<'_>, line: u32) -> Vec<u32> {
 
 /// Functions that begin at a line: what they need of the stack.
 fn heads(out: &mut Page, snapshot: &Snapshot, spot: &Spot<'_>, line: u32) {
-    let (analysis, lines) = (&spot.anatomy.analysis, &spot.anatomy.lines);
+    let analysis = &spot.anatomy.analysis;
     let placer = Placer { snapshot, verdict: spot.verdict };
     let insns = spot.insns();
     let owners: Vec<SymbolId> = insns.iter().filter_map(|insn| analysis.flow.owner(*insn)).collect();
-    for summary in function_summaries(analysis, lines).iter().filter(|summary| owners.contains(&summary.symbol)) {
+    for summary in spot.anatomy.functions().iter().filter(|summary| owners.contains(&summary.symbol)) {
         let (Some(file), Some(first)) = (&summary.file, summary.line) else { continue };
         if placer.range(&placer.file(file), first, None).start.line != line || is_padding(&summary.function) {
             continue;

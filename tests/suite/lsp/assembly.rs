@@ -168,6 +168,7 @@ SYM_CODE_START(g)
 \tOWN second=%rax first=%rcx
 \tSAVE reg=%rax, nowhere=1
 \tALTERNATIVE \"jmp h\", \"nop; \\n\\tcall h\", X86_FEATURE_PTI
+\tcall __x64_sys_two
 \tcall two
 \tmov argument(%rip), %rax
 SYM_CODE_END(g)
@@ -185,7 +186,9 @@ SYM_CODE_END(g)
         ("second=%rax", 1, Some("args.S:1")),
         ("first=%rcx", 1, Some("args.S:1")),
         ("reg=%rax", 1, Some("calling.h:7")),
-        ("call two", 6, Some("names.c:21")),
+        ("call __x64_sys_two", 6, Some("names.c:21")),
+        // The macro makes no function of this name.
+        ("call two", 6, None),
         ("req second", 1, None),
         ("nowhere=1", 1, None),
         ("jmp h", 1, None),
@@ -196,6 +199,97 @@ SYM_CODE_END(g)
         let answer = client.request("textDocument/definition", at(&uri, TEXT, mark, within)).expect("an answer");
         assert_eq!(places(&answer), expected.into_iter().collect::<Vec<_>>(), "{mark}");
     }
+}
+
+/// Functions, variables and what macros of the kernel make are found wherever they are; what cannot be meant is not told.
+#[test]
+fn symbols_of_c_are_found_in_all_of_the_tree() {
+    const TEXT: &str = "\
+SYM_CODE_START(g)
+\tcall far
+\tmovq variable(%rip), %rax
+\tmovq PER_CPU_VAR(counter), %rax
+\tcall exc_thing
+\tcall hidden
+\tcall declared
+\tcall chosen
+\tcall twice
+\tcall configured
+\tcall of_tools
+\tcall of_boot
+\tcall typed
+\tcall label_of_c
+\tmovq start_code(%rip), %rax
+SYM_CODE_END(g)
+";
+    let tree = Tree::new();
+    tree.write("arch/x86/entry/calls.S", TEXT);
+    let boot = "\tcall of_boot\n\tcall far\n";
+    tree.write("arch/x86/boot/own.S", boot);
+    tree.write(
+        "sound/deep/far.c",
+        "int __printf(1, 2) far(const char *text, ...)\n{\n}\nint variable __read_mostly = 1;\n",
+    );
+    tree.write(
+        "drivers/x/a.c",
+        "DEFINE_PER_CPU(int, counter);\nstatic void hidden(void)\n{\n}\nvoid declared(void);\n",
+    );
+    tree.write(
+        "arch/x86/mm/b.c",
+        "DEFINE_IDTENTRY_RAW_ERRORCODE(exc_thing)\n{\n\tdeclared();\n}\nint chosen(void) { }\n",
+    );
+    tree.write("arch/x86/mm/c.c", "int __weak chosen(void)\n{\n}\n");
+    tree.write("arch/x86/mm/d_32.c", "void twice(void) { }\n");
+    tree.write("arch/x86/mm/d_64.c", "void twice(void) { }\nasm(\".globl label_of_c\\n\"\n\"label_of_c: ret\\n\");\n");
+    tree.write(
+        "arch/x86/mm/e.c",
+        "#ifdef CONFIG_A\nint configured(int a)\n#else\nint configured(void)\n#endif\n{\n}\n",
+    );
+    for width in ["32", "64"] {
+        tree.write(&format!("arch/x86/kernel/head_{width}.S"), "SYM_DATA(start_code, .quad 0)\n");
+    }
+    tree.write("tools/x/f.c", "int of_tools(void) { }\nint far(void) { }\n");
+    tree.write("arch/x86/boot/g.c", "int of_boot(void) { }\n");
+    let mut client = tree.client("arch/x86/entry/calls.S", json!({}));
+    let uri = tree.uri("arch/x86/entry/calls.S");
+    open(&mut client, &tree.uri("arch/x86/mm/c.c"), "int other;\nint typed(void) { }\n");
+    client.published(&tree.uri("arch/x86/mm/c.c"));
+    open(&mut client, &tree.uri("arch/x86/boot/own.S"), boot);
+    client.published(&tree.uri("arch/x86/boot/own.S"));
+    let mut check = |uri: &str, text: &str, mark: &str, within: usize, expected: &[&str]| {
+        let answer = client.request("textDocument/definition", at(uri, text, mark, within)).expect("an answer");
+        assert_eq!(places(&answer), expected, "{mark}");
+    };
+    // Before and after the tree is indexed the answers are the same.
+    for _ in 0..3 {
+        check(&uri, TEXT, "call far", 6, &["far.c:0"]);
+        check(&uri, TEXT, "variable", 1, &["far.c:3"]);
+        check(&uri, TEXT, "counter", 1, &["a.c:0"]);
+        check(&uri, TEXT, "call exc_thing", 6, &["b.c:0"]);
+        check(&uri, TEXT, "call hidden", 6, &[]);
+        check(&uri, TEXT, "call declared", 6, &[]);
+        check(&uri, TEXT, "call chosen", 6, &["b.c:4"]);
+        check(&uri, TEXT, "call twice", 6, &["d_64.c:0"]);
+        check(&uri, TEXT, "call configured", 6, &["e.c:1"]);
+        check(&uri, TEXT, "call of_tools", 6, &[]);
+        check(&uri, TEXT, "call of_boot", 6, &[]);
+        check(&uri, TEXT, "call typed", 6, &["c.c:1"]);
+        check(&uri, TEXT, "call label_of_c", 6, &["d_64.c:2"]);
+        check(&uri, TEXT, "start_code", 1, &["head_64.S:0"]);
+        check(&tree.uri("arch/x86/boot/own.S"), boot, "call of_boot", 6, &["g.c:0"]);
+        check(&tree.uri("arch/x86/boot/own.S"), boot, "call far", 6, &["far.c:0"]);
+    }
+}
+
+/// An instruction is everywhere: the uses of its name are those of the text.
+#[test]
+fn references_of_an_instruction_stay_in_the_text() {
+    let (tree, mut client, uri) = entry();
+    tree.write("arch/x86/lib/more.S", "\tcall f\n");
+    let mut params = at(&uri, ENTRY, "call g\"", 1);
+    params["context"] = json!({"includeDeclaration": true});
+    let answer = client.request("textDocument/references", params).expect("an answer");
+    assert_eq!(places(&answer), ["entry.S:9", "entry.S:11", "entry.S:13", "entry.S:16"]);
 }
 
 #[test]

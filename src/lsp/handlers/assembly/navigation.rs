@@ -15,7 +15,7 @@ use super::super::super::assembly::view::{Place, View};
 use super::super::super::snapshot::Snapshot;
 use super::super::super::to_proto::Placer;
 use super::super::tables::spots;
-use super::occurrences::{Cursor, definitions, everywhere, in_scope, included, occurrences};
+use super::occurrences::{Cursor, definitions, everywhere, in_scope, included, words};
 
 /// Instructions of one line whose partners are looked for.
 const MAX_INSNS: usize = 64;
@@ -93,7 +93,7 @@ fn directives_of(view: &View<'_>, line: usize) -> Vec<Place> {
 }
 
 fn answer(view: &View<'_>, places: &[Place]) -> Option<Vec<Location>> {
-    let locations: Vec<Location> = places.iter().filter_map(|place| view.location(place)).collect();
+    let locations = view.locations(places);
     (!locations.is_empty()).then_some(locations)
 }
 
@@ -165,7 +165,7 @@ pub fn highlight(snapshot: &Snapshot, params: &DocumentHighlightParams) -> Optio
         }
     }
     let places = in_scope(&view, Cursor { line, name }).unwrap_or_else(|| {
-        let all = occurrences(&view.parsed, |text| text == name.text, NameKind::Word);
+        let all = words(&view.parsed, name.text);
         all.into_iter().map(|(line, one)| (line, one.column, one.text.len())).collect()
     });
     let outline = &view.parsed.outline;

@@ -8,19 +8,15 @@ use std::sync::Arc;
 
 use crate::assembly::names::{Name, NameKind, names};
 use crate::assembly::preprocess::{Include, Parsed, Preprocessed};
-use crate::assembly::{Definition, DefinitionKind};
+use crate::assembly::{Definition, DefinitionKind, is_assembly_name};
 use crate::cancel::{CancelToken, Cancelled};
-use crate::files;
 
 use super::super::super::assembly::includes::{Search, preprocessed};
 use super::super::super::assembly::view::{Place, View};
+use super::symbols_of_c::{in_c, is_own_program, is_own_width, is_same_program, prefer};
 
 /// More places than these tell nothing.
 const MAX_PLACES: usize = 20_000;
-/// Bytes of C beside a text that are looked through before all else.
-const MAX_BESIDE: u64 = 8 << 20;
-/// Bytes of C that are looked through for one function.
-const MAX_SEARCHED: u64 = 256 << 20;
 
 /// The name under the cursor, in its line.
 #[derive(Clone, Copy, Debug)]
@@ -184,17 +180,10 @@ fn word(view: &View<'_>, cursor: Cursor<'_>, cancel: &CancelToken) -> Result<Vec
     if !found.is_empty() || name.starts_with('.') || name.contains('\\') || is_mnemonic(view, cursor) {
         return Ok(found);
     }
-    // Beside the text first: the folder is read in no time.
-    if let Some(folder) = view.path.parent() {
-        found.extend(in_c_below(view, folder, name, &mut MAX_BESIDE.min(MAX_SEARCHED), cancel)?);
-    }
-    if !found.is_empty() {
-        return Ok(found);
-    }
     let (files, documents) = (&view.snapshot.assembly, &view.snapshot.documents);
-    for path in workspace(view, cancel)? {
+    for path in mentioning(view, name, cancel)? {
         cancel.check()?;
-        if !files.mentions(documents, &path, name) {
+        if !files.mentions(documents, &path, name) || !is_same_program(view, &path) {
             continue;
         }
         let Some(parsed) = files.parsed(documents, &path) else { continue };
@@ -202,8 +191,10 @@ fn word(view: &View<'_>, cursor: Cursor<'_>, cancel: &CancelToken) -> Result<Vec
         found.extend(symbols.map(|definition| Place::of(&path, definition)));
     }
     if found.is_empty() {
-        found.extend(in_c(view, name, cancel)?);
+        return in_c(view, name, cancel);
     }
+    prefer(&mut found, |place| is_own_program(view, &place.path));
+    prefer(&mut found, |place| is_own_width(view, &place.path));
     Ok(found)
 }
 
@@ -236,118 +227,27 @@ fn is_mnemonic(view: &View<'_>, cursor: Cursor<'_>) -> bool {
     view.parsed.source.pieces(cursor.line).iter().any(|piece| piece.column == cursor.name.column)
 }
 
-/// The files of assembly in the workspace.
-pub fn workspace(view: &View<'_>, cancel: &CancelToken) -> Result<Vec<PathBuf>, Cancelled> {
+/// The files of assembly in the workspace that a word may occur in.
+fn mentioning(view: &View<'_>, word: &str, cancel: &CancelToken) -> Result<Vec<PathBuf>, Cancelled> {
+    let files = &view.snapshot.assembly;
     let mut all = Vec::new();
-    for root in roots(view) {
-        all.extend(view.snapshot.assembly.below(&root, &["S", "s", "sx"], cancel)?.iter().cloned());
-    }
-    all.dedup();
-    Ok(all)
-}
-
-/// The workspace folders; without any, the folder of the text.
-fn roots(view: &View<'_>) -> Vec<PathBuf> {
-    match view.snapshot.session.roots.as_slice() {
-        [] => view.path.parent().map(Path::to_owned).into_iter().collect(),
-        roots => roots.to_vec(),
-    }
-}
-
-/// Where a function of C is defined: the nearest folders first.
-fn in_c(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Place>, Cancelled> {
-    let near =
-        ["arch/x86", "kernel", "lib", "mm", "init", "fs", "block", "crypto", "drivers", "net", "security", "sound"];
-    let mut left = MAX_SEARCHED;
-    for root in roots(view) {
-        let beside = view.path.parent().filter(|folder| folder.starts_with(&root)).map(Path::to_owned);
-        let mut folders: Vec<PathBuf> = beside.into_iter().collect();
-        match root.join("arch/x86").is_dir() {
-            true => folders.extend(near.iter().map(|name| root.join(name))),
-            false => folders.push(root),
+    match files.index().naming(word) {
+        Some(list) => {
+            all.extend(list.iter().map(|path| path.to_path_buf()));
+            // Of an open document the text counts.
+            let open = view.snapshot.documents.all();
+            let open = open.iter().filter_map(|document| document.path.clone());
+            all.extend(open.filter(|path| is_assembly_name(path)));
+            all.sort();
         }
-        for folder in folders {
-            let found = in_c_below(view, &folder, name, &mut left, cancel)?;
-            if !found.is_empty() {
-                return Ok(without_other_width(found));
+        None => {
+            for root in view.roots() {
+                all.extend(files.assembly_below(&root, cancel)?.iter().cloned());
             }
         }
     }
-    Ok(Vec::new())
-}
-
-/// The kernel keeps what differs in `NAME_32.c` and `NAME_64.c`.
-fn without_other_width(mut found: Vec<Place>) -> Vec<Place> {
-    let ends =
-        |place: &Place, end: &str| place.path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with(end));
-    if found.iter().any(|place| ends(place, "_64")) {
-        found.retain(|place| !ends(place, "_32"));
-    }
-    found
-}
-
-fn in_c_below(
-    view: &View<'_>,
-    folder: &Path,
-    name: &str,
-    left: &mut u64,
-    cancel: &CancelToken,
-) -> Result<Vec<Place>, Cancelled> {
-    let mut found = Vec::new();
-    for path in view.snapshot.assembly.below(folder, &["c"], cancel)?.iter() {
-        cancel.check()?;
-        let Some(size) = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len()) else {
-            continue;
-        };
-        *left = left.saturating_sub(size);
-        if *left == 0 {
-            break;
-        }
-        let text = match view.snapshot.documents.of_path(path) {
-            Some(document) => document.text.as_str().to_owned(),
-            None => match files::text(path, files::SOURCE) {
-                Ok(text) => text,
-                Err(_) => continue,
-            },
-        };
-        if text.contains(name) {
-            found.extend(definition_in_c(&text, name).map(|(line, column)| Place {
-                path: path.clone(),
-                line,
-                column,
-                length: name.len(),
-            }));
-        }
-    }
-    Ok(found)
-}
-
-/// A line of C that begins the definition of a function: at the margin, with parentheses after the name and no semicolon
-/// before its body. Macros that define functions (`DEFINE_IDTENTRY(name)`) look the same, with the name first.
-fn definition_in_c(text: &str, name: &str) -> Option<(usize, usize)> {
-    let lines: Vec<&str> = text.lines().collect();
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    for (number, line) in lines.iter().enumerate() {
-        let Some(column) = line
-            .match_indices(name)
-            .map(|(at, _)| at)
-            .find(|at| !line[..*at].ends_with(is_word) && !line[at + name.len()..].starts_with(is_word))
-        else {
-            continue;
-        };
-        let after = &line[column + name.len()..];
-        let is_macro = (line.starts_with("DEFINE_") || line.starts_with("SYSCALL_DEFINE"))
-            && line[..column].trim_end().strip_suffix('(').is_some_and(|name| name.chars().all(is_word));
-        let at_margin = line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-        if !at_margin || !(after.starts_with('(') || (is_macro && after.starts_with([')', ',']))) {
-            continue;
-        }
-        let rest = lines.iter().skip(number).take(12).flat_map(|line| line.chars());
-        if rest.into_iter().find(|c| matches!(c, ';' | '{')) == Some('{') {
-            return Some((number, column));
-        }
-    }
-    None
+    all.dedup();
+    Ok(all)
 }
 
 /// Where a name occurs that has a meaning in the text alone; `None` for one that other files can name.
@@ -378,7 +278,7 @@ pub fn in_scope(view: &View<'_>, cursor: Cursor<'_>) -> Option<Vec<(usize, usize
         }
         NameKind::Word if name.contains('\\') || name.starts_with(".L") => {
             let scope = parsed.outline.macro_at(cursor.line);
-            let all = occurrences(parsed, |text| text == name, NameKind::Word);
+            let all = words(parsed, name);
             let same =
                 all.into_iter().filter(|(line, _)| !name.contains('\\') || parsed.outline.macro_at(*line) == scope);
             Some(same.map(|(line, one)| (line, one.column, one.text.len())).collect())
@@ -389,14 +289,41 @@ pub fn in_scope(view: &View<'_>, cursor: Cursor<'_>) -> Option<Vec<(usize, usize
             let same = all.into_iter().filter(|(line, _)| scope.as_ref().is_none_or(|lines| lines.contains(line)));
             Some(same.map(|(line, one)| (line, one.column, one.text.len())).collect())
         }
+        // An instruction is everywhere: its name tells nothing elsewhere.
+        NameKind::Word if is_mnemonic(view, cursor) && !is_macro(view, name) => {
+            let all = words(parsed, name);
+            Some(all.into_iter().map(|(line, one)| (line, one.column, one.text.len())).collect())
+        }
         NameKind::Word => None,
     }
 }
 
+/// Whether a macro of this name counts in the text, or the text may know one that was not found.
+fn is_macro(view: &View<'_>, name: &str) -> bool {
+    let done = preprocessed(view);
+    let own = || view.parsed.outline.named(name).next().is_some();
+    // Instructions are written in small letters, the kernel's macros often are not.
+    own() || !done.macros(name).is_empty() || name.bytes().any(|byte| byte.is_ascii_uppercase() || byte == b'_')
+}
+
 /// All names of a text of one kind, whose text is as asked.
 pub fn occurrences(parsed: &Parsed, is_it: impl Fn(&str) -> bool, kind: NameKind) -> Vec<(usize, Name<'_>)> {
+    in_lines(parsed, 0..parsed.source.n_lines(), is_it, kind)
+}
+
+/// The words of a text that are `word`.
+pub fn words<'p>(parsed: &'p Parsed, word: &str) -> Vec<(usize, Name<'p>)> {
+    in_lines(parsed, parsed.source.lines_with(word), |text| text == word, NameKind::Word)
+}
+
+fn in_lines(
+    parsed: &Parsed,
+    lines: impl IntoIterator<Item = usize>,
+    is_it: impl Fn(&str) -> bool,
+    kind: NameKind,
+) -> Vec<(usize, Name<'_>)> {
     let mut found = Vec::new();
-    for line in 0..parsed.source.n_lines() {
+    for line in lines {
         found.extend(
             names(parsed.source.line(line))
                 .into_iter()
@@ -414,7 +341,7 @@ pub fn occurrences(parsed: &Parsed, is_it: impl Fn(&str) -> bool, kind: NameKind
 pub fn everywhere(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Place>, Cancelled> {
     let mut found = Vec::new();
     let mut add = |path: &Path, parsed: &Parsed| {
-        let all = occurrences(parsed, |text| text == name, NameKind::Word);
+        let all = words(parsed, name);
         found.extend(all.into_iter().map(|(line, one)| Place {
             path: path.to_owned(),
             line,
@@ -433,7 +360,7 @@ pub fn everywhere(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<V
         add(&path, &parsed);
         seen.push(path);
     }
-    for path in workspace(view, cancel)? {
+    for path in mentioning(view, name, cancel)? {
         cancel.check()?;
         if seen.contains(&path) {
             continue;

@@ -120,7 +120,7 @@ pub fn workspace(
     let mut paths: Vec<_> = snapshot.documents.all().iter().filter_map(|document| document.path.clone()).collect();
     paths.retain(|path| is_assembly_name(path));
     for root in &snapshot.session.roots {
-        paths.extend(snapshot.assembly.below(root, &["S", "s", "sx"], cancel)?.iter().cloned());
+        paths.extend(snapshot.assembly.assembly_below(root, cancel)?);
     }
     paths.sort();
     paths.dedup();

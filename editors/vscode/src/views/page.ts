@@ -24,7 +24,7 @@ export function fill(webview: vscode.Webview, extension: vscode.Uri): void {
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src ${webview.cspSource}; script-src 'nonce-${nonce}'">
 <link rel="stylesheet" href="${style}"></head>
-<body><main id="page"></main><script nonce="${nonce}" src="${script}"></script></body></html>`;
+<body><main id="page"><p class="nothing">Waiting for the server.</p></main><script nonce="${nonce}" src="${script}"></script></body></html>`;
 }
 
 /** Leads to a line, in the editor that shows the file if there is one. */

@@ -15,6 +15,9 @@ export class TablePanel {
   private readonly subscriptions: vscode.Disposable[];
   private timer: NodeJS.Timeout | undefined;
   private asking: vscode.CancellationTokenSource | undefined;
+  /** The file that `asking` is about, and whether something has changed since. */
+  private asked: vscode.Uri | undefined;
+  private again = false;
   private last = '';
 
   /** Shows the table of `uri`, in the panel of that kind if there is one. */
@@ -68,10 +71,15 @@ export class TablePanel {
   private async update(): Promise<void> {
     const uri = this.uri;
     if (!uri) return;
+    // On a busy machine events come faster than answers: what is on its way is shown, and asked for once more behind it.
+    if (this.asking && this.asked?.toString() === uri.toString()) return void (this.again = true);
     this.asking?.cancel();
     const asking = this.asking = new vscode.CancellationTokenSource();
+    [this.asked, this.again] = [uri, false];
     const show = await this.table(uri, asking.token).catch((error: Error): Show => ({ kind: 'nothing', why: error.message }));
     if (asking.token.isCancellationRequested) return;
+    this.asking = undefined;
+    if (this.again) this.soon(0);
     const text = JSON.stringify(show);
     // An equal table is not drawn again: the reader's place in it stays.
     if (text !== this.last || show.kind === 'nothing') this.say(show);

@@ -70,6 +70,18 @@ pub struct PrintedLine {
     pub line: ObjtoolLine,
     /// The finding; its steps of a backtrace have it too. `None` for what belongs to no finding.
     pub of: Option<FindingId>,
+    /// Whether the object's name stands before it. What is wrong with the command line had none up to 6.12.
+    pub named: bool,
+}
+
+impl PrintedLine {
+    /// The line as objtool prints it for the object of this name.
+    pub fn for_object(&self, name: &str) -> String {
+        match self.named {
+            true => format!("{name}: {}", self.line),
+            false => self.line.to_string(),
+        }
+    }
 }
 
 /// Why a step stands on the way to a finding.

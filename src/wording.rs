@@ -114,7 +114,8 @@ pub fn speak(ledger: Ledger, naming: &Naming<'_>) -> (Vec<Finding>, Vec<PrintedL
         if let (Said::Finding(_), Some(finding)) = (line.said, finding) {
             finding.objtool = Some(text.clone());
         }
-        printed.push(PrintedLine { line: text, of: line.of });
+        let named = text.level == Level::Warning || naming.rules.words.fatal != FatalStyle::Warning;
+        printed.push(PrintedLine { line: text, of: line.of, named });
     }
     (findings, printed)
 }

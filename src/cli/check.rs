@@ -26,7 +26,7 @@ use crate::analysis::{Analysis, Policy};
 use crate::baseline::Baseline;
 use crate::build::Unchecked;
 use crate::files;
-use crate::findings::{Code, Finding, PrintedLine};
+use crate::findings::{Code, Finding};
 use crate::ids::FindingId;
 use crate::image::ElfImage;
 use crate::kernel::KernelChoice;
@@ -193,6 +193,8 @@ struct Tally {
     timing: Vec<(&'static str, Duration)>,
     /// By number of the input, for the one document that SARIF is.
     sarif: BTreeMap<(usize, usize), sarif::Entry>,
+    /// Whether a link would decide some of what is not judged.
+    left_to_link: bool,
     /// How many objects were judged by the rules for user space.
     by_user_rules: usize,
 }
@@ -236,6 +238,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     }
     if arguments.format == Format::Text {
         tally.unjudged.iter().for_each(|gap| output::remark(&format!("{BOLD}not judged{BOLD:#}: {gap}")));
+        if tally.left_to_link && !arguments.whole {
+            output::remark(&format!(
+                "{BOLD}note{BOLD:#}: with --whole an object is judged as a part of what it is linked into, by a private link"
+            ));
+        }
     }
     tally.cautions.iter().for_each(|caution| output::remark(&format!("{BOLD}note{BOLD:#}: {caution}")));
     if arguments.paths.iter().any(|path| path.is_dir()) {
@@ -283,6 +290,7 @@ fn one(
             tally.with_findings += usize::from(printed.n_findings > 0);
             let gaps = object.analysis.unjudged.iter().map(|gap| format!("{}: {}: {}", object.name, gap.what, gap.why));
             tally.unjudged.extend(gaps.chain(object.undecided));
+            tally.left_to_link |= object.left_to_link;
             tally.cautions.extend(object.caution);
             for &(stage, time) in &object.analysis.timing {
                 match tally.timing.iter_mut().find(|(name, _)| *name == stage) {
@@ -442,9 +450,9 @@ fn print_objtool(object: &Object, shown: &FxHashSet<FindingId>) -> Printed {
     let mut printed = Printed::default();
     let printed_by_objtool = |id: &&FindingId| object.analysis.finding(**id).is_some_and(|f| f.objtool.is_some());
     printed.n_findings = shown.iter().filter(printed_by_objtool).count();
-    for PrintedLine { line, of } in &object.analysis.lines {
-        if of.is_none_or(|id| shown.contains(&id)) {
-            printed.text.push_str(&format!("{}: {line}\n", object.name));
+    for line in &object.analysis.lines {
+        if line.of.is_none_or(|id| shown.contains(&id)) {
+            printed.text.push_str(&format!("{}\n", line.for_object(&object.name)));
         }
     }
     printed.text.push_str(&detail(object, &object.analysis.options));

@@ -114,6 +114,8 @@ pub(crate) struct Object {
     pub flags_from: String,
     /// What the build checks and the object alone cannot decide.
     pub undecided: Vec<String>,
+    /// Whether a link would decide some of it.
+    pub left_to_link: bool,
     /// That its release is judged by another one's rules.
     pub caution: Option<String>,
     /// Why its build does not check it, if it does not; it is analysed because the command asks for it.
@@ -451,6 +453,7 @@ impl<'a> Judge<'a> {
             lines,
             flags_from,
             undecided: Vec::new(),
+            left_to_link: false,
             caution: build.flags.caution(),
             skip: None,
             only: None,
@@ -502,8 +505,9 @@ impl<'a> Judge<'a> {
             analysis.kernel_evidence = evidence;
         }
         let is_closed = |gap: &Gap| self.checked.as_ref().is_some_and(|all| gap.is_closed_by(&input.path, all));
-        let open = gaps.iter().filter(|gap| gap.is_open(&analysis.open) && !is_closed(gap));
-        let undecided = open.map(ToString::to_string).collect();
+        let open: Vec<&Gap> = gaps.iter().filter(|gap| gap.is_open(&analysis.open) && !is_closed(gap)).collect();
+        let left_to_link = open.iter().any(|gap| matches!(gap, Gap::Link(..)));
+        let undecided = open.iter().map(ToString::to_string).collect();
         let skip = guess::skipped(&build, &analysis.image);
         let text_of = |name: &str| tree_objects::read_text(std::path::Path::new(name));
         let lines = Lines::new(Arc::clone(&store)).with_texts(Box::new(text_of));
@@ -517,6 +521,7 @@ impl<'a> Judge<'a> {
             lines,
             flags_from,
             undecided,
+            left_to_link,
             caution,
             skip,
             only: None,

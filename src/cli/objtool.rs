@@ -23,7 +23,6 @@ use super::replace::Replacement;
 use super::{Verdict, output};
 use crate::analysis::{GaveUp, Policy};
 use crate::build::{Finder, Foreign, Search, TreeRelease};
-use crate::findings::PrintedLine;
 use crate::kernel::{Kernel, KernelChoice};
 use crate::write::{WriteError, write};
 use words::{Line, Surroundings, parse};
@@ -196,8 +195,8 @@ fn dump(object: &Opened, release: Kernel) -> anyhow::Result<ExitCode> {
 fn finish(line: &Line, object: &Object) -> anyhow::Result<ExitCode> {
     let analysis = &object.analysis;
     let mut text = String::new();
-    for PrintedLine { line, .. } in &analysis.lines {
-        text.push_str(&format!("{}: {line}\n", object.name));
+    for line in &analysis.lines {
+        text.push_str(&format!("{}\n", line.for_object(&object.name)));
     }
     say(&text);
     let more = detail(object, &analysis.options);

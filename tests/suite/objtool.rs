@@ -262,7 +262,10 @@ fn two_at_once_leave_a_whole_object() {
         // One that comes late finds the table, and says so.
         let fine = outs.iter().filter(|out| out.status.success()).count();
         assert!(fine >= 1, "{outs:?}");
-        assert!(outs.iter().all(|out| out.status.success() || said(out).contains("has an ORC table already")));
+        assert!(
+            outs.iter().all(|out| out.status.success() || said(out).contains(" already")),
+            "{outs:?}"
+        );
         assert!(std::fs::read(bench.path("a.o")).ok() == Some(after.clone()));
     }
 }
@@ -376,5 +379,27 @@ fn a_broken_path_of_the_untraining_check_ends_what_its_release_ends() {
         assert_eq!(out.status.code(), Some(status), "{kernel} {out:?}");
         let left = std::fs::read(bench.path("b.o")).expect("an object");
         assert_eq!(left == before, kernel != "6.18", "{kernel}");
+    }
+}
+
+#[test]
+fn a_linked_object_without_link_is_told_as_the_release_tells_it() {
+    let bench = Bench::new();
+    for name in ["one", "two"] {
+        let text = format!(
+            "\t.file \"{name}.c\"\n\t.text\n\t.globl {name}\n\t.type {name}, @function\n{name}:\tret\n\t.size {name}, . - {name}\n"
+        );
+        std::fs::write(bench.path(&format!("{name}.s")), text).expect("a source");
+    }
+    let shell = |script: &str| Command::new("sh").args(["-c", script]).current_dir(bench.folder.path()).status();
+    for (kernel, first) in [
+        ("6.1", "error: objtool: Linked object detected, forcing --link"),
+        ("6.12", "error: objtool: Linked object detected, forcing --link"),
+        ("6.18", "c.o: error: objtool: Linked object requires --link"),
+    ] {
+        let made = shell("cc -c one.s two.s && ld -r -o c.o one.o two.o");
+        assert!(made.is_ok_and(|status| status.success()));
+        let out = bench.objtool(kernel, "--orc c.o");
+        assert_eq!(said(&out).lines().next(), Some(first), "{kernel} {out:?}");
     }
 }

@@ -122,9 +122,11 @@ fn what_is_left_to_vmlinux_is_checked_before_the_link() {
     let (run, numbers) = tree.both();
     assert_eq!((run.status, run.stdout.replace("./lib", "lib").as_str()), (Some(1), LINE), "{}", run.stderr);
     assert_eq!((&numbers["objects"], &numbers["findings"]), (&json!(2), &json!(1)), "{numbers}");
-    for said in [tree.run(&["check", "."]).stderr, numbers["notes"].to_string()] {
+    let said = tree.run(&["check", "."]).stderr;
+    for said in [&said, &numbers["notes"].to_string()] {
         assert!(said.contains("not judged") && said.contains("--noinstr"), "{said}");
     }
+    assert!(said.contains("note: with --whole an object is judged"), "{said}");
     let doctor = tree.run(&["doctor", "lib/a.S"]);
     assert!(doctor.stdout.contains("--ibt") && doctor.stdout.contains("auto.conf"), "{}", doctor.stdout);
     assert!(doctor.stdout.contains("says 6.12.30"), "{}", doctor.stdout);

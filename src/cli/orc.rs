@@ -7,6 +7,7 @@ mod write;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, Subcommand};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -69,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
     match &arguments.action {
         Action::Show(tables) => {
             let judge = Judge::new(&tables.rules, Policy::Objtool).for_orc();
-            each(&tables.objects, &tables.rules, |input, several| {
+            each(&tables.objects, &tables.rules, "shown", |input, several| {
                 let Some(object) = judged(&judge, input)? else { return Ok(None) };
                 let text = match tables.format {
                     Format::Json => {
@@ -82,7 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         }
         Action::Dump(tables) => {
             let judge = Judge::new(&tables.rules, Policy::Objtool);
-            each(&tables.objects, &tables.rules, |input, several| {
+            each(&tables.objects, &tables.rules, "shown", |input, several| {
                 let opened = judge.open(input)?;
                 let kernel = judge.kernel(input, &opened);
                 let table = stored(&opened, kernel)?;
@@ -100,7 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Verdict> {
         Action::Write(copied) => write::run(copied),
         Action::Diff(compared) => {
             let judge = Judge::new(&compared.rules, Policy::Objtool).for_comparison();
-            each(&compared.objects, &compared.rules, |input, _| {
+            each(&compared.objects, &compared.rules, "compared", |input, _| {
                 let opened = judge.open(input)?;
                 let kernel = judge.kernel(input, &opened);
                 let Some(table) = stored(&opened, kernel)? else {
@@ -136,8 +137,14 @@ fn is_of_parts(finder: &Finder, input: &Input) -> bool {
 /// What an object came to: its text, nothing where it was skipped, or why it could not be done.
 type Outcome = Result<Option<(String, Verdict)>, String>;
 
-/// Does `work` for each object, in parallel, and prints in order.
-fn each(paths: &[PathBuf], rules: &Rules, work: impl Fn(&Input, bool) -> Outcome + Sync) -> anyhow::Result<Verdict> {
+/// Does `work` for each object, in parallel, and prints in order. `what` is done to an object: where it is done to none, that
+/// is no success.
+fn each(
+    paths: &[PathBuf],
+    rules: &Rules,
+    what: &str,
+    work: impl Fn(&Input, bool) -> Outcome + Sync,
+) -> anyhow::Result<Verdict> {
     let found = inputs::collect(paths, &rules.search());
     found.say_empty();
     let failed = found.failed || !found.empty.is_empty();
@@ -145,12 +152,16 @@ fn each(paths: &[PathBuf], rules: &Rules, work: impl Fn(&Input, bool) -> Outcome
     queue::set_jobs(rules.jobs);
     let verdict = Mutex::new(if failed { Verdict::Incomplete } else { Verdict::Clean });
     let several = inputs.len() > 1;
+    let n_done = AtomicUsize::new(0);
     let one = |input: &Input| {
         if !input.named && Foreign::of(&input.path).is_some() {
             return String::new();
         }
         let (text, outcome) = match work(input, several) {
-            Ok(done) => done.unwrap_or_default(),
+            Ok(done) => {
+                n_done.fetch_add(usize::from(done.is_some()), Ordering::Relaxed);
+                done.unwrap_or_default()
+            }
             Err(why) => {
                 output::complain(&why);
                 (String::new(), Verdict::Incomplete)
@@ -161,7 +172,12 @@ fn each(paths: &[PathBuf], rules: &Rules, work: impl Fn(&Input, bool) -> Outcome
         text
     };
     queue::run(inputs.len(), |at| inputs.get(at).map(one).unwrap_or_default())?;
-    Ok(verdict.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    let verdict = verdict.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if n_done.into_inner() == 0 && verdict == Verdict::Clean {
+        output::complain(&format!("nothing was {what}: no object here has a table, or none that its build makes"));
+        return Ok(Verdict::Incomplete);
+    }
+    Ok(verdict)
 }
 
 fn judged(judge: &Judge<'_>, input: &Input) -> Result<Option<Box<Object>>, String> {

@@ -755,6 +755,11 @@ fn orc_show_prints_objtools_table() {
     assert_eq!((none.status, none.stdout.as_str()), (Some(0), ""));
     let diff = folder.run(&["orc", "diff", "--kernel", "6.12", "clean.o"]);
     assert_eq!(diff.status, Some(2));
+    let diff = folder.run(&["orc", "diff", "--kernel", "6.12", "."]);
+    assert!(diff.status == Some(2) && diff.stderr.contains("nothing was compared"), "{}", diff.stderr);
+    folder.run(&["orc", "write", "--kernel", "6.12", "clean.o", "-o", "written.o"]);
+    let diff = folder.run(&["orc", "diff", "--kernel", "6.12", "."]);
+    assert_eq!((diff.status, diff.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]

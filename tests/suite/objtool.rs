@@ -262,10 +262,7 @@ fn two_at_once_leave_a_whole_object() {
         // One that comes late finds the table, and says so.
         let fine = outs.iter().filter(|out| out.status.success()).count();
         assert!(fine >= 1, "{outs:?}");
-        assert!(
-            outs.iter().all(|out| out.status.success() || said(out).contains(" already")),
-            "{outs:?}"
-        );
+        assert!(outs.iter().all(|out| out.status.success() || said(out).contains(" already")), "{outs:?}");
         assert!(std::fs::read(bench.path("a.o")).ok() == Some(after.clone()));
     }
 }

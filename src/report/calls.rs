@@ -14,7 +14,7 @@ use crate::ids::{InsnId, SymbolId};
 /// A call, or a jump to another function.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Call {
-    /// The function that calls.
+    /// The function that calls, or the symbol of entry code.
     pub caller: SymbolId,
     /// The instruction.
     pub insn: InsnId,
@@ -57,16 +57,17 @@ impl Calls {
         let mut calls = Calls::default();
         let mut open_in: Option<SymbolId> = None;
         for insn in (0..analysis.insns.n_real()).map(InsnId::from_index) {
-            let Some(caller) = analysis.flow.owner(insn).filter(|owner| is_function(analysis, *owner)) else {
-                continue;
-            };
+            let owner = analysis.flow.owner(insn).filter(|owner| is_function(analysis, *owner));
+            // Entry code is in symbols that are no functions; what its stack holds is no frame of a caller's.
+            let is_entry = owner.is_none();
+            let Some(caller) = owner.or_else(|| entry_code(analysis, insn)) else { continue };
             match analysis.flow.kind(insn) {
                 Kind::Stac => open_in = Some(caller),
                 Kind::Clac => open_in = None,
                 _ => {}
             }
             let state = analysis.states.state(insn).filter(|state| state.cfa.base != Base::UNDEFINED);
-            let depth = state.map(|state| state.stack_size);
+            let depth = state.map(|state| state.stack_size).filter(|_| !is_entry);
             if let Some(depth) = depth {
                 let own = calls.own.entry(caller).or_insert(depth);
                 *own = (*own).max(depth);
@@ -143,6 +144,13 @@ impl Calls {
         self.own.get(&from)?;
         known.remove(&from)
     }
+}
+
+/// The symbol with a size, no function's, that an instruction is in.
+fn entry_code(analysis: &Analysis, insn: InsnId) -> Option<SymbolId> {
+    let at = analysis.insns.loc(insn);
+    let symbol = analysis.symbols.symbol_containing(at.section, at.offset)?;
+    (!is_function(analysis, symbol)).then_some(symbol)
 }
 
 fn is_function(analysis: &Analysis, symbol: SymbolId) -> bool {

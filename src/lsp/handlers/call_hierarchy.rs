@@ -14,7 +14,7 @@ use crate::ids::SymbolId;
 use crate::report::calls::{Call, Calls};
 use crate::report::demangled;
 use crate::report::summary::words_of;
-use crate::report::view::View as CodeView;
+use crate::report::view::{SourceLine, View as CodeView};
 
 use super::super::assembly::view::View;
 use super::super::snapshot::Snapshot;
@@ -63,7 +63,9 @@ impl<'a> Object<'a> {
     fn symbol(&self, name: &str) -> Option<SymbolId> {
         let analysis = &self.anatomy.analysis;
         analysis.symbols.by_name(&analysis.image, name).filter(|symbol| {
-            analysis.image.symbol(*symbol).is_function() || Calls::of(analysis).to(*symbol).next().is_some()
+            let calls = || Calls::of(analysis);
+            let is_used = || calls().to(*symbol).next().is_some() || calls().from(*symbol).next().is_some();
+            analysis.image.symbol(*symbol).is_function() || is_used()
         })
     }
 
@@ -72,7 +74,12 @@ impl<'a> Object<'a> {
         let analysis = &self.anatomy.analysis;
         let name = analysis.image.symbol_name(symbol);
         let summary = self.anatomy.functions().iter().find(|summary| summary.symbol == symbol);
-        let place = summary.and_then(|summary| Some((self.placer.file(summary.file.as_deref()?), summary.line?)));
+        let first = || {
+            let first = analysis.insns.at(analysis.image.symbol(symbol).place()?)?;
+            Some(self.code.source_line(first))
+        };
+        let line = summary.map(|summary| SourceLine { file: summary.file.clone(), line: summary.line }).or_else(first);
+        let place = line.and_then(|line| Some((self.placer.file(line.file.as_deref()?), line.line?)));
         let (file, range) = match place {
             Some((file, line)) => {
                 let range = self.placer.range(&file, line, None);
@@ -183,7 +190,7 @@ pub fn outgoing(snapshot: &Snapshot, params: &CallHierarchyOutgoingCallsParams) 
     let name = name_of(&params.item);
     for object in Object::all(snapshot) {
         let analysis = &object.anatomy.analysis;
-        let is_here = |symbol: &SymbolId| analysis.image.symbol(*symbol).is_function();
+        let is_here = |symbol: &SymbolId| analysis.image.symbol(*symbol).place().is_some();
         let Some(symbol) = analysis.symbols.by_name(&analysis.image, &name).filter(is_here) else { continue };
         let calls: Vec<Call> = Calls::of(analysis).from(symbol).copied().collect();
         let mut found = Vec::new();

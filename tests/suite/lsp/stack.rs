@@ -37,6 +37,16 @@ g:
 \tpop %rbp
 \tjmp h
 \t.size g, .-g
+
+\t.globl entry
+entry:
+\tcall g
+\tcall entry_too
+\tud2
+\t.size entry, .-entry
+entry_too:
+\tret
+\t.size entry_too, .-entry_too
 ";
 
 struct Session {
@@ -100,6 +110,28 @@ fn calls_are_shown_with_the_depth_of_the_stack() {
     assert_eq!((&calls[0]["from"]["name"], &calls[0]["fromRanges"][0]["start"]["line"]), (&json!("f"), &json!(6)));
     let calls = session.client.request("callHierarchy/outgoingCalls", json!({"item": item})).expect("calls");
     assert_eq!(calls[0]["to"]["detail"], json!("8 bytes deep, by a jump"));
+}
+
+/// Entry code is no function, and calls all the same; its stack is no frame.
+#[test]
+fn calls_of_entry_code_are_shown() {
+    let mut session = Session::new(json!({}));
+    let mut told = |line: u32, character: u32, method: &str, end: &str| -> Vec<String> {
+        let items = session.ask("textDocument/prepareCallHierarchy", line, character);
+        let calls = session.client.request(method, json!({"item": items[0]})).expect("calls");
+        let list = calls.as_array().expect("a list").clone();
+        list.iter()
+            .map(|call| {
+                format!("{} {} {}", call[end]["name"], call[end]["detail"], call[end]["range"]["start"]["line"])
+            })
+            .collect()
+    };
+    let outgoing = told(28, 0, "callHierarchy/outgoingCalls", "to");
+    assert_eq!(outgoing, ["\"g\" \"depth unknown\" 20", "\"entry_too\" \"depth unknown\" 34"]);
+    let incoming = told(30, 7, "callHierarchy/incomingCalls", "from");
+    assert_eq!(incoming, ["\"entry\" \"depth unknown\" 29"]);
+    let callers = told(19, 0, "callHierarchy/incomingCalls", "from");
+    assert_eq!(callers, ["\"f\" \"32 bytes deep\" 4", "\"entry\" \"depth unknown\" 29"]);
 }
 
 #[test]

@@ -289,6 +289,11 @@ impl ElfImage {
             && !self.sections().any(|(_, section)| section.name.starts_with(".discard."))
     }
 
+    /// Whether a symbol's name is outside of the string table.
+    pub fn has_name_outside(&self) -> bool {
+        self.symbols.iter().skip(1).any(|symbol| symbol.name as usize > self.names.len().saturating_sub(1))
+    }
+
     /// The first section group whose signature is a symbol that does not exist.
     pub fn group_without_symbol(&self) -> Option<&Section> {
         let is_group = |section: &Section| section.kind == SHT_GROUP && Some(SectionId(section.link)) == self.symtab;

@@ -74,6 +74,9 @@ pub(super) fn run(
         let fault = Fault::BadObject { text: "no .symtab".to_owned() };
         ledger.plain(Weight::Fatal, fault, None, None, None);
     }
+    if image.has_name_outside() {
+        ledger.plain(Weight::Fatal, Fault::SymbolNameOutside, None, None, None);
+    }
     if let Some(group) = image.group_without_symbol().filter(|_| rules.symbols.group_symbol_required) {
         let fault = Fault::BadObject { text: format!("{}: can't find SHT_GROUP signature symbol", group.name) };
         ledger.plain(Weight::Fatal, fault, None, None, None);

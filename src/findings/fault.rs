@@ -267,6 +267,8 @@ pub enum Fault {
         table: &'static str,
         slot: i64,
     },
+    /// A symbol's name is outside of the string table.
+    SymbolNameOutside,
     /// The object cannot be analysed at all; objtool's words for it.
     BadObject {
         text: String,

@@ -1,6 +1,7 @@
 //! Bytes and symbols that cannot be read, or that the kernel does not want.
 
 use crate::ids::{CodeLoc, SectionId, SymbolId};
+use crate::kernel::rules::FatalStyle;
 
 use super::parts::{sentence, words};
 use super::{Code, Names, Origin, Sentence, Told};
@@ -89,6 +90,24 @@ pub(super) fn parent_name_too_long(symbol: SymbolId, limit: u32) -> Told<'static
         }),
         sentence: sentence(move |s| {
             format!("the name of {}() is longer than the {limit} characters that objtool looks at", s.symbol(symbol))
+        }),
+    }
+}
+
+/// A symbol whose name is outside of the string table. Since 6.18 objtool also prints a line number of its own source.
+pub(super) fn symbol_name_outside() -> Told<'static> {
+    const WHY: &str = "offset out of range";
+    Told {
+        code: Code::BadObject,
+        origin: Origin::Here,
+        objtool: words(|o| match o.rules().words.fatal {
+            FatalStyle::Warning => format!("elf_strptr: {WHY}"),
+            FatalStyle::WarningAtInstruction | FatalStyle::Error => {
+                format!("read_symbols: elf_strptr failed: {WHY}")
+            }
+        }),
+        sentence: sentence(|_| {
+            "the object cannot be analysed: a symbol's name is outside of the string table".to_owned()
         }),
     }
 }

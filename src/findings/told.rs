@@ -136,6 +136,7 @@ impl Fault {
             Fault::Notrack { section, offset } => reading::notrack(*section, *offset),
             Fault::NoParentFunction { symbol } => reading::no_parent_function(*symbol),
             Fault::ParentNameTooLong { symbol, limit } => reading::parent_name_too_long(*symbol, *limit),
+            Fault::SymbolNameOutside => reading::symbol_name_outside(),
             Fault::BadObject { text } => reading::bad_object(text),
         }
     }

@@ -114,6 +114,14 @@ fn nothing_is_touched_where_nothing_is_written() {
     assert_eq!(said(&bench.objtool("6.12", "--orc no.o")), "objtool: Can't open 'no.o': No such file or directory\n");
 }
 
+/// Makes the name of the last symbol lie outside of the string table.
+fn lose_a_name(object: &mut [u8]) {
+    let field = |at: usize| u64::from_le_bytes(object[at..at + 8].try_into().expect("8 bytes")) as usize;
+    let table = (0..).map(|section| field(0x28) + 64 * section).find(|at| object[at + 4] == 2).expect("a symbol table");
+    let last = field(table + 0x18) + field(table + 0x20) - 24;
+    object[last..last + 4].copy_from_slice(&0x7f_ffff_u32.to_le_bytes());
+}
+
 /// What the releases themselves say of these objects, and how they end.
 #[test]
 fn what_cannot_be_opened_fails_in_every_release() {
@@ -124,11 +132,15 @@ fn what_cannot_be_opened_fails_in_every_release() {
     assert!(built.expect("a compiler").success());
     let stripped = Command::new("strip").args(["-o", "c.o", "a.o"]).current_dir(bench.folder.path()).status();
     assert!(stripped.expect("binutils").success());
+    let mut object = std::fs::read(bench.path("a.o")).expect("an object");
+    lose_a_name(&mut object);
+    std::fs::write(bench.path("d.o"), object).expect("an object");
     let beside = names(bench.folder.path());
     for kernel in Kernel::ALL.map(Kernel::name) {
         for (object, fails, words) in [
             ("b.o", true, "can't find parent function"),
             ("c.o", kernel.starts_with('7') || kernel == "6.18", "no .symtab"),
+            ("d.o", true, "offset out of range"),
         ] {
             let before = std::fs::read(bench.path(object)).expect("an object");
             let action = if kernel == "5.15" { "orc generate" } else { "--orc" };

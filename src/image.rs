@@ -289,9 +289,9 @@ impl ElfImage {
             && !self.sections().any(|(_, section)| section.name.starts_with(".discard."))
     }
 
-    /// Whether a symbol's name is outside of the string table.
+    /// Whether a symbol's name is outside of the string table; that of the null symbol counts, too.
     pub fn has_name_outside(&self) -> bool {
-        self.symbols.iter().skip(1).any(|symbol| symbol.name as usize > self.names.len().saturating_sub(1))
+        self.symbols.iter().any(|symbol| symbol.name as usize > self.names.len().saturating_sub(1))
     }
 
     /// The first section group whose signature is a symbol that does not exist.

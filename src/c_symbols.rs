@@ -12,7 +12,7 @@
 //! | 1 | `type name(...) {` | the name before the first parentheses that are no attribute's |
 //! | 2 | `type name(...) __alias(other);` | the same |
 //! | 3 | `type a = 1, *b, (*c)(int);` | each declarator's; behind `extern` those with a value |
-//! | 4 | `MACRO(name, ...)`, with or without a body, of the table in [`macros`] | what the kernel's macro of that name defines |
+//! | 4 | `MACRO(name, ...)`, with or without a body, of the table in `macros.rs` | what the kernel's macro of that name defines |
 //! | 5 | `MACRO(...)` that is defined in the text itself | what its text defines |
 //! | 6 | `asm(".globl name\n" "name: ...")` | its labels that are global |
 //! | 7 | `DEFINE_...(name, ...) {`, of no table | the name |

@@ -31,6 +31,8 @@ use super::unwind;
 const MAX_ROWS: usize = 32;
 /// So far after a label its code is looked for.
 const MAX_AHEAD: usize = 40;
+/// The lines that a head of C may take.
+const MAX_HEAD: usize = 16;
 /// More alternatives than this are counted, not shown.
 const MAX_GROUPS: usize = 4;
 
@@ -54,7 +56,7 @@ pub fn hover(snapshot: &Snapshot, params: &HoverParams) -> Option<Hover> {
         }
     }
     let line = at.position.line;
-    let near = view.as_ref().map_or_else(|| vec![line], |view| lines_of_code(view, line));
+    let near = view.as_ref().map_or_else(|| lines_of_c(document.text.as_str(), line), |view| lines_of_code(view, line));
     let found = near.into_iter().find_map(|near| {
         let spots = spots(snapshot, uri, Some(Position::new(near, 0)));
         let found = spots.into_iter().map(|spot| (spot.insns(), spot)).find(|(insns, _)| !insns.is_empty());
@@ -102,6 +104,17 @@ fn is_short(snapshot: &Snapshot, is_assembly: bool) -> bool {
         HoverForm::Full => false,
         HoverForm::Short => true,
     }
+}
+
+/// The line itself; and where it is at the margin, as a head of C is, the line of the brace below, at which code begins.
+fn lines_of_c(text: &str, line: u32) -> Vec<u32> {
+    let mut lines = text.lines().enumerate().skip(line as usize).take(MAX_HEAD);
+    let is_head = |(_, text): &(usize, &str)| text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let brace = lines.next().filter(is_head).and_then(|head| {
+        let ends = |text: &str| text.starts_with(['{', '}', '#']) || text.trim_end().ends_with(';');
+        [head].into_iter().chain(lines).find(|(_, text)| ends(text)).filter(|(_, text)| text.starts_with('{'))
+    });
+    std::iter::once(line).chain(brace.and_then(|(at, _)| u32::try_from(at).ok())).collect()
 }
 
 /// The line itself, and those that its state is that of: the first one of a statement in several lines; after a label, a
@@ -335,5 +348,24 @@ impl Page {
     fn block(&mut self, text: &str) {
         let text = if self.is_markdown() { clean::block(text) } else { format!("{text}\n") };
         let _ = write!(self.text, "\n{text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_a_head_of_c_is_at_its_brace() {
+        let text = "struct one\n{\n\tint x;\n};\n\nint sum(int a,\n\tint b);\nstatic long\nsum(int a,\n\tint b)\n{\n\treturn a;\n}\n#define X\n{\n";
+        for (line, lines) in
+            [(0, vec![0, 1]), (4, vec![4]), (5, vec![5]), (7, vec![7, 10]), (8, vec![8, 10]), (9, vec![9])]
+        {
+            assert_eq!(lines_of_c(text, line), lines, "{line}");
+        }
+        // Neither what is indented, nor a closing brace, nor the preprocessor's lines, nor what is behind the end.
+        for line in [10, 11, 12, 13, 99] {
+            assert_eq!(lines_of_c(text, line), [line], "{line}");
+        }
     }
 }

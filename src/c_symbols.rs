@@ -176,17 +176,14 @@ impl<'a> Reader<'a> {
         if is_macros {
             return;
         }
-        if has_body {
-            self.function(lexer, tokens, is_weak);
-        } else if is_alias(lexer, tokens) {
-            // Case 2.
+        if has_body || is_alias(lexer, tokens) {
             self.function(lexer, tokens, is_weak);
         } else {
             self.variables(lexer, tokens, is_weak);
         }
     }
 
-    /// Cases 1 and 7.
+    /// Cases 1, 2 and 7.
     fn function(&mut self, lexer: &Lexer<'a>, tokens: &[Token], is_weak: bool) {
         let is_inline = |word: &str| matches!(word, "inline" | "__inline" | "__inline__" | "__always_inline");
         if words(lexer, tokens).any(is_inline) && words(lexer, tokens).any(|word| word == "extern") {

@@ -186,10 +186,10 @@ fn places(request: &Request<'_>, arguments: &arguments::Arguments) -> Vec<PathBu
 fn additions(family: Family, arguments: &arguments::Arguments) -> Vec<&'static str> {
     let mut list = vec!["-g1", "-w", "-fdiagnostics-color=never"];
     match family {
-        // Without these three, `-g1` gives statements other lines than `-g` does.
-        // The assembler reads what the compiler is still writing, where one begins when the other has ended otherwise.
         Family::Gcc => list.extend([
+            // The assembler reads what the compiler is still writing, where one begins when the other has ended otherwise.
             "-pipe",
+            // Without these three, `-g1` gives statements other lines than `-g` does.
             "-gstatement-frontiers",
             "-gvariable-location-views",
             "-fvar-tracking-assignments",

@@ -7,6 +7,7 @@ pub mod code_actions;
 pub mod code_lens;
 pub mod complaints;
 pub mod diagnostics;
+pub mod heads_of_c;
 pub mod hover;
 pub mod inlay_hints;
 pub mod status;

@@ -19,6 +19,7 @@ use crate::compile::complaints::Complaint;
 use crate::compile::real_path;
 use crate::findings::Code;
 use crate::image::Store;
+use crate::report::calls::Calls;
 use crate::report::{FunctionSummary, Report, ReportedFinding, function_summaries};
 use crate::source_map::{Lines, SourceMap};
 use crate::whole::{AtOnce, Elsewhere};
@@ -117,12 +118,14 @@ pub struct Anatomy {
     /// The files of the debug information: their paths without `.` and `..`, and their names.
     files: OnceLock<Vec<(PathBuf, Arc<str>)>>,
     functions: OnceLock<Vec<FunctionSummary>>,
+    calls: OnceLock<Calls>,
 }
 
 impl Anatomy {
     /// The insides of an analysed object.
     pub fn new(analysis: Analysis, object: Arc<dyn Store>, lines: Lines) -> Anatomy {
-        Anatomy { analysis, lines, object, files: OnceLock::new(), functions: OnceLock::new() }
+        let (files, functions, calls) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Anatomy { analysis, lines, object, files, functions, calls }
     }
 
     /// Its source map, if it has debug information.
@@ -133,6 +136,11 @@ impl Anatomy {
     /// Its functions in numbers. Counted at the first question.
     pub fn functions(&self) -> &[FunctionSummary] {
         self.functions.get_or_init(|| function_summaries(&self.analysis, &self.lines))
+    }
+
+    /// Its calls. Looked for at the first question.
+    pub fn calls(&self) -> &Calls {
+        self.calls.get_or_init(|| Calls::of(&self.analysis))
     }
 
     /// The name of the file at `path` in the debug information of a compile in `directory`. Read at the first question.

@@ -5,9 +5,12 @@
 
 use std::cell::OnceCell;
 use std::ops::Range;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
+
+use crate::source_map::Lines;
 
 /// The line, from 0, in which `function` is a label: `f:`, `SYM_FUNC_START(f)`.
 pub(super) fn label_of(text: &str, function: &str) -> Option<usize> {
@@ -70,6 +73,24 @@ impl Indexed {
             true => self.labels.get_or_init(|| self.labels()).get(function).copied(),
             false => label_of(&self.text, function),
         }
+    }
+}
+
+/// Texts whose lines are asked for, each read and indexed once.
+pub(super) struct Texts<'a> {
+    lines: &'a Lines,
+    read: FxHashMap<Arc<str>, Option<Rc<Indexed>>>,
+}
+
+impl<'a> Texts<'a> {
+    pub(super) fn of(lines: &'a Lines) -> Texts<'a> {
+        Texts { lines, read: FxHashMap::default() }
+    }
+
+    /// The text of a file of the debug information.
+    pub(super) fn get(&mut self, file: &Arc<str>) -> Option<Rc<Indexed>> {
+        let read = || self.lines.text(file).map(|text| Rc::new(Indexed::new(text)));
+        self.read.entry(Arc::clone(file)).or_insert_with(read).clone()
     }
 }
 

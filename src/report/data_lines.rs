@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::asm_lines::{Indexed, is_name, statements};
+use super::asm_lines::{Indexed, Texts, is_name, statements};
 use crate::analysis::Analysis;
 use crate::assembly::is_assembly_name;
 use crate::assembly::text::{number, size_of_each};
@@ -56,19 +56,11 @@ pub(super) struct Known<'a> {
     pub(super) is_written: &'a dyn Fn(&str, InsnId) -> bool,
 }
 
-/// The texts of assembly, each read once.
-struct Texts<'a> {
-    lines: &'a Lines,
+/// The texts of assembly.
+struct Assembly<'a> {
+    texts: Texts<'a>,
     /// The first file of assembly.
     first: Arc<str>,
-    read: FxHashMap<Arc<str>, Option<Rc<Indexed>>>,
-}
-
-impl Texts<'_> {
-    fn get(&mut self, file: &Arc<str>) -> Option<Rc<Indexed>> {
-        let read = || self.lines.text(file).map(|text| Rc::new(Indexed::new(text)));
-        self.read.entry(Arc::clone(file)).or_insert_with(read).clone()
-    }
 }
 
 /// A place in a text.
@@ -87,7 +79,7 @@ impl DataLines {
         let mut data = DataLines { lines: of_c };
         let Known { analysis, map, .. } = known;
         let Some(first) = map.files().into_iter().find(is_assembly) else { return data };
-        let texts = &mut Texts { lines: known.texts, first, read: FxHashMap::default() };
+        let assembly = &mut Assembly { texts: Texts::of(known.texts), first };
         let insns = &analysis.insns;
         let owner = |insn| analysis.flow.owner(insn);
         for (section, _) in analysis.image.sections() {
@@ -98,7 +90,7 @@ impl DataLines {
                 let is_other = gap.insns.last().or(gap.before.as_ref()).is_some_and(|&last| owner(last) != owner(insn));
                 // The text of a function begins at its label.
                 if has_row || is_other && owner(insn).is_some() {
-                    data.fill(known, texts, &gap, Some(at));
+                    data.fill(known, assembly, &gap, Some(at));
                     gap.insns.clear();
                 }
                 match has_row {
@@ -106,7 +98,7 @@ impl DataLines {
                     false => gap.insns.push(insn),
                 }
             }
-            data.fill(known, texts, &gap, None);
+            data.fill(known, assembly, &gap, None);
         }
         data
     }
@@ -122,9 +114,9 @@ impl DataLines {
         self.lines.iter().filter(move |(_, own)| is_it(own)).map(|(insn, _)| *insn)
     }
 
-    fn fill(&mut self, known: &Known<'_>, texts: &mut Texts<'_>, gap: &Gap, next: Option<CodeLoc>) {
+    fn fill(&mut self, known: &Known<'_>, assembly: &mut Assembly<'_>, gap: &Gap, next: Option<CodeLoc>) {
         let Some(&first) = gap.insns.first() else { return };
-        let Some(anchor) = anchor(known, texts, gap.before, first) else { return };
+        let Some(anchor) = anchor(known, assembly, gap.before, first) else { return };
         let next = next.and_then(|next| known.map.place(next)).filter(|place| place.file == anchor.file);
         let end = next.and_then(|place| place.line).map_or(usize::MAX, |line| line as usize - 1);
         let lines = anchor.text.lines_from(anchor.line).take(end.saturating_sub(anchor.line));
@@ -146,13 +138,13 @@ fn is_assembly(file: &Arc<str>) -> bool {
 }
 
 /// Where the text begins that wrote the code at `first`. `None` in case 3.
-fn anchor(known: &Known<'_>, texts: &mut Texts<'_>, before: Option<InsnId>, first: InsnId) -> Option<Anchor> {
+fn anchor(known: &Known<'_>, assembly: &mut Assembly<'_>, before: Option<InsnId>, first: InsnId) -> Option<Anchor> {
     let Known { analysis, map, is_written, .. } = known;
     let insns = &analysis.insns;
     let at = insns.loc(first);
     let row = before.and_then(|before| map.place(insns.loc(before)));
-    let file = row.as_ref().map_or_else(|| Arc::clone(&texts.first), |row| Arc::clone(&row.file));
-    let text = is_assembly(&file).then(|| texts.get(&file)).flatten()?;
+    let file = row.as_ref().map_or_else(|| Arc::clone(&assembly.first), |row| Arc::clone(&row.file));
+    let text = is_assembly(&file).then(|| assembly.texts.get(&file)).flatten()?;
     let row_line = row.and_then(|row| row.line).and_then(|line| (line as usize).checked_sub(1));
     let owner = analysis.flow.owner(first);
     if let Some(symbol) = owner.filter(|&owner| analysis.image.symbol(owner).value == at.offset) {

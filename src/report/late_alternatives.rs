@@ -11,9 +11,7 @@
 
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
-use super::asm_lines::{Indexed, is_name};
+use super::asm_lines::{Texts, is_name};
 use super::shown::{Rows, Shown};
 use crate::analysis::Analysis;
 use crate::assembly::is_assembly_name;
@@ -37,12 +35,12 @@ enum Looks {
 /// Looks such lines up.
 pub(super) struct LateAlternatives<'a> {
     rows: &'a Rows<'a>,
-    texts: FxHashMap<Arc<str>, Option<Indexed>>,
+    texts: Texts<'a>,
 }
 
 impl<'a> LateAlternatives<'a> {
     pub(super) fn of(rows: &'a Rows<'a>) -> LateAlternatives<'a> {
-        LateAlternatives { rows, texts: FxHashMap::default() }
+        LateAlternatives { rows, texts: Texts::of(rows.texts) }
     }
 
     /// Whether the code is padding alone, in a unit whose rows can be late, without a row that can be its own but one of
@@ -92,9 +90,7 @@ impl<'a> LateAlternatives<'a> {
 
     /// How the statement looks that begins in a line, from 1.
     fn looks(&mut self, file: &Arc<str>, line: u32) -> Looks {
-        let texts = self.rows.texts;
-        let read = || texts.text(file).map(Indexed::new);
-        let Some(text) = self.texts.entry(Arc::clone(file)).or_insert_with(read) else { return Looks::Plain };
+        let Some(text) = self.texts.get(file) else { return Looks::Plain };
         let mut statement = String::new();
         for line in text.lines_from((line as usize).saturating_sub(1)).take(LONGEST) {
             statement.push_str(line);

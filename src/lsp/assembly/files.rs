@@ -16,7 +16,7 @@ use crate::cancel::{CancelToken, Cancelled};
 use super::super::documents::Documents;
 use super::super::position::Text;
 use super::index::Index;
-use super::list::walk;
+use super::list::{ASSEMBLY, walk};
 
 /// Bytes of text that are kept.
 const MAX_KEPT: u64 = 64 << 20;
@@ -86,7 +86,7 @@ impl Files {
     pub fn assembly_below(&self, root: &Path, cancel: &CancelToken) -> Result<Vec<PathBuf>, Cancelled> {
         match self.index.assembly() {
             Some(all) => Ok(all.iter().filter(|path| path.starts_with(root)).cloned().collect()),
-            None => Ok(self.below(root, &["S", "s", "sx"], cancel)?.to_vec()),
+            None => Ok(self.below(root, &ASSEMBLY, cancel)?.to_vec()),
         }
     }
 

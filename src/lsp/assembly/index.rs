@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
+use crate::assembly::is_assembly_name;
 use crate::c_symbols;
 use crate::cancel::{CancelToken, Cancelled};
 use crate::files::{self, Stamp};
 
-use super::list::walk;
+use super::list::{ASSEMBLY, walk};
 
 /// More names are not kept.
 const MAX_NAMES: usize = 8 << 20;
@@ -26,8 +27,6 @@ const MAX_FILE: u64 = 4 << 20;
 const AGE: Duration = Duration::from_secs(60);
 /// A change that is told of is looked for so soon at the earliest: a build writes a thousand files.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Endings of assembly.
-const ASSEMBLY: [&str; 3] = ["S", "s", "sx"];
 
 /// A name, for comparing.
 fn digest(name: &str) -> u32 {
@@ -116,11 +115,12 @@ impl Index {
     /// Reads what has changed in the folders.
     pub fn read(&self, roots: &[PathBuf], cancel: &CancelToken) -> Result<(), Cancelled> {
         let mut paths = Vec::new();
+        let endings = [&ASSEMBLY[..], &["c"]].concat();
         for root in roots {
-            paths.extend(walk(root, &["c", "S", "s", "sx"], cancel)?);
+            paths.extend(walk(root, &endings, cancel)?);
         }
         // What is asked for first is read first.
-        paths.sort_by_cached_key(|path| (!is_assembly(path), path.clone()));
+        paths.sort_by_cached_key(|path| (!is_assembly_name(path), path.clone()));
         paths.dedup();
         let mut n_names = 0;
         let mut kept: FxHashMap<Arc<Path>, Entry> = FxHashMap::default();
@@ -176,14 +176,10 @@ impl Index {
     }
 }
 
-fn is_assembly(path: &Path) -> bool {
-    path.extension().and_then(|ending| ending.to_str()).is_some_and(|ending| ASSEMBLY.contains(&ending))
-}
-
 /// The names of a file, in order: what C defines, and every word of assembly.
 fn names(path: &Path) -> Vec<u32> {
     let Ok(text) = files::text(path, MAX_FILE) else { return Vec::new() };
-    let mut names: Vec<u32> = match is_assembly(path) {
+    let mut names: Vec<u32> = match is_assembly_name(path) {
         true => words(&text).map(digest).collect(),
         false => c_symbols::symbols(&text).iter().map(|symbol| digest(&symbol.name)).collect(),
     };
@@ -205,7 +201,7 @@ fn table(files: &FxHashMap<Arc<Path>, Entry>) -> Table {
     let mut assembly = Vec::new();
     for path in paths {
         let Ok(number) = u32::try_from(table.files.len()) else { break };
-        let list = match is_assembly(path) {
+        let list = match is_assembly_name(path) {
             true => {
                 assembly.push(path.to_path_buf());
                 &mut table.named

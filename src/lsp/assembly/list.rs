@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use crate::cancel::{CancelToken, Cancelled};
 
+/// Endings of assembly that is looked for.
+pub(super) const ASSEMBLY: [&str; 3] = ["S", "s", "sx"];
 /// Folders and files that are looked at in one workspace.
 const MAX_ENTRIES: usize = 400_000;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use tower_lsp::lsp_types::*;
 
 use crate::ids::SymbolId;
-use crate::report::calls::{Call, Calls};
+use crate::report::calls::Call;
 use crate::report::demangled;
 use crate::report::summary::words_of;
 use crate::report::view::{SourceLine, View as CodeView};
@@ -63,7 +63,7 @@ impl<'a> Object<'a> {
     fn symbol(&self, name: &str) -> Option<SymbolId> {
         let analysis = &self.anatomy.analysis;
         analysis.symbols.by_name(&analysis.image, name).filter(|symbol| {
-            let calls = || Calls::of(analysis);
+            let calls = || self.anatomy.calls();
             let is_used = || calls().to(*symbol).next().is_some() || calls().from(*symbol).next().is_some();
             analysis.image.symbol(*symbol).is_function() || is_used()
         })
@@ -174,7 +174,7 @@ pub fn incoming(snapshot: &Snapshot, params: &CallHierarchyIncomingCallsParams) 
     for object in Object::all(snapshot) {
         let analysis = &object.anatomy.analysis;
         let Some(symbol) = analysis.symbols.by_name(&analysis.image, &name) else { continue };
-        let calls: Vec<Call> = Calls::of(analysis).to(symbol).copied().collect();
+        let calls: Vec<Call> = object.anatomy.calls().to(symbol).copied().collect();
         for (caller, calls) in grouped(calls, |call| call.caller) {
             let words = object.words(&calls.iter().collect::<Vec<_>>());
             let Some(from) = object.item(caller, Some(words)) else { continue };
@@ -192,7 +192,7 @@ pub fn outgoing(snapshot: &Snapshot, params: &CallHierarchyOutgoingCallsParams) 
         let analysis = &object.anatomy.analysis;
         let is_here = |symbol: &SymbolId| analysis.image.symbol(*symbol).place().is_some();
         let Some(symbol) = analysis.symbols.by_name(&analysis.image, &name).filter(is_here) else { continue };
-        let calls: Vec<Call> = Calls::of(analysis).from(symbol).copied().collect();
+        let calls: Vec<Call> = object.anatomy.calls().from(symbol).copied().collect();
         let mut found = Vec::new();
         for (callee, calls) in grouped(calls, |call| call.callee) {
             let words = object.words(&calls.iter().collect::<Vec<_>>());

@@ -11,11 +11,9 @@ use crate::report::{Select, alternatives, demangled};
 
 use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
+use super::heads_of_c::head_in_c;
 use super::tables::spots;
 use super::unwind;
-
-/// The lines that a head of C may take.
-const MAX_HEAD: usize = 16;
 
 /// The lenses of a document.
 pub fn code_lens(snapshot: &Snapshot, params: &CodeLensParams) -> Option<Vec<CodeLens>> {
@@ -68,54 +66,11 @@ pub fn code_lens(snapshot: &Snapshot, params: &CodeLensParams) -> Option<Vec<Cod
     Some(lenses)
 }
 
-/// The line in which C writes the head of the function whose code begins at a line: in the kernel's style that is the line of
-/// the brace. Without a head of that name, as macros that define functions have it, the line at the margin above the brace.
-fn head_in_c(lines: &[&str], first: usize, name: &str) -> Option<usize> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
-    let at_margin = |line: &str| line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let names_it = |line: &str| {
-        line.match_indices(name)
-            .any(|(at, _)| !line[..at].ends_with(is_word) && line[at + name.len()..].trim_start().starts_with('('))
-    };
-    let above = || {
-        let all = (0..=first).rev().take(MAX_HEAD).filter_map(|at| Some((at, *lines.get(at)?)));
-        // What ends there is another function.
-        all.take_while(|(at, line)| *at == first || !line.starts_with('}'))
-    };
-    let named = above().find(|(_, line)| at_margin(line) && names_it(line));
-    let brace = lines.get(first).is_some_and(|line| line.starts_with('{'));
-    named.or_else(|| above().find(|(_, line)| brace && at_margin(line))).map(|(at, _)| at)
-}
-
 fn lens(range: Range, title: String, command: &str, uri: &Url) -> CodeLens {
     let arguments = vec![json!(uri), json!(range.start)];
     CodeLens {
         range,
         command: Some(Command { title, command: command.to_owned(), arguments: Some(arguments) }),
         data: None,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_head_of_c_is_where_its_name_is() {
-        let text = "int before(void)\n{\n}\n\nstatic long\nsum(int one,\n    int two)\n{\n\treturn sum(1, 2);\n}\n\nSYSCALL_DEFINE1(kill, int,\n\t\tpid)\n{\n}\nint x(void) { return y(); }\n";
-        let lines: Vec<&str> = text.lines().collect();
-        for (first, name, head) in [
-            (1, "before", Some(0)),
-            (7, "sum", Some(5)),
-            (5, "sum", Some(5)),
-            (8, "sum", Some(5)),
-            (13, "__do_sys_kill", Some(11)),
-            (15, "x", Some(15)),
-            // Code of another file's macro, and a line that is gone.
-            (8, "other", None),
-            (99, "sum", None),
-        ] {
-            assert_eq!(head_in_c(&lines, first, name), head, "{name} at {first}");
-        }
     }
 }

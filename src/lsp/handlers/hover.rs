@@ -10,7 +10,6 @@ use tower_lsp::lsp_types::{Hover, HoverContents, HoverParams, MarkupContent, Mar
 use crate::cfi::CfiState;
 use crate::clean;
 use crate::ids::{InsnId, SymbolId};
-use crate::report::calls::Calls;
 use crate::report::cfi_rows::CfiRow;
 use crate::report::macros::Macros;
 use crate::report::summary::{is_padding, words_of};
@@ -24,6 +23,7 @@ use super::super::snapshot::Snapshot;
 use super::super::to_proto::Placer;
 use super::super::verdict::Verdict;
 use super::assembly::meaning::meaning;
+use super::heads_of_c::lines_of_c;
 use super::tables::{Spot, spots};
 use super::unwind;
 
@@ -31,8 +31,6 @@ use super::unwind;
 const MAX_ROWS: usize = 32;
 /// So far after a label its code is looked for.
 const MAX_AHEAD: usize = 40;
-/// The lines that a head of C may take.
-const MAX_HEAD: usize = 16;
 /// More alternatives than this are counted, not shown.
 const MAX_GROUPS: usize = 4;
 
@@ -106,17 +104,6 @@ fn is_short(snapshot: &Snapshot, is_assembly: bool) -> bool {
     }
 }
 
-/// The line itself; and where it is at the margin, as a head of C is, the line of the brace below, at which code begins.
-fn lines_of_c(text: &str, line: u32) -> Vec<u32> {
-    let mut lines = text.lines().enumerate().skip(line as usize).take(MAX_HEAD);
-    let is_head = |(_, text): &(usize, &str)| text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
-    let brace = lines.next().filter(is_head).and_then(|head| {
-        let ends = |text: &str| text.starts_with(['{', '}', '#']) || text.trim_end().ends_with(';');
-        [head].into_iter().chain(lines).find(|(_, text)| ends(text)).filter(|(_, text)| text.starts_with('{'))
-    });
-    std::iter::once(line).chain(brace.and_then(|(at, _)| u32::try_from(at).ok())).collect()
-}
-
 /// The line itself, and those that its state is that of: the first one of a statement in several lines; after a label, a
 /// hint or the head of a function, the next line with code.
 fn lines_of_code(view: &AssemblyView<'_>, line: u32) -> Vec<u32> {
@@ -157,7 +144,7 @@ fn heads(out: &mut Page, snapshot: &Snapshot, spot: &Spot<'_>, line: u32) {
         }
         let name = out.code(&format!("{}()", demangled(&summary.function)));
         out.line(&format!("{name}: {}", words_of(summary)));
-        let chain = Calls::of(analysis).deepest(summary.symbol).filter(|chain| chain.functions.len() > 1);
+        let chain = spot.anatomy.calls().deepest(summary.symbol).filter(|chain| chain.functions.len() > 1);
         if let Some(chain) = chain {
             let names: Vec<String> =
                 chain.functions.iter().map(|one| out.code(&demangled(analysis.image.symbol_name(*one)))).collect();
@@ -348,24 +335,5 @@ impl Page {
     fn block(&mut self, text: &str) {
         let text = if self.is_markdown() { clean::block(text) } else { format!("{text}\n") };
         let _ = write!(self.text, "\n{text}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_code_of_a_head_of_c_is_at_its_brace() {
-        let text = "struct one\n{\n\tint x;\n};\n\nint sum(int a,\n\tint b);\nstatic long\nsum(int a,\n\tint b)\n{\n\treturn a;\n}\n#define X\n{\n";
-        for (line, lines) in
-            [(0, vec![0, 1]), (4, vec![4]), (5, vec![5]), (7, vec![7, 10]), (8, vec![8, 10]), (9, vec![9])]
-        {
-            assert_eq!(lines_of_c(text, line), lines, "{line}");
-        }
-        // Neither what is indented, nor a closing brace, nor the preprocessor's lines, nor what is behind the end.
-        for line in [10, 11, 12, 13, 99] {
-            assert_eq!(lines_of_c(text, line), [line], "{line}");
-        }
     }
 }

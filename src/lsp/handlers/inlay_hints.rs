@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use tower_lsp::lsp_types::*;
 
+use crate::assembly::is_assembly_name;
 use crate::decode::Kind;
 use crate::ids::InsnId;
 use crate::report::calls::is_tracer;
@@ -32,7 +33,7 @@ pub fn inlay_hints(snapshot: &Snapshot, params: &InlayHintParams) -> Option<Vec<
     }
     let (document, _) = snapshot.unit(&params.text_document.uri)?;
     let path = document.path.as_deref()?;
-    let assembly = path.extension().is_some_and(|ending| ["S", "s", "sx", "asm"].iter().any(|e| ending == *e));
+    let assembly = is_assembly_name(path);
     let Some(spot) = spots(snapshot, &params.text_document.uri, None).into_iter().next() else {
         return unwind::inlay_hints(snapshot, params);
     };

@@ -13,7 +13,7 @@ use crate::cancel::{CancelToken, Cancelled};
 
 use super::super::super::assembly::includes::{Search, preprocessed};
 use super::super::super::assembly::view::{Place, View};
-use super::symbols_of_c::{in_c, is_own_program, is_own_width, is_same_program, prefer};
+use super::symbols_of_c::{Programs, in_c, is_own_width, prefer};
 
 /// More places than these tell nothing.
 const MAX_PLACES: usize = 20_000;
@@ -180,10 +180,10 @@ fn word(view: &View<'_>, cursor: Cursor<'_>, cancel: &CancelToken) -> Result<Vec
     if !found.is_empty() || name.starts_with('.') || name.contains('\\') || is_mnemonic(view, cursor) {
         return Ok(found);
     }
-    let (files, documents) = (&view.snapshot.assembly, &view.snapshot.documents);
+    let (files, documents, programs) = (&view.snapshot.assembly, &view.snapshot.documents, Programs::of(view));
     for path in mentioning(view, name, cancel)? {
         cancel.check()?;
-        if !files.mentions(documents, &path, name) || !is_same_program(view, &path) {
+        if !files.mentions(documents, &path, name) || !programs.is_same(&path) {
             continue;
         }
         let Some(parsed) = files.parsed(documents, &path) else { continue };
@@ -193,7 +193,7 @@ fn word(view: &View<'_>, cursor: Cursor<'_>, cancel: &CancelToken) -> Result<Vec
     if found.is_empty() {
         return in_c(view, name, cancel);
     }
-    prefer(&mut found, |place| is_own_program(view, &place.path));
+    prefer(&mut found, |place| programs.is_own(&place.path));
     prefer(&mut found, |place| is_own_width(view, &place.path));
     Ok(found)
 }

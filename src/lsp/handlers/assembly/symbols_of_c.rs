@@ -47,12 +47,13 @@ pub fn in_c(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Pla
     paths.extend(open.filter(|path| is_c(path) && is_below_roots(view, path)).map(Arc::from));
     paths.sort();
     paths.dedup();
+    let programs = Programs::of(view);
     let mut found = Vec::new();
-    for path in paths.iter().filter(|path| is_same_program(view, path)).take(MAX_FILES) {
+    for path in paths.iter().filter(|path| programs.is_same(path)).take(MAX_FILES) {
         cancel.check()?;
         found.extend(in_file(view, path, name));
     }
-    Ok(meant(view, found))
+    Ok(meant(view, &programs, found))
 }
 
 fn is_c(path: &Path) -> bool {
@@ -63,15 +64,17 @@ fn is_below_roots(view: &View<'_>, path: &Path) -> bool {
     view.roots().iter().any(|root| path.starts_with(root))
 }
 
+/// What is written in a file: in its document, if it is open.
+fn text_of(view: &View<'_>, path: &Path) -> Option<String> {
+    match view.snapshot.documents.of_path(path) {
+        Some(document) => Some(document.text.as_str().to_owned()),
+        None => files::text(path, files::SOURCE).ok(),
+    }
+}
+
 /// The definitions of a symbol in one file.
 fn in_file(view: &View<'_>, path: &Path, name: &str) -> Vec<Found> {
-    let text = match view.snapshot.documents.of_path(path) {
-        Some(document) => document.text.as_str().to_owned(),
-        None => match files::text(path, files::SOURCE) {
-            Ok(text) => text,
-            Err(_) => return Vec::new(),
-        },
-    };
+    let Some(text) = text_of(view, path) else { return Vec::new() };
     let same = symbols(&text).into_iter().filter(|symbol| symbol.name == name);
     let found = same.map(|symbol| {
         let before = text.get(..symbol.at).unwrap_or_default();
@@ -87,18 +90,19 @@ fn in_file(view: &View<'_>, path: &Path, name: &str) -> Vec<Found> {
 fn by_reading(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Place>, Cancelled> {
     let near =
         ["arch/x86", "kernel", "lib", "mm", "init", "fs", "block", "crypto", "drivers", "net", "security", "sound"];
+    let programs = Programs::of(view);
     let mut left = MAX_SEARCHED;
     for root in view.roots() {
         let beside = view.path.parent().filter(|folder| folder.starts_with(&root)).map(Path::to_owned);
         let mut folders: Vec<PathBuf> = beside.into_iter().collect();
-        match root.join("arch/x86").is_dir() {
+        match is_kernel(&root) {
             true => folders.extend(near.iter().map(|name| root.join(name))),
             false => folders.push(root),
         }
         for folder in folders {
-            let found = below(view, &folder, name, &mut left, cancel)?;
+            let found = below(view, &programs, &folder, name, &mut left, cancel)?;
             if !found.is_empty() {
-                return Ok(meant(view, found));
+                return Ok(meant(view, &programs, found));
             }
         }
     }
@@ -107,6 +111,7 @@ fn by_reading(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<P
 
 fn below(
     view: &View<'_>,
+    programs: &Programs<'_>,
     folder: &Path,
     name: &str,
     left: &mut u64,
@@ -117,7 +122,7 @@ fn below(
     for path in view.snapshot.assembly.below(folder, &["c"], cancel)?.iter() {
         cancel.check()?;
         let is_open = view.snapshot.documents.of_path(path).is_some();
-        if !is_same_program(view, path) || (!is_open && index.lacks(path, name)) {
+        if !programs.is_same(path) || (!is_open && index.lacks(path, name)) {
             continue;
         }
         let Some(size) = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|meta| meta.len()) else {
@@ -132,24 +137,41 @@ fn below(
     Ok(found)
 }
 
-/// Case 1: whether a file may be a part of the program that the text is a part of.
-pub fn is_same_program(view: &View<'_>, path: &Path) -> bool {
-    let roots = view.roots();
-    let root = roots.iter().find(|root| path.starts_with(root)).filter(|root| is_kernel(root));
-    let Some(root) = root else { return true };
-    let (own, other) = (program(root, view.path), program(root, path));
-    // The boot code and the tools bring in files of the kernel's by `#include`.
-    own == other || other == Path::new("")
+/// The programs that the files of the workspace folders are parts of.
+pub struct Programs<'a> {
+    text: &'a Path,
+    /// The workspace folders, and whether each is a kernel's.
+    roots: Vec<(PathBuf, bool)>,
 }
 
-/// Whether a file is a part of the very program that the text is a part of.
-pub fn is_own_program(view: &View<'_>, path: &Path) -> bool {
-    let roots = view.roots();
-    let of = |path: &Path| {
-        let root = roots.iter().find(|root| path.starts_with(root) && is_kernel(root));
-        root.map_or_else(PathBuf::new, |root| program(root, path).to_owned())
-    };
-    of(path) == of(view.path)
+impl<'a> Programs<'a> {
+    /// Those of the workspace that the text is in.
+    pub fn of(view: &View<'a>) -> Programs<'a> {
+        let with_kind = |root: PathBuf| {
+            let is_kernel = is_kernel(&root);
+            (root, is_kernel)
+        };
+        Programs { text: view.path, roots: view.roots().into_iter().map(with_kind).collect() }
+    }
+
+    /// Case 1: whether a file may be a part of the program that the text is a part of.
+    pub fn is_same(&self, path: &Path) -> bool {
+        let root = self.roots.iter().find(|(root, _)| path.starts_with(root));
+        let Some((root, true)) = root else { return true };
+        let (own, other) = (program(root, self.text), program(root, path));
+        // The boot code and the tools bring in files of the kernel's by `#include`.
+        own == other || other == Path::new("")
+    }
+
+    /// Whether a file is a part of the very program that the text is a part of.
+    pub fn is_own(&self, path: &Path) -> bool {
+        self.of_kernel(path) == self.of_kernel(self.text)
+    }
+
+    fn of_kernel<'p>(&self, path: &'p Path) -> &'p Path {
+        let root = self.roots.iter().find(|(root, is_kernel)| *is_kernel && path.starts_with(root));
+        root.map_or(Path::new(""), |(root, _)| program(root, path))
+    }
 }
 
 fn is_kernel(root: &Path) -> bool {
@@ -190,9 +212,8 @@ fn program<'a>(root: &Path, path: &'a Path) -> &'a Path {
 }
 
 /// Those of several definitions that may be meant.
-fn meant(view: &View<'_>, mut found: Vec<Found>) -> Vec<Place> {
-    let roots = view.roots();
-    prefer(&mut found, |found| is_own_program(view, &found.place.path));
+fn meant(view: &View<'_>, programs: &Programs<'_>, mut found: Vec<Found>) -> Vec<Place> {
+    prefer(&mut found, |found| programs.is_own(&found.place.path));
     prefer(&mut found, |found| is_own_width(view, &found.place.path));
     if found.len() > 1 {
         let search = Search::of(view);
@@ -207,9 +228,9 @@ fn meant(view: &View<'_>, mut found: Vec<Found>) -> Vec<Place> {
         let built = view.snapshot.search().build_dir;
         prefer(&mut found, |found| {
             let path = &found.place.path;
-            let root = roots.iter().find(|root| path.starts_with(root));
+            let root = programs.roots.iter().find(|(root, _)| path.starts_with(root));
             let of_build =
-                root.zip(built.as_ref()).and_then(|(root, built)| Some(built.join(path.strip_prefix(root).ok()?)));
+                root.zip(built.as_ref()).and_then(|((root, _), built)| Some(built.join(path.strip_prefix(root).ok()?)));
             of_build.unwrap_or_else(|| path.clone()).with_extension("o").is_file()
         });
         prefer(&mut found, |found| !found.is_weak);
@@ -240,10 +261,7 @@ fn is_of_width(path: &Path, end: &str) -> bool {
 
 /// Of each line of a file of C whether the configuration keeps it.
 fn kept_lines(view: &View<'_>, search: &Search<'_>, path: &Path) -> Vec<Known> {
-    let text = match view.snapshot.documents.of_path(path) {
-        Some(document) => document.text.as_str().to_owned(),
-        None => files::text(path, files::SOURCE).unwrap_or_default(),
-    };
+    let text = text_of(view, path).unwrap_or_default();
     let mut options: Options = search.options().clone();
     options.defines.retain(|(name, _)| !name.starts_with("__ASSEMBL"));
     let only = Configuration { search, first: &options.first, path };

@@ -55,6 +55,20 @@ impl Kernel {
         Kernel::V7_3,
     ];
 
+    /// The point release whose sources the facts were taken from. objtool differs between point releases, too.
+    pub fn point(self) -> u32 {
+        match self {
+            Kernel::V5_15 => 215,
+            Kernel::V6_1 => 192,
+            Kernel::V6_6 => 150,
+            Kernel::V6_12 => 117,
+            Kernel::V6_18 => 35,
+            Kernel::V7_0 => 0,
+            Kernel::V7_2 => 12,
+            Kernel::V7_3 => 4,
+        }
+    }
+
     /// The release as the command line spells it.
     pub fn name(self) -> &'static str {
         match self {

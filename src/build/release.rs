@@ -24,6 +24,9 @@ pub struct TreeRelease {
     pub text: String,
     /// Its major and minor number.
     pub version: (u32, u32),
+    /// Its point release, where the configuration or the sources say it. Distributions number what they built by themselves:
+    /// Debian's `6.1.0-56-amd64` is no 6.1.0.
+    pub point: Option<u32>,
     /// The known release that is nearest to it, by whose rules it is judged.
     pub kernel: Kernel,
     /// The file or folder that says so.
@@ -49,7 +52,12 @@ impl TreeRelease {
         let of_release = || TreeRelease::new(head(&first)?.lines().next()?, first.clone());
         let of_config = || TreeRelease::new(&configured(&head(&second)?)?, second.clone());
         let of_sources = || makefiles.iter().find_map(|file| TreeRelease::new(&versioned(&head(file)?)?, file.clone()));
-        of_release().or_else(of_config).or_else(of_sources).or_else(named)
+        let release = of_release().or_else(of_config).or_else(of_sources).or_else(named)?;
+        let is_this = |text: &String| version(text) == Some(release.version);
+        let in_config = || configured(&head(&second)?).filter(is_this);
+        let in_sources = || makefiles.iter().find_map(|file| versioned(&head(file)?).filter(is_this));
+        let point = in_config().or_else(in_sources).and_then(|text| point(&text));
+        Some(TreeRelease { point, ..release })
     }
 
     /// The release called `text`, as `file` says.
@@ -57,7 +65,8 @@ impl TreeRelease {
         let text = text.trim();
         // Other projects use the kernel's makefiles; those that number their releases are far below.
         let version = version(text).filter(|&(major, _)| major >= 3)?;
-        Some(TreeRelease { text: text.to_owned(), version, kernel: Kernel::nearest(version.0, version.1), file })
+        let kernel = Kernel::nearest(version.0, version.1);
+        Some(TreeRelease { text: text.to_owned(), version, point: None, kernel, file })
     }
 
     /// The same, judged by the rules of `version`, whose objtool it has by its configuration.
@@ -74,7 +83,12 @@ impl TreeRelease {
     pub fn explained(&self) -> String {
         let (text, kernel, file) = (&self.text, self.kernel, self.file.display());
         if self.is_known() {
-            return format!("{file} says {text}");
+            let read = kernel.point();
+            let other = self.point.filter(|&point| point != read);
+            let aside = other.map(|point| {
+                format!("; {kernel}.{point} is judged as {kernel}.{read}, which may differ in details of objtool")
+            });
+            return format!("{file} says {text}{}", aside.unwrap_or_default());
         }
         if self.kernel != Kernel::nearest(self.version.0, self.version.1) {
             return format!(
@@ -113,6 +127,13 @@ fn versioned(text: &str) -> Option<String> {
     };
     let (major, minor, point) = (value("VERSION")?, value("PATCHLEVEL")?, value("SUBLEVEL")?);
     Some(format!("{major}.{minor}.{point}{}", value("EXTRAVERSION").unwrap_or_default()))
+}
+
+/// The third number of `6.12.117`.
+fn point(text: &str) -> Option<u32> {
+    let digits = text.trim().splitn(3, '.').nth(2)?;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits.get(..end.min(6))?.parse().ok()
 }
 
 /// The numbers that `6.12.117-amd64` begins with.
@@ -162,6 +183,30 @@ mod tests {
         check(&[("source/Makefile", MAKEFILE)], Some(("6.18.35", (6, 18), "source/Makefile")));
         check(&[("Makefile", "all:\n\techo\n")], None);
         check(&[("include/config/kernel.release", "\n")], None);
+    }
+
+    #[test]
+    fn another_point_release_than_the_one_that_was_read_is_told() {
+        let config = |version: &str| {
+            format!("#\n# Automatically generated file\n# Linux/x86 {version} Kernel Configuration\n#\n")
+        };
+        let explained = |release: &str, config: &str| {
+            let tree = tree(&[("include/config/kernel.release", release), ("include/config/auto.conf", config)]);
+            TreeRelease::of(tree.path()).unwrap().explained()
+        };
+        let read = Kernel::V6_6.point();
+        let older = explained("6.6.20-x\n", &config("6.6.20"));
+        assert!(
+            older.ends_with(&format!(
+                "says 6.6.20-x; 6.6.20 is judged as 6.6.{read}, which may differ in details of objtool"
+            )),
+            "{older}"
+        );
+        assert!(explained("6.6.150-x\n", &config(&format!("6.6.{read}"))).ends_with("says 6.6.150-x"));
+        // The number of a distribution's build is no point release; the configuration has that.
+        assert!(explained("6.1.0-56-amd64\n", &config("6.1.192")).ends_with("says 6.1.0-56-amd64"));
+        assert!(explained("6.1.0-56-amd64\n", "").ends_with("says 6.1.0-56-amd64"));
+        assert!(explained("6.1.0-9-amd64\n", &config("6.1.27")).contains("; 6.1.27 is judged as 6.1.192"));
     }
 
     #[test]

@@ -16,9 +16,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use fixture::Fixture;
@@ -175,8 +175,8 @@ fn peak_memory_mib() -> u64 {
     kib.unwrap_or(0) / 1024
 }
 
-/// The fixtures as objects, each for each release that it is about, with their flags.
-fn fixtures() -> Vec<(Vec<u8>, Options, Kernel)> {
+/// The fixtures as objects, each for each release that it is about, with their flags. Built once for all tests.
+static FIXTURES: LazyLock<Vec<(Vec<u8>, Options, Kernel)>> = LazyLock::new(|| {
     let mut objects = Vec::new();
     for fixture in Fixture::all() {
         for kernel in Kernel::ALL {
@@ -187,7 +187,7 @@ fn fixtures() -> Vec<(Vec<u8>, Options, Kernel)> {
         }
     }
     objects
-}
+});
 
 /// All checks at once.
 fn all_checks() -> Options {
@@ -213,11 +213,10 @@ fn all_checks() -> Options {
 
 #[test]
 fn mutants_of_the_fixtures_end_quietly() {
-    let objects = fixtures();
     let n_mutants = std::env::var("ORCLS_MUTANTS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000);
     run_cases("fixture", n_mutants, |number| {
         let mut dice = Dice::new(number as u64);
-        let (object, options, kernel) = dice.pick(&objects).expect("there are fixtures");
+        let (object, options, kernel) = dice.pick(&FIXTURES).expect("there are fixtures");
         let options = if dice.below(2) == 0 { options.clone() } else { all_checks() };
         let kernel = match dice.below(8) {
             0 => KernelChoice::Auto,
@@ -267,7 +266,7 @@ fn small_objects_that_ask_for_much_get_little_memory() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("case.o");
     // The program itself, which is larger where nothing is optimised.
-    let (smallest, ..) = fixtures().into_iter().min_by_key(|(object, ..)| object.len()).expect("there are fixtures");
+    let (smallest, ..) = FIXTURES.iter().min_by_key(|(object, ..)| object.len()).expect("there are fixtures");
     std::fs::write(&path, smallest).expect("the object is written");
     let (itself, _) = memory_of_check(&[], &path);
     let itself = itself.expect("a fixture is analysed");

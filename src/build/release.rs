@@ -42,22 +42,22 @@ impl TreeRelease {
 
     /// The release that is built in `root`.
     pub fn of(root: &Path) -> Option<TreeRelease> {
-        let [first, second, makefile, sources] = Self::files(root);
-        let makefiles = [makefile, sources];
+        type Numbers = fn(&str) -> Option<String>;
+        let [release, config, makefile, sources] = Self::files(root);
         let named = || {
             let name = root.canonicalize().ok()?;
             let text = name.file_name()?.to_str()?.strip_prefix("linux-headers-")?.to_owned();
             TreeRelease::new(&text, name)
         };
-        let of_release = || TreeRelease::new(head(&first)?.lines().next()?, first.clone());
-        let of_config = || TreeRelease::new(&configured(&head(&second)?)?, second.clone());
-        let of_sources = || makefiles.iter().find_map(|file| TreeRelease::new(&versioned(&head(file)?)?, file.clone()));
-        let release = of_release().or_else(of_config).or_else(of_sources).or_else(named)?;
-        let is_this = |text: &String| version(text) == Some(release.version);
-        let in_config = || configured(&head(&second)?).filter(is_this);
-        let in_sources = || makefiles.iter().find_map(|file| versioned(&head(file)?).filter(is_this));
-        let point = in_config().or_else(in_sources).and_then(|text| point(&text));
-        Some(TreeRelease { point, ..release })
+        let numbered: [(PathBuf, Numbers); 3] = [(config, configured), (makefile, versioned), (sources, versioned)];
+        let mut numbered = numbered.into_iter().filter_map(|(file, numbers)| {
+            let text = numbers(&head(&file)?)?;
+            Some(TreeRelease { point: point(&text), ..TreeRelease::new(&text, file)? })
+        });
+        let built = head(&release).and_then(|text| TreeRelease::new(text.lines().next()?, release));
+        let Some(built) = built else { return numbered.next().or_else(named) };
+        let same = numbered.find(|other| other.version == built.version);
+        Some(TreeRelease { point: same.and_then(|same| same.point), ..built })
     }
 
     /// The release called `text`, as `file` says.
@@ -170,13 +170,14 @@ mod tests {
 
     const MAKEFILE: &str = "# SPDX\nVERSION = 6\nPATCHLEVEL = 18\nSUBLEVEL = 35\nEXTRAVERSION =\nNAME = x\n";
 
+    fn configuration(version: &str) -> String {
+        format!("#\n# Automatically generated file\n# Linux/x86 {version} Kernel Configuration\n#\n")
+    }
+
     #[test]
     fn the_kernel_that_was_built_is_believed_first() {
         let release = ("include/config/kernel.release", "6.12.117-amd64\n");
-        let config = (
-            "include/config/auto.conf",
-            "#\n# Automatically generated file\n# Linux/x86 6.6.150 Kernel Configuration\n#\n",
-        );
+        let config = ("include/config/auto.conf", &*configuration("6.6.150"));
         check(&[release, config, ("Makefile", MAKEFILE)], Some(("6.12.117-amd64", (6, 12), release.0)));
         check(&[config, ("Makefile", MAKEFILE)], Some(("6.6.150", (6, 6), config.0)));
         check(&[("Makefile", MAKEFILE)], Some(("6.18.35", (6, 18), "Makefile")));
@@ -187,26 +188,23 @@ mod tests {
 
     #[test]
     fn another_point_release_than_the_one_that_was_read_is_told() {
-        let config = |version: &str| {
-            format!("#\n# Automatically generated file\n# Linux/x86 {version} Kernel Configuration\n#\n")
-        };
         let explained = |release: &str, config: &str| {
             let tree = tree(&[("include/config/kernel.release", release), ("include/config/auto.conf", config)]);
             TreeRelease::of(tree.path()).unwrap().explained()
         };
         let read = Kernel::V6_6.point();
-        let older = explained("6.6.20-x\n", &config("6.6.20"));
+        let older = explained("6.6.20-x\n", &configuration("6.6.20"));
         assert!(
             older.ends_with(&format!(
                 "says 6.6.20-x; 6.6.20 is judged as 6.6.{read}, which may differ in details of objtool"
             )),
             "{older}"
         );
-        assert!(explained("6.6.150-x\n", &config(&format!("6.6.{read}"))).ends_with("says 6.6.150-x"));
+        assert!(explained("6.6.150-x\n", &configuration(&format!("6.6.{read}"))).ends_with("says 6.6.150-x"));
         // The number of a distribution's build is no point release; the configuration has that.
-        assert!(explained("6.1.0-56-amd64\n", &config("6.1.192")).ends_with("says 6.1.0-56-amd64"));
+        assert!(explained("6.1.0-56-amd64\n", &configuration("6.1.192")).ends_with("says 6.1.0-56-amd64"));
         assert!(explained("6.1.0-56-amd64\n", "").ends_with("says 6.1.0-56-amd64"));
-        assert!(explained("6.1.0-9-amd64\n", &config("6.1.27")).contains("; 6.1.27 is judged as 6.1.192"));
+        assert!(explained("6.1.0-9-amd64\n", &configuration("6.1.27")).contains("; 6.1.27 is judged as 6.1.192"));
     }
 
     #[test]

@@ -40,14 +40,14 @@ struct Found {
 /// Where C defines a symbol that the text means.
 pub fn in_c(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Place>, Cancelled> {
     let index = view.snapshot.assembly.index();
-    let Some(mut paths) = index.defining(name) else { return by_reading(view, name, cancel) };
+    let programs = Programs::of(view);
+    let Some(mut paths) = index.defining(name) else { return by_reading(view, &programs, name, cancel) };
     // Of an open document the text counts.
     let open = view.snapshot.documents.all();
     let open = open.iter().filter_map(|document| document.path.as_deref());
-    paths.extend(open.filter(|path| is_c(path) && is_below_roots(view, path)).map(Arc::from));
+    paths.extend(open.filter(|path| is_c(path) && programs.root_of(path).is_some()).map(Arc::from));
     paths.sort();
     paths.dedup();
-    let programs = Programs::of(view);
     let mut found = Vec::new();
     for path in paths.iter().filter(|path| programs.is_same(path)).take(MAX_FILES) {
         cancel.check()?;
@@ -58,10 +58,6 @@ pub fn in_c(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Pla
 
 fn is_c(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "c")
-}
-
-fn is_below_roots(view: &View<'_>, path: &Path) -> bool {
-    view.roots().iter().any(|root| path.starts_with(root))
 }
 
 /// What is written in a file: in its document, if it is open.
@@ -87,22 +83,26 @@ fn in_file(view: &View<'_>, path: &Path, name: &str) -> Vec<Found> {
 }
 
 /// As long as the index is not there: the folders near the text first.
-fn by_reading(view: &View<'_>, name: &str, cancel: &CancelToken) -> Result<Vec<Place>, Cancelled> {
+fn by_reading(
+    view: &View<'_>,
+    programs: &Programs<'_>,
+    name: &str,
+    cancel: &CancelToken,
+) -> Result<Vec<Place>, Cancelled> {
     let near =
         ["arch/x86", "kernel", "lib", "mm", "init", "fs", "block", "crypto", "drivers", "net", "security", "sound"];
-    let programs = Programs::of(view);
     let mut left = MAX_SEARCHED;
-    for root in view.roots() {
-        let beside = view.path.parent().filter(|folder| folder.starts_with(&root)).map(Path::to_owned);
+    for (root, is_kernel) in &programs.roots {
+        let beside = view.path.parent().filter(|folder| folder.starts_with(root)).map(Path::to_owned);
         let mut folders: Vec<PathBuf> = beside.into_iter().collect();
-        match is_kernel(&root) {
+        match is_kernel {
             true => folders.extend(near.iter().map(|name| root.join(name))),
-            false => folders.push(root),
+            false => folders.push(root.clone()),
         }
         for folder in folders {
-            let found = below(view, &programs, &folder, name, &mut left, cancel)?;
+            let found = below(view, programs, &folder, name, &mut left, cancel)?;
             if !found.is_empty() {
-                return Ok(meant(view, &programs, found));
+                return Ok(meant(view, programs, found));
             }
         }
     }
@@ -154,10 +154,14 @@ impl<'a> Programs<'a> {
         Programs { text: view.path, roots: view.roots().into_iter().map(with_kind).collect() }
     }
 
+    /// The workspace folder that a file is in, and whether it is a kernel's.
+    fn root_of(&self, path: &Path) -> Option<&(PathBuf, bool)> {
+        self.roots.iter().find(|(root, _)| path.starts_with(root))
+    }
+
     /// Case 1: whether a file may be a part of the program that the text is a part of.
     pub fn is_same(&self, path: &Path) -> bool {
-        let root = self.roots.iter().find(|(root, _)| path.starts_with(root));
-        let Some((root, true)) = root else { return true };
+        let Some((root, true)) = self.root_of(path) else { return true };
         let (own, other) = (program(root, self.text), program(root, path));
         // The boot code and the tools bring in files of the kernel's by `#include`.
         own == other || other == Path::new("")
@@ -228,9 +232,10 @@ fn meant(view: &View<'_>, programs: &Programs<'_>, mut found: Vec<Found>) -> Vec
         let built = view.snapshot.search().build_dir;
         prefer(&mut found, |found| {
             let path = &found.place.path;
-            let root = programs.roots.iter().find(|(root, _)| path.starts_with(root));
-            let of_build =
-                root.zip(built.as_ref()).and_then(|((root, _), built)| Some(built.join(path.strip_prefix(root).ok()?)));
+            let of_build = programs
+                .root_of(path)
+                .zip(built.as_ref())
+                .and_then(|((root, _), built)| Some(built.join(path.strip_prefix(root).ok()?)));
             of_build.unwrap_or_else(|| path.clone()).with_extension("o").is_file()
         });
         prefer(&mut found, |found| !found.is_weak);

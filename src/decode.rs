@@ -10,6 +10,7 @@
 
 mod effect;
 mod encoding;
+mod heads;
 mod interning;
 mod pieces;
 mod profile;
@@ -25,6 +26,7 @@ use crate::kernel::rules::Rules;
 use crate::symbols::Symbols;
 use effect::Effect;
 use encoding::Encoding;
+use heads::Heads;
 use interning::OpList;
 use pieces::Decoder;
 use profile::Profile;
@@ -93,7 +95,9 @@ pub fn decode(
     rules: &Rules,
     cancel: &CancelToken,
 ) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
-    Decoder { image, profile: Profile::of(rules), cancel }.all()
+    let profile = Profile::of(rules);
+    let heads = Heads::of(&profile);
+    Decoder { image, profile, heads, cancel }.all()
 }
 
 /// An `iret` in a function is no way out of the kernel.

@@ -7,7 +7,8 @@
 use rayon::prelude::*;
 
 use super::effect::{Effect, Oddity, effect, is_iret};
-use super::encoding::Encoding;
+use super::encoding::{Encoding, MAX_LEN};
+use super::heads::{Heads, Memory};
 use super::interning::Interner;
 use super::profile::Profile;
 use super::table::{Insn, InsnTable};
@@ -24,6 +25,7 @@ const WORTH_A_PIECE: usize = 1 << 19;
 pub(super) struct Decoder<'a> {
     pub(super) image: &'a ElfImage,
     pub(super) profile: Profile<'a>,
+    pub(super) heads: Heads,
     pub(super) cancel: &'a CancelToken,
 }
 
@@ -48,6 +50,7 @@ struct Decoded {
 struct Room<'r> {
     insns: &'r mut InsnTable,
     interner: &'r mut Interner,
+    memory: &'r mut Memory,
     notes: &'r mut Vec<DecodeNote>,
 }
 
@@ -56,9 +59,9 @@ impl Decoder<'_> {
     pub(super) fn all(&self) -> Result<(InsnTable, Vec<DecodeNote>), Cancelled> {
         let mut table = InsnTable::default();
         table.reserve(self.image.sections.iter().map(|section| section.code.len()).sum());
-        let (mut interner, mut notes) = (Interner::new(), Vec::new());
+        let (mut interner, mut memory, mut notes) = (Interner::new(), Memory::new(), Vec::new());
         let pieces = self.cut();
-        let room = &mut Room { insns: &mut table, interner: &mut interner, notes: &mut notes };
+        let room = &mut Room { insns: &mut table, interner: &mut interner, memory: &mut memory, notes: &mut notes };
         match pieces.iter().all(|piece| piece.start == 0) {
             true => self.one_by_one(&pieces, room)?,
             false => self.side_by_side(&pieces, room)?,
@@ -146,8 +149,8 @@ impl Decoder<'_> {
         notes.clear();
         insns.clear();
         insns.reserve(piece.end.saturating_sub(piece.start) as usize);
-        let mut interner = Interner::new();
-        *end = self.code(piece, &mut Room { insns, interner: &mut interner, notes })?;
+        let (mut interner, mut memory) = (Interner::new(), Memory::new());
+        *end = self.code(piece, &mut Room { insns, interner: &mut interner, memory: &mut memory, notes })?;
         insns.ops = interner.lists;
         insns.note_starts();
         Ok(())
@@ -164,6 +167,12 @@ impl Decoder<'_> {
             if room.insns.len().is_multiple_of(1 << 16) {
                 self.cancel.check()?;
             }
+            let head = rest.first_chunk().filter(|_| rest.len() > MAX_LEN).and_then(|bytes| self.heads.head(bytes));
+            if let Some(known) = head.and_then(|head| room.memory.get(head)) {
+                room.insns.push(Insn::new(offset, known.len, known.kind), u32::from(known.ops));
+                offset += u32::from(known.len);
+                continue;
+            }
             let at = CodeLoc::new(section, u64::from(offset));
             let mut encoding = Encoding::default();
             if encoding.read(rest, &self.profile).is_none() {
@@ -176,13 +185,15 @@ impl Decoder<'_> {
             if kind == Kind::Bug && encoding.opcode[0] == 0xea {
                 encoding.len = 1;
             }
+            let ops = room.interner.position(ops);
             if is_iret(&encoding) {
                 room.insns.note_iret();
-            }
-            if let Some(oddity) = oddity {
+            } else if let Some(oddity) = oddity {
                 room.notes.push(DecodeNote { fault: fault(oddity, at), at, fatal: false });
+            } else if let Some(head) = head {
+                room.memory.note(head, &encoding, kind, ops);
             }
-            room.insns.push(Insn::new(offset, encoding.len, kind), room.interner.position(ops));
+            room.insns.push(Insn::new(offset, encoding.len, kind), ops);
             offset += u32::from(encoding.len);
         }
         Ok(Some(offset))

@@ -14,7 +14,7 @@ use std::fmt;
 pub use idle::{Demands, Facts};
 pub use intern::Interner;
 pub use op::{Dest, Source, StackOp};
-pub use registers::Registers;
+pub use registers::{Held, Saved};
 pub use step::{Context, StepFault, apply};
 
 use crate::kernel::rules::HintNumber;
@@ -112,9 +112,9 @@ impl fmt::Display for Rule {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct CfiState {
     /// Where the caller's value of each register is saved.
-    pub regs: Registers,
+    pub regs: Saved,
     /// What each register holds, as far as it is relative to the CFA or the top of a swizzled stack.
-    pub vals: Registers,
+    pub vals: Held,
     /// How to compute the CFA.
     pub cfa: Rule,
     /// Bytes between the CFA and the stack pointer, as far as known.
@@ -141,8 +141,8 @@ impl CfiState {
     /// Nothing is known: where a walk from a hint starts.
     pub fn initial() -> CfiState {
         CfiState {
-            regs: Registers::UNDEFINED,
-            vals: Registers::UNDEFINED,
+            regs: Saved::UNDEFINED,
+            vals: Held::UNDEFINED,
             cfa: Rule::UNDEFINED,
             stack_size: 0,
             drap_reg: Base::UNDEFINED,

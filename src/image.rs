@@ -411,7 +411,6 @@ impl ElfImage {
         let Some((id, symtab)) = table(SHT_SYMTAB).or_else(run_time) else {
             return Ok(SymbolTable::default());
         };
-        let bytes = read_range(store, symtab.file_offset, symtab.size, || "the symbol table".to_owned())?;
         let strings = self
             .sections
             .get(symtab.link as usize)
@@ -421,13 +420,14 @@ impl ElfImage {
             Some((_, s)) => read_range(store, s.file_offset, s.size, || "the section index table".to_owned())?,
             None => Vec::new(),
         };
-        let count = bytes.len() / size_of::<elf::Sym64<LE>>();
-        let (entries, _) = pod::slice_from_bytes::<elf::Sym64<LE>>(&bytes, count)
-            .map_err(|()| LoadError::Broken("the symbol table".to_owned()))?;
         let names = into_text(name_bytes);
         let mut names_left = Allowance::of("the symbol names", store);
-        let mut symbols = Vec::with_capacity(count);
-        for (i, entry) in entries.iter().enumerate() {
+        let mut symbols = Vec::new();
+        each_entry(store, symtab, "the symbol table", |left, entry: &elf::Sym64<LE>| {
+            let i = symbols.len();
+            if i == 0 {
+                symbols.reserve_exact(left);
+            }
             let shndx = entry.st_shndx.get(LE).0;
             let section = match shndx {
                 SHN_XINDEX => wide.get(4 * i..4 * i + 4).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes),
@@ -453,7 +453,8 @@ impl ElfImage {
                 value: entry.st_value.get(LE),
                 size: entry.st_size.get(LE),
             });
-        }
+            Ok(())
+        })?;
         Ok(SymbolTable { section: Some(id), symbols, names })
     }
 
@@ -514,43 +515,59 @@ impl ElfImage {
     }
 
     /// Hands out the relocations of section `id` in file order, each with the number of those left, itself counted.
-    /// Only a few are in memory at a time: those of debug info may outweigh the rest of the object.
     pub fn each_reloc(
         &self,
         store: &dyn Store,
         id: SectionId,
         mut take: impl FnMut(usize, Reloc),
     ) -> Result<(), LoadError> {
-        const CHUNK: u64 = 24 * 4096;
         let section = self.section(id);
-        let (mut offset, mut left) = (section.file_offset, section.size / 24 * 24);
-        if offset.checked_add(left).is_none_or(|end| end > store.size()) {
-            return Err(LoadError::Truncated(format!("section {}", section.name)));
-        }
-        while left > 0 {
-            let size = left.min(CHUNK);
-            let bytes = store.read(offset, size)?;
-            let (entries, _) = pod::slice_from_bytes::<elf::Rela64<LE>>(&bytes, (size / 24) as usize)
-                .map_err(|()| LoadError::Broken(section.name.clone()))?;
-            for (i, entry) in entries.iter().enumerate() {
-                let info = entry.r_info.get(LE);
-                let symbol = (info >> 32) as u32;
-                if symbol as usize >= self.symbols.len().max(1) {
-                    return Err(LoadError::RelocWithoutSymbol { relocs: section.name.clone(), symbol });
-                }
-                let reloc = Reloc {
-                    offset: entry.r_offset.get(LE),
-                    addend: entry.r_addend.get(LE),
-                    symbol: SymbolId(symbol),
-                    kind: RelocKind(info as u32),
-                };
-                take((left / 24) as usize - i, reloc);
+        let name = format!("section {}", section.name);
+        each_entry(store, section, &name, |left, entry: &elf::Rela64<LE>| {
+            let info = entry.r_info.get(LE);
+            let symbol = (info >> 32) as u32;
+            if symbol as usize >= self.symbols.len().max(1) {
+                return Err(LoadError::RelocWithoutSymbol { relocs: section.name.clone(), symbol });
             }
-            offset += size;
-            left -= size;
-        }
-        Ok(())
+            let reloc = Reloc {
+                offset: entry.r_offset.get(LE),
+                addend: entry.r_addend.get(LE),
+                symbol: SymbolId(symbol),
+                kind: RelocKind(info as u32),
+            };
+            take(left, reloc);
+            Ok(())
+        })
     }
+}
+
+/// Hands out the entries of a table in file order, each with the number of those left, itself counted. Only a few are in
+/// memory at a time: the relocations of debug info may outweigh the rest of the object, and what is large for a moment
+/// leaves holes in memory.
+fn each_entry<T: pod::Pod>(
+    store: &dyn Store,
+    section: &Section,
+    what: &str,
+    mut take: impl FnMut(usize, &T) -> Result<(), LoadError>,
+) -> Result<(), LoadError> {
+    const AT_ONCE: u64 = 4096;
+    let size = size_of::<T>() as u64;
+    let mut left = section.size / size;
+    if section.file_offset.checked_add(left * size).is_none_or(|end| end > store.size()) {
+        return Err(LoadError::Truncated(what.to_owned()));
+    }
+    while left > 0 {
+        let n = left.min(AT_ONCE);
+        let offset = section.file_offset + (section.size / size - left) * size;
+        let bytes = store.read(offset, n * size)?;
+        let (entries, _) =
+            pod::slice_from_bytes::<T>(&bytes, n as usize).map_err(|()| LoadError::Broken(what.to_owned()))?;
+        for (i, entry) in entries.iter().enumerate() {
+            take(left as usize - i, entry)?;
+        }
+        left -= n;
+    }
+    Ok(())
 }
 
 /// What is read of the symbol table.

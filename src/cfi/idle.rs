@@ -3,7 +3,7 @@
 //! In: [`CfiState`], a list of [`StackOp`]s.  Out: [`Facts`] of the one, [`Demands`] of the other.
 //! Holds afterwards: where the facts meet the demands, [`super::apply`] changes nothing and finds no fault.
 
-use super::{Base, CfiState, Dest, Rule, Source, StackOp};
+use super::{Base, CfiState, Dest, Saved, Source, StackOp};
 
 /// What of a state decides whether operations can change it: a bit for each register whose value is not known to be
 /// relative to the CFA, and one for an ordinary frame.
@@ -14,13 +14,12 @@ pub struct Facts(u32);
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Demands(u32);
 
-/// The CFA hangs on the stack pointer or the frame pointer and on nothing else, and no register is saved that a function
-/// need not save.
+/// The CFA hangs on the stack pointer or the frame pointer and on nothing else.
 const ORDINARY: u32 = 1 << 31;
 
 /// Whether a frame depends on the register: where it was saved, or because the CFA hangs on it.
 fn matters(register: Base) -> bool {
-    matches!(register, Base::SP | Base::BP | Base::BX | Base::R12 | Base::R13 | Base::R14 | Base::R15 | Base::RA)
+    register == Base::SP || Saved::follows(register)
 }
 
 impl Facts {
@@ -30,8 +29,7 @@ impl Facts {
         for (register, value) in state.vals.iter() {
             facts |= u32::from(value.base != Base::CFA) << register.0;
         }
-        let saved = |(register, rule)| !matters(register) && rule != Rule::UNDEFINED;
-        if matches!(state.cfa.base, Base::SP | Base::BP) && !state.drap && !state.regs.iter().any(saved) {
+        if matches!(state.cfa.base, Base::SP | Base::BP) && !state.drap {
             facts |= ORDINARY;
         }
         Facts(facts)

@@ -2,7 +2,10 @@
 //!
 //! In: [`CfiState`]s.  Out: [`CfiId`]s; equal states have equal ids, counted from where the caller says.
 
-use rustc_hash::FxHashMap;
+use std::hash::{Hash, Hasher};
+
+use hashbrown::HashTable;
+use rustc_hash::FxHasher;
 
 use super::{CfiState, Facts};
 use crate::ids::CfiId;
@@ -12,17 +15,27 @@ use crate::ids::CfiId;
 pub struct Interner {
     states: Vec<CfiState>,
     /// By state: its hash, and what is known of it.
-    known: Vec<(u64, Facts)>,
-    /// Positions by hash; of states that have the same, the later ones are behind it.
-    positions: FxHashMap<u64, u32>,
+    known: Vec<(StateHash, Facts)>,
+    /// The positions of all states.
+    positions: HashTable<u32>,
     first: u32,
 }
 
-fn hash_of(state: &CfiState) -> u64 {
-    use std::hash::{Hash, Hasher};
-    let mut hasher = rustc_hash::FxHasher::default();
-    state.hash(&mut hasher);
-    hasher.finish()
+/// Half of a hash, which is enough: states are far fewer than its values.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct StateHash(u32);
+
+impl StateHash {
+    fn of(state: &CfiState) -> StateHash {
+        let mut hasher = FxHasher::default();
+        state.hash(&mut hasher);
+        StateHash(hasher.finish() as u32)
+    }
+
+    /// Spread over as many bits as a table wants: it looks at both ends.
+    fn whole(self) -> u64 {
+        u64::from(self.0).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
 }
 
 impl Interner {
@@ -37,7 +50,7 @@ impl Interner {
 
     /// The id of a state.
     pub fn intern(&mut self, state: CfiState) -> CfiId {
-        let hash = hash_of(&state);
+        let hash = StateHash::of(&state);
         self.place(state, hash, None)
     }
 
@@ -51,18 +64,18 @@ impl Interner {
         states.map(|(state, (hash, facts))| self.place(state, hash, Some(facts))).collect()
     }
 
-    fn place(&mut self, state: CfiState, first_hash: u64, facts: Option<Facts>) -> CfiId {
-        let mut hash = first_hash;
-        while let Some(&position) = self.positions.get(&hash) {
-            if self.states[position as usize] == state {
-                return CfiId(self.first + position);
-            }
-            hash = hash.wrapping_add(1);
+    fn place(&mut self, state: CfiState, hash: StateHash, facts: Option<Facts>) -> CfiId {
+        let is_same = |&position: &u32| {
+            self.known[position as usize].0 == hash && self.states[position as usize] == state
+        };
+        if let Some(position) = self.positions.find(hash.whole(), is_same) {
+            return CfiId(self.first + position);
         }
         let position = self.states.len() as u32;
-        self.known.push((first_hash, facts.unwrap_or_else(|| Facts::of(&state))));
+        self.known.push((hash, facts.unwrap_or_else(|| Facts::of(&state))));
         self.states.push(state);
-        self.positions.insert(hash, position);
+        let known = &self.known;
+        self.positions.insert_unique(hash.whole(), position, |&position| known[position as usize].0.whole());
         CfiId(self.first + position)
     }
 

@@ -278,10 +278,9 @@ fn shrink(state: &mut CfiState) {
     }
 }
 
-/// Only callee-saved registers are followed, from the first place where they are saved.
+/// Only the first place where a register is saved counts; of those that are not followed, none.
 fn save(state: &mut CfiState, register: Base, rule: Rule) {
-    const CALLEE_SAVED: [Base; 6] = [Base::BP, Base::BX, Base::R12, Base::R13, Base::R14, Base::R15];
-    if CALLEE_SAVED.contains(&register) && state.reg(register).base == Base::UNDEFINED {
+    if register != Base::RA && state.reg(register).base == Base::UNDEFINED {
         state.regs.set(register, rule);
     }
 }

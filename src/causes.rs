@@ -244,7 +244,7 @@ fn follow_ups(report: &mut Report, analysis: &Analysis) {
         let own = finding.id.and_then(|id| analysis.finding(id));
         let pushed = own.into_iter().flat_map(|own| &own.cause);
         let by_call = pushed.into_iter().find_map(|step| {
-            let is_call = matches!(analysis.flow.kind(step.insn), Kind::Call | Kind::CallDynamic);
+            let is_call = matches!(analysis.insns.kind(step.insn), Kind::Call | Kind::CallDynamic);
             let at = analysis.insns.loc(step.insn);
             let section = analysis.image.section(at.section).name.clone();
             calls.get(&(section, at.offset)).filter(|_| is_call)

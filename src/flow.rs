@@ -22,8 +22,6 @@ mod runs;
 mod special;
 mod tables;
 
-use std::ops::Range;
-
 use rustc_hash::FxHashMap;
 
 use crate::cfi::CfiState;
@@ -166,7 +164,6 @@ pub struct Sites {
 /// How the instructions of an object hang together.
 #[derive(Clone, Debug, Default)]
 pub struct FlowGraph {
-    pub(crate) kinds: Vec<Kind>,
     pub(crate) flags: Vec<Flags>,
     pub(crate) owners: Runs,
     pub(crate) branches: Branches,
@@ -196,35 +193,16 @@ pub struct FlowGraph {
 }
 
 impl FlowGraph {
-    /// What the instruction is, thunks resolved: a jump to a return thunk is a return.
-    pub fn kind(&self, id: InsnId) -> Kind {
-        self.kinds[id.index()]
-    }
-
     /// Whether the instruction has the property.
     pub fn has(&self, id: InsnId, flag: Flags) -> bool {
         self.flags[id.index()].has(flag)
     }
 
     /// The branches and returns of these kinds, in order.
-    pub(crate) fn branches(&self, wanted: &[Kind]) -> impl Iterator<Item = InsnId> + use<> {
-        let of_kind = |id: &InsnId| wanted.contains(&self.kind(*id));
+    pub(crate) fn branches(&self, insns: &InsnTable, wanted: &[Kind]) -> impl Iterator<Item = InsnId> + use<> {
+        let of_kind = |id: &InsnId| wanted.contains(&insns.kind(*id));
         let found = |part| self.branches.within(part).filter(of_kind).collect::<Vec<_>>();
-        parallel::parts(self.kinds.len(), found).into_iter().flatten()
-    }
-
-    /// Those of a range that compute an address relative to themselves, in order.
-    pub(crate) fn lea_rip(&self, range: Range<usize>) -> impl Iterator<Item = InsnId> {
-        // They are few: most runs of so many instructions have none, which is told in a few steps.
-        const RUN: usize = 32;
-        let is_one = |&kind: &Kind| kind == Kind::LeaRip;
-        let some = move |kinds: &[Kind]| kinds.iter().fold(false, |some, kind| some | is_one(kind));
-        let runs =
-            self.kinds.get(range.clone()).unwrap_or(&[]).chunks(RUN).enumerate().filter(move |(_, run)| some(run));
-        runs.flat_map(move |(index, run)| {
-            let ones = run.iter().enumerate().filter(move |(_, kind)| is_one(kind));
-            ones.map(move |(at, _)| InsnId::from_index(range.start + index * RUN + at))
-        })
+        parallel::parts(insns.len(), found).into_iter().flatten()
     }
 
     /// The instructions that are declared to have the property, in order: a hint's or an annotation's.
@@ -263,8 +241,8 @@ impl FlowGraph {
     }
 
     /// The callee as the checks see it: an indirect branch has none.
-    pub fn direct_callee(&self, id: InsnId) -> Option<SymbolId> {
-        match self.kind(id) {
+    pub fn direct_callee(&self, insns: &InsnTable, id: InsnId) -> Option<SymbolId> {
+        match insns.kind(id) {
             Kind::JumpDynamic | Kind::CallDynamic => None,
             _ => self.callee(id),
         }

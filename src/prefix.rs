@@ -92,7 +92,7 @@ fn padding_start(input: &Input<'_>, first: InsnId, size: u32) -> Option<InsnId> 
     loop {
         at = input.insns.prev_in_section(at)?;
         let distance = start - input.insns.get(at).offset;
-        if input.flow.kind(at) != Kind::Nop || distance > size {
+        if input.insns.kind(at) != Kind::Nop || distance > size {
             return None;
         }
         if distance == size {

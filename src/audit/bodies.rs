@@ -18,7 +18,7 @@ pub fn removed_bodies(input: &Input<'_>, ledger: &mut Ledger) {
             continue;
         }
         let first = input.insns.at(CodeLoc::new(symbol.section, symbol.value));
-        let Some(first) = first.filter(|&first| input.flow.kind(first) == Kind::Bug) else { continue };
+        let Some(first) = first.filter(|&first| input.insns.kind(first) == Kind::Bug) else { continue };
         let is_all = u64::from(input.insns.get(first).end()) == symbol.value.saturating_add(symbol.size);
         if is_all && mangled::is_mangled(input.image.symbol_name(id)) {
             ledger.at_insn(Weight::Own, Fault::MissingBody { symbol: id }, input.placed(first), Some(id), None);

@@ -71,15 +71,15 @@ fn is_exempt(name: &str, rules: &Rules) -> bool {
 impl Check<'_, '_> {
     /// What the section's instructions refer to, unless they branch there.
     fn section(&mut self, section: SectionId, header: &Section) {
-        let Input { flow, insns, .. } = *self.input;
-        let mut computed = flow.lea_rip(insns.between(section, 0, header.size)).peekable();
+        let Input { insns, .. } = *self.input;
+        let mut computed = insns.of_kind(insns.between(section, 0, header.size), Kind::LeaRip).peekable();
         for reloc in header.relocs.ascending() {
             let Some(id) = insns.containing(CodeLoc::new(section, reloc.offset)) else { continue };
             while let Some(other) = computed.next_if(|&other| other < id) {
                 self.relative(other, section, header);
             }
             computed.next_if_eq(&id);
-            let kind = flow.kind(id);
+            let kind = insns.kind(id);
             if !kind.leads_away() && !matches!(kind, Kind::Return | Kind::Nop) {
                 self.reloc(id, reloc, u64::from(insns.get(id).end()));
             }
@@ -121,7 +121,7 @@ impl Check<'_, '_> {
     /// A reference from code. What refers to its own function is a `_THIS_IP_`, not a pointer to call.
     fn code(&mut self, id: InsnId, target: InsnId) {
         let Input { flow, symbols, insns, rules, .. } = *self.input;
-        if flow.kind(target) == Kind::Endbr {
+        if insns.kind(target) == Kind::Endbr {
             self.used.insert(target);
             return;
         }
@@ -144,14 +144,14 @@ impl Check<'_, '_> {
         let Some(symbol) = symbols.symbol_containing(at.section, before) else { return false };
         let start = image.symbol(symbol).value;
         let Some(first) = insns.at(CodeLoc::new(at.section, start)) else { return false };
-        (flow.kind(first) == Kind::Endbr || flow.has(first, Flags::NOENDBR))
+        (insns.kind(first) == Kind::Endbr || flow.has(first, Flags::NOENDBR))
             && at.offset == start.wrapping_add(symbols.size(symbol))
     }
 
     fn data(&mut self, from: CodeLoc, target: CodeLoc) {
         let Input { flow, insns, .. } = *self.input;
         let Some(id) = insns.at(target) else { return };
-        if flow.kind(id) == Kind::Endbr {
+        if insns.kind(id) == Kind::Endbr {
             self.used.insert(id);
         } else if !flow.has(id, Flags::NOENDBR) {
             let fault = Fault::DataRelocationToNonEndbr { target };
@@ -173,7 +173,7 @@ pub fn module_entries(input: &Input<'_>, used: &FxHashSet<InsnId>, ledger: &mut 
         for &symbol in input.symbols.of_section(section) {
             let name = input.image.symbol_name(symbol);
             let start = input.insns.at(CodeLoc::new(section, input.image.symbol(symbol).value));
-            let sealed = |id: &InsnId| input.flow.kind(*id) == Kind::Endbr && !used.contains(id);
+            let sealed = |id: &InsnId| input.insns.kind(*id) == Kind::Endbr && !used.contains(id);
             let Some(id) = start.filter(sealed) else { continue };
             if !matches!(name, "init_module" | "cleanup_module") || !input.symbols.is_function(symbol) {
                 continue;

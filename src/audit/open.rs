@@ -18,7 +18,7 @@ pub fn open(input: &Input<'_>) -> Vec<LinkCheck> {
     let noinstr = |input: &Input<'_>| {
         let sections = input.image.sections().filter(|(id, _)| input.flow.section(*id).noinstr);
         let mut code = sections.flat_map(|(id, _)| input.insns.of_section(id));
-        code.any(|id| match input.flow.kind(id) {
+        code.any(|id| match input.insns.kind(id) {
             Kind::CallDynamic | Kind::JumpDynamic => input.calls_through_other_part(id),
             _ => input.flow.callee(id).is_some_and(|callee| input.is_of_other_part(callee)),
         })

@@ -18,8 +18,8 @@ fn report(input: &Input<'_>, ledger: &mut Ledger, fault: Fault, id: InsnId) {
 /// `--retpoline`, `--rethunk`. How many findings objtool counts.
 pub fn retpoline(input: &Input<'_>, ledger: &mut Ledger) -> usize {
     let mut counted = 0;
-    for id in input.flow.branches(&[Kind::Return, Kind::JumpDynamic, Kind::CallDynamic]) {
-        let fault = match input.flow.kind(id) {
+    for id in input.flow.branches(input.insns, &[Kind::Return, Kind::JumpDynamic, Kind::CallDynamic]) {
+        let fault = match input.insns.kind(id) {
             Kind::Return if input.options.rethunk => Fault::NakedReturn,
             Kind::JumpDynamic => Fault::IndirectBranch { call: false },
             Kind::CallDynamic => Fault::IndirectBranch { call: true },
@@ -47,7 +47,7 @@ fn kernel_cfi(input: &Input<'_>, ledger: &mut Ledger) -> usize {
         }
         let same = |&prev: &InsnId| input.flow.function(input.symbols, prev) == input.flow.function(input.symbols, id);
         let before = input.insns.prev_in_section(id).filter(same);
-        if before.is_none_or(|before| input.flow.kind(before) != Kind::Bug) {
+        if before.is_none_or(|before| input.insns.kind(before) != Kind::Bug) {
             report(input, ledger, Fault::IndirectCallWithoutCfi, id);
             counted += 1;
         }
@@ -58,14 +58,14 @@ fn kernel_cfi(input: &Input<'_>, ledger: &mut Ledger) -> usize {
 /// `--sls`. How many findings objtool counts.
 pub fn sls(input: &Input<'_>, ledger: &mut Ledger) -> usize {
     let mut counted = 0;
-    for id in input.flow.branches(&[Kind::Return, Kind::JumpDynamic]) {
-        let ret = match input.flow.kind(id) {
+    for id in input.flow.branches(input.insns, &[Kind::Return, Kind::JumpDynamic]) {
+        let ret = match input.insns.kind(id) {
             Kind::Return => true,
             Kind::JumpDynamic => false,
             _ => continue,
         };
         let next = input.insns.next_in_section(id);
-        if input.flow.has(id, Flags::SAFE) || next.is_some_and(|next| input.flow.kind(next) == Kind::Trap) {
+        if input.flow.has(id, Flags::SAFE) || next.is_some_and(|next| input.insns.kind(next) == Kind::Trap) {
             continue;
         }
         report(input, ledger, Fault::MissingInt3 { ret }, id);

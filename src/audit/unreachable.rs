@@ -41,7 +41,7 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
             continue;
         }
         let before = input.insns.prev_in_section(id).filter(|&before| input.flow.has(before, Flags::DEAD_END));
-        let fault = match before.and_then(|before| input.flow.direct_callee(before)) {
+        let fault = match before.and_then(|before| input.flow.direct_callee(input.insns, before)) {
             Some(callee) if input.rules.checks.unreachable == UnreachableReport::All => {
                 Fault::MissingNoreturn { callee }
             }
@@ -59,7 +59,7 @@ pub fn unreachable(input: &Input<'_>, reached: &CfiMap, ledger: &mut Ledger) -> 
 /// Whether the instruction fills room, or was dropped, as most that no path reaches.
 fn is_filler(input: &Input<'_>, id: InsnId) -> bool {
     let dropped = Flags::IGNORE.with(Flags::HOLE);
-    matches!(input.flow.kind(id), Kind::Nop | Kind::Trap) || input.flow.has(id, dropped)
+    matches!(input.insns.kind(id), Kind::Nop | Kind::Trap) || input.flow.has(id, dropped)
 }
 
 impl Search<'_> {
@@ -84,9 +84,9 @@ impl Search<'_> {
         }
         let before = insns.prev_in_section(id);
         let dead_end = before.is_some_and(|before| flow.has(before, Flags::DEAD_END));
-        let jumps_to_bug = flow.kind(id) == Kind::JumpUnconditional
-            && flow.jump_target(id).is_some_and(|target| flow.kind(target) == Kind::Bug);
-        if dead_end && (flow.kind(id) == Kind::Bug || jumps_to_bug) {
+        let jumps_to_bug = insns.kind(id) == Kind::JumpUnconditional
+            && flow.jump_target(id).is_some_and(|target| insns.kind(target) == Kind::Bug);
+        if dead_end && (insns.kind(id) == Kind::Bug || jumps_to_bug) {
             return true;
         }
         self.leads_to_sanitizer(id, function)
@@ -99,11 +99,11 @@ impl Search<'_> {
         let end = image.symbol(function).value.saturating_add(symbols.size(function));
         let mut at = id;
         for _ in 0..5 {
-            let callee = (flow.kind(at) == Kind::Call).then(|| flow.callee(at)).flatten();
+            let callee = (insns.kind(at) == Kind::Call).then(|| flow.callee(at)).flatten();
             if callee.is_some_and(|callee| HANDLERS.contains(&image.symbol_name(callee))) {
                 return true;
             }
-            let next = if flow.kind(at) == Kind::JumpUnconditional {
+            let next = if insns.kind(at) == Kind::JumpUnconditional {
                 flow.jump_target(at).filter(|&target| flow.function(symbols, target) == Some(function))
             } else if u64::from(insns.get(at).end()) >= end {
                 None

@@ -183,14 +183,14 @@ impl Walk<'_, '_> {
     fn act(&mut self, frame: &mut Frame) -> Next {
         let Input { flow, symbols, insns, image, rules, .. } = *self.input;
         let id = frame.insn;
-        let kind = flow.kind(id);
+        let kind = insns.kind(id);
         match kind {
             Kind::CallDynamic | Kind::JumpDynamic | Kind::JumpDynamicConditional => {
                 self.report(Weight::Warning, Fault::EarlyIndirectBranch, id);
                 return Next::Found;
             }
             Kind::JumpUnconditional | Kind::JumpConditional
-                if !calls::is_sibling_call(flow, symbols, rules.branches.sibling_needs_function, id) =>
+                if !calls::is_sibling_call(flow, insns, symbols, rules.branches.sibling_needs_function, id) =>
             {
                 let Some(target) = flow.jump_target(id) else {
                     if self.leaves_part(id) {

@@ -369,7 +369,7 @@ pub(super) fn callee_undeclared(suspect: &Suspect<'_>) -> Option<Told> {
         })?,
         _ => return None,
     };
-    let callee = suspect.flow().direct_callee(call)?;
+    let callee = suspect.flow().direct_callee(suspect.insns(), call)?;
     if matches!(suspect.finding.fault, Fault::Unreachable) && suspect.image().symbol(callee).is_undefined() {
         return None;
     }

@@ -119,7 +119,7 @@ impl<'a> Suspect<'a> {
     }
 
     pub(super) fn kind(&self, insn: InsnId) -> Kind {
-        self.flow().kind(insn)
+        self.insns().kind(insn)
     }
 
     pub(super) fn usage(&self, insn: InsnId) -> Usage {

@@ -65,9 +65,8 @@ impl Interner {
     }
 
     fn place(&mut self, state: CfiState, hash: StateHash, facts: Option<Facts>) -> CfiId {
-        let is_same = |&position: &u32| {
-            self.known[position as usize].0 == hash && self.states[position as usize] == state
-        };
+        let is_same =
+            |&position: &u32| self.known[position as usize].0 == hash && self.states[position as usize] == state;
         if let Some(position) = self.positions.find(hash.whole(), is_same) {
             return CfiId(self.first + position);
         }

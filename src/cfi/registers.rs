@@ -123,7 +123,11 @@ mod tests {
             assert_eq!(saved.get(register), of(Saved::follows(register)), "{register:?}");
             assert_eq!(held.get(register), of(register != Base::RA), "{register:?}");
         }
-        assert!(saved.iter().eq(all().filter(|&register| Saved::follows(register)).map(|register| (register, rule(register)))));
+        assert!(
+            saved
+                .iter()
+                .eq(all().filter(|&register| Saved::follows(register)).map(|register| (register, rule(register))))
+        );
         assert_eq!(held.iter().count(), N_REGS - 1);
     }
 }

@@ -3,6 +3,8 @@
 //! In: the instructions of one section after another.  Out: [`InsnTable`].
 //! Holds afterwards: which instruction starts at an address is told by one word of a bitmap, and costs no search.
 
+use std::ops::Range as Numbers;
+
 use rustc_hash::FxHashMap;
 
 use super::Kind;
@@ -229,6 +231,22 @@ impl InsnTable {
         let behind = self.ranges.get(index + 1).map_or(self.starts.len(), |next| next.word as usize);
         let word = usize::try_from(word).ok().filter(|&word| word < behind)?;
         Some((*self.starts.get(word)?, (at.offset % 64) as usize))
+    }
+
+    /// What the instruction is; behind [`crate::flow`] thunks are resolved: a jump to a return thunk is a return.
+    pub fn kind(&self, id: InsnId) -> Kind {
+        self.insns[id.index()].kind
+    }
+
+    /// Makes an instruction one of another kind.
+    pub(crate) fn set_kind(&mut self, id: InsnId, kind: Kind) {
+        self.insns[id.index()].kind = kind;
+    }
+
+    /// Those of a range that are of a kind, in order.
+    pub(crate) fn of_kind(&self, range: Numbers<usize>, kind: Kind) -> impl Iterator<Item = InsnId> {
+        let insns = self.insns.get(range.clone()).unwrap_or(&[]).iter().enumerate();
+        insns.filter(move |(_, insn)| insn.kind == kind).map(move |(at, _)| InsnId::from_index(range.start + at))
     }
 
     /// How many instructions there are, padding included.

@@ -103,7 +103,6 @@ impl Builder<'_> {
         let len = (entry.original_len - entry.new_len) as u8;
         let offset = at.map_or(0, |at| at.offset as u32);
         let id = self.insns.push_padding(Insn::new(offset, len, Kind::Nop), at);
-        self.graph.kinds.push(Kind::Nop);
         self.graph.flags.push(Flags::default());
         self.graph.owners.push(self.graph.owners.get(original));
         if self.graph.has(original, Flags::IGNORE_ALTS)
@@ -171,7 +170,7 @@ impl Builder<'_> {
     /// Up to 6.1 the kernel only relocates a jump or call at the start of a replacement.
     fn relocation_allowed(&self, insn: InsnId, start: CodeLoc) -> bool {
         let branch = matches!(
-            self.graph.kind(insn),
+            self.insns.kind(insn),
             Kind::Call
                 | Kind::JumpConditional
                 | Kind::JumpUnconditional

@@ -212,11 +212,11 @@ impl<'a> Builder<'a> {
     }
 
     fn make_intra_call(&mut self, id: InsnId) {
-        if self.graph.kind(id) != Kind::Call {
+        if self.insns.kind(id) != Kind::Call {
             self.insn_fault(Weight::Fatal, Fault::IntraCallNotCall, id);
             return;
         }
-        self.graph.kinds[id.index()] = Kind::JumpUnconditional;
+        self.insns.set_kind(id, Kind::JumpUnconditional);
         let section = self.insns.section_of(id);
         let offset = self.encoded_target(section, id);
         match self.find(section, offset) {
@@ -229,7 +229,7 @@ impl<'a> Builder<'a> {
     }
 
     fn make_safe(&mut self, id: InsnId) {
-        if matches!(self.graph.kind(id), Kind::JumpDynamic | Kind::CallDynamic | Kind::Return | Kind::Nop) {
+        if matches!(self.insns.kind(id), Kind::JumpDynamic | Kind::CallDynamic | Kind::Return | Kind::Nop) {
             self.graph.set(id, Flags::SAFE);
         } else {
             self.insn_fault(Weight::Fatal, Fault::RetpolineSafeNotIndirect, id);

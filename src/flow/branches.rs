@@ -1,11 +1,11 @@
 //! Where branches lead, kept for the instructions that branch or return and for no others.
 //!
-//! In: the kinds of all instructions.  Out: [`Branches`], a target for each that branches, and a way through them.
+//! In: all instructions.  Out: [`Branches`], a target for each that branches, and a way through them.
 //! Holds afterwards: an instruction that is made another kind of branch keeps its place.
 
 use std::ops::Range;
 
-use crate::decode::Kind;
+use crate::decode::{Insn, Kind};
 use crate::ids::InsnId;
 use crate::marks::{self, Marks, Ones};
 use crate::parallel;
@@ -52,13 +52,13 @@ fn branches(kind: Kind) -> bool {
 
 impl Branches {
     /// Without targets.
-    pub(super) fn of(kinds: &[Kind]) -> Branches {
-        let word = |kinds: &[Kind]| {
-            let bits = kinds.iter().rev().fold(0, |bits, &kind| bits << 1 | u64::from(branches(kind)));
+    pub(super) fn of(insns: &[Insn]) -> Branches {
+        let word = |insns: &[Insn]| {
+            let bits = insns.iter().rev().fold(0, |bits, insn| bits << 1 | u64::from(branches(insn.kind)));
             Marks::new(bits)
         };
-        let part = |part: Range<usize>| kinds[part].chunks(64).map(word).collect::<Vec<_>>();
-        let mut words = parallel::parts(kinds.len(), part).concat();
+        let part = |part: Range<usize>| insns[part].chunks(64).map(word).collect::<Vec<_>>();
+        let mut words = parallel::parts(insns.len(), part).concat();
         let n_branches = marks::number(&mut words, 0);
         Branches { words, targets: parallel::filled(n_branches as usize, 0, |_| 0) }
     }
@@ -117,8 +117,8 @@ mod tests {
     #[test]
     fn branches_are_found_within_any_range() {
         let at = [0, 1, 63, 64, 127, 130, 199];
-        let kinds: Vec<Kind> = (0..200).map(|id| if at.contains(&id) { Kind::Call } else { Kind::Other }).collect();
-        let branches = Branches::of(&kinds);
+        let insn = |id: u32| Insn::new(id, 1, if at.contains(&(id as usize)) { Kind::Call } else { Kind::Other });
+        let branches = Branches::of(&(0..200).map(insn).collect::<Vec<_>>());
         for start in 0..=200 {
             for end in start..=200 {
                 let expected: Vec<InsnId> =

@@ -94,7 +94,7 @@ impl Builder<'_> {
             let mut section = SectionId(0);
             let mut relocs = None;
             part.each(|id, target, flags| {
-                if !wanted(this.graph.kind(id)) {
+                if !wanted(this.insns.kind(id)) {
                     return;
                 }
                 let insn = this.insns.get(id);
@@ -142,7 +142,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn is_static_jump(&self, id: InsnId) -> bool {
-        matches!(self.graph.kind(id), Kind::JumpConditional | Kind::JumpUnconditional)
+        matches!(self.insns.kind(id), Kind::JumpConditional | Kind::JumpUnconditional)
     }
 
     /// The instructions of a function and its cold part, as objtool walks over them: while the owner stays the same,

@@ -96,7 +96,7 @@ impl Builder<'_> {
 
     fn lists_call(&self, branch: &Branch, callee: SymbolId) -> bool {
         let embedded = self.rules.branches.embedded_not_listed && self.symbols.traits(callee).embedded_insn;
-        self.graph.kind(branch.id) == Kind::Call && !self.graph.section(branch.section).init && !embedded
+        self.insns.kind(branch.id) == Kind::Call && !self.graph.section(branch.section).init && !embedded
     }
 
     fn add_call(&mut self, branch: &Branch) {
@@ -202,7 +202,7 @@ impl Builder<'_> {
 
     /// objtool overwrites the instruction, and sees it as what it then is.
     pub(super) fn patch(&mut self, id: InsnId, kind: Kind) {
-        self.graph.kinds[id.index()] = kind;
+        self.insns.set_kind(id, kind);
         if !self.ledger.stopped() {
             self.graph.sites.patched.push(id);
         }
@@ -236,7 +236,7 @@ impl Builder<'_> {
     /// Makes dead ends of calls that do not return, in a release that finds out when a path reaches them.
     pub(super) fn mark_dead_calls(&mut self) {
         self.dead_end_functions.fill(None);
-        let calls: Vec<InsnId> = self.graph.branches(&[Kind::Call, Kind::JumpUnconditional]).collect();
+        let calls: Vec<InsnId> = self.graph.branches(&self.insns, &[Kind::Call, Kind::JumpUnconditional]).collect();
         for id in calls {
             if let Some(callee) = self.graph.callee(id).filter(|_| self.graph.has(id, Flags::CALLS))
                 && self.never_returns_here(callee)
@@ -271,7 +271,7 @@ impl Builder<'_> {
             }
             let insns = self.insns_of(function);
             if insns.first().is_none_or(|&first| self.function(first).is_none())
-                || insns.iter().any(|&id| self.graph.kind(id) == Kind::Return)
+                || insns.iter().any(|&id| self.insns.kind(id) == Kind::Return)
             {
                 return false;
             }
@@ -314,7 +314,7 @@ impl Builder<'_> {
             Some(_) => start.0..self.graph.owners.run(start).1,
             None => start.0..start.0 + 1,
         };
-        self.graph.branches.within(owned.start as usize..owned.end as usize).any(|id| match self.graph.kind(id) {
+        self.graph.branches.within(owned.start as usize..owned.end as usize).any(|id| match self.insns.kind(id) {
             Kind::Return => true,
             Kind::JumpDynamic | Kind::JumpConditional | Kind::JumpUnconditional => self.is_sibling_call(id),
             _ => false,
@@ -322,7 +322,7 @@ impl Builder<'_> {
     }
 
     fn is_sibling_call(&self, id: InsnId) -> bool {
-        is_sibling_call(&self.graph, &self.symbols, self.rules.branches.sibling_needs_function, id)
+        is_sibling_call(&self.graph, &self.insns, &self.symbols, self.rules.branches.sibling_needs_function, id)
     }
 }
 
@@ -343,10 +343,10 @@ pub(crate) fn body_never_returns(
     let at = |function: SymbolId| insns.at(CodeLoc::new(image.symbol(function).section, image.symbol(function).value));
     let Some(first) = at(function) else { return false };
     let Some(owner) = graph.function(symbols, first) else { return false };
-    let leaves = |id: InsnId| match graph.kind(id) {
+    let leaves = |id: InsnId| match insns.kind(id) {
         Kind::Return | Kind::JumpDynamic => true,
         Kind::JumpConditional | Kind::JumpUnconditional => {
-            is_sibling_call(graph, symbols, rules.branches.sibling_needs_function, id)
+            is_sibling_call(graph, insns, symbols, rules.branches.sibling_needs_function, id)
         }
         _ => false,
     };
@@ -361,12 +361,13 @@ pub(crate) fn body_never_returns(
 /// Whether a jump leaves its function for another one.
 pub(crate) fn is_sibling_call(
     graph: &super::FlowGraph,
+    insns: &InsnTable,
     symbols: &crate::symbols::Symbols,
     needs_function: bool,
     id: InsnId,
 ) -> bool {
     let in_function = || graph.function(symbols, id).is_some();
-    match graph.kind(id) {
+    match insns.kind(id) {
         Kind::JumpDynamic => in_function() && !graph.is_table_jump(id),
         Kind::JumpConditional | Kind::JumpUnconditional => {
             graph.has(id, Flags::CALLS) && (!needs_function || in_function())

@@ -143,7 +143,7 @@ impl Builder<'_> {
         if !global {
             return;
         }
-        if self.options.ibt && self.graph.kind(insn) != Kind::Endbr && !self.graph.has(insn, Flags::NOENDBR) {
+        if self.options.ibt && self.insns.kind(insn) != Kind::Endbr && !self.graph.has(insn, Flags::NOENDBR) {
             let fatal = self.rules.hints.entry_without_endbr_is_fatal;
             let weight = if fatal { Weight::Fatal } else { Weight::Warning };
             self.insn_fault(weight, Fault::IretHintWithoutEndbr, insn);

@@ -276,7 +276,7 @@ impl Builder<'_> {
             return false;
         }
         self.insns.prev_in_section(id).is_some_and(|prev| {
-            self.graph.kind(prev) == Kind::Endbr
+            self.insns.kind(prev) == Kind::Endbr
                 && u64::from(self.insns.get(prev).offset) == start
                 && self.function(prev) == self.function(id)
         })
@@ -285,13 +285,13 @@ impl Builder<'_> {
     /// A jump or call of a retpoline thunk is an indirect branch.
     pub(super) fn make_retpoline(&mut self, branch: &Branch) {
         let id = branch.id;
-        let kind = match self.graph.kind(id) {
+        let kind = match self.insns.kind(id) {
             Kind::Call => Kind::CallDynamic,
             Kind::JumpUnconditional => Kind::JumpDynamic,
             Kind::JumpConditional => Kind::JumpDynamicConditional,
             _ => return,
         };
-        self.graph.kinds[id.index()] = kind;
+        self.insns.set_kind(id, kind);
         self.graph.set(id, Flags::SAFE);
         self.graph.set(id, Flags::NO_OPS);
         if let Some(reloc) = branch.reloc {
@@ -301,7 +301,7 @@ impl Builder<'_> {
 
     /// A jump to the return thunk is a return.
     fn make_return(&mut self, id: InsnId, listed: bool) {
-        self.graph.kinds[id.index()] = Kind::Return;
+        self.insns.set_kind(id, Kind::Return);
         self.graph.set(id, Flags::SAFE);
         if listed {
             self.graph.sites.ret.push(id);

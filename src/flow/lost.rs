@@ -82,7 +82,7 @@ impl Builder<'_> {
     /// Where branches lead.
     fn reached(&self) -> FxHashSet<InsnId> {
         let jumps = [Kind::JumpConditional, Kind::JumpUnconditional, Kind::JumpDynamicConditional];
-        let targets = self.graph.branches(&jumps).filter_map(|id| self.graph.jump_target(id));
+        let targets = self.graph.branches(&self.insns, &jumps).filter_map(|id| self.graph.jump_target(id));
         let alternates =
             self.graph.alternates.values().chain(&self.graph.tables).flatten().filter_map(|alternate| alternate.to);
         targets.chain(alternates).collect()
@@ -90,7 +90,7 @@ impl Builder<'_> {
 
     /// Behind a trap it is [`Builder::recover_warnings`] that knows whether the path goes on.
     fn ends_path(&self, id: InsnId) -> bool {
-        matches!(self.graph.kind(id), Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Return)
+        matches!(self.insns.kind(id), Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Return)
     }
 
     /// Calls that may not be made with user access open, and that objtool went on behind, were made with it closed: the
@@ -114,7 +114,7 @@ impl Builder<'_> {
         let mut id = self.insns.next_in_section(opens)?;
         while !self.has_arm(id, Kind::Clac) {
             let next = self.insns.next_in_section(id)?;
-            match self.graph.kind(id) {
+            match self.insns.kind(id) {
                 Kind::Call => {
                     let safe = self.graph.callee(id).is_some_and(|callee| self.symbols.traits(callee).uaccess_safe);
                     calls |= !safe && frames.at(self.insns.loc(next)).is_some();
@@ -130,7 +130,7 @@ impl Builder<'_> {
 
     fn has_arm(&self, id: InsnId, kind: Kind) -> bool {
         let arms = self.graph.alternates.get(&id).map_or(&[][..], Vec::as_slice);
-        arms.iter().filter_map(|alternate| alternate.to).any(|to| self.graph.kind(to) == kind)
+        arms.iter().filter_map(|alternate| alternate.to).any(|to| self.insns.kind(to) == kind)
     }
 
     fn ignore_arms(&mut self, id: InsnId) {

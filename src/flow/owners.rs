@@ -99,7 +99,7 @@ impl Builder<'_> {
                 continue;
             };
             let owned = self.insns.between(section, start, start.saturating_add(self.symbols.size(symbol)));
-            if kind == STT_FUNC && !owned.is_empty() && self.graph.kind(first) == Kind::Endbr {
+            if kind == STT_FUNC && !owned.is_empty() && self.insns.kind(first) == Kind::Endbr {
                 self.graph.sites.endbr.push(first);
             }
             claims.push(Claim { first: owned.start, rank: claims.len(), end: owned.end, symbol });
@@ -162,7 +162,7 @@ impl Builder<'_> {
         for id in unowned {
             in_hole &= before == id.0.checked_sub(1);
             before = Some(id.0);
-            if !in_hole && self.graph.kind(id) == Kind::Nop {
+            if !in_hole && self.insns.kind(id) == Kind::Nop {
                 continue;
             }
             let at = self.insns.loc(id);

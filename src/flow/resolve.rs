@@ -46,8 +46,8 @@ pub fn resolve(
     let n = insns.len();
     // Room for the padding of alternatives. Room that is not needed costs no memory; moving everything would.
     let room = n / 16 + 16;
-    let kinds = parallel::filled(n, room, |index| insns.as_slice()[index].kind);
-    let flags = |index: usize| if kinds[index] == Kind::Bug { Flags::DEAD_END } else { Flags::default() };
+    let code = insns.as_slice();
+    let flags = |index: usize| if code[index].kind == Kind::Bug { Flags::DEAD_END } else { Flags::default() };
     let flags = parallel::filled(n, room, flags);
     let mut builder = Builder {
         image: input.image,
@@ -61,8 +61,7 @@ pub fn resolve(
         dead_end_functions: vec![None; input.image.symbols.len()],
         symbols,
         graph: FlowGraph {
-            branches: Branches::of(&kinds),
-            kinds,
+            branches: Branches::of(code),
             flags,
             sections: super::owners::section_traits(input.image, input.options, input.rules),
             unreachables_ignored: input.options.no_unreachable,

@@ -188,14 +188,14 @@ impl Builder<'_> {
 
     /// The static branch's other state: a NOP may become a jump, a jump may become a NOP.
     fn add_jump_label(&mut self, entry: &Entry, original: InsnId, new: Option<InsnId>) -> Option<Option<InsnId>> {
-        if !matches!(self.graph.kind(original), Kind::JumpUnconditional | Kind::Nop) {
+        if !matches!(self.insns.kind(original), Kind::JumpUnconditional | Kind::Nop) {
             self.insn_fault(Weight::Fatal, Fault::JumpLabelInsn, original);
             return None;
         }
         if self.hacks.jump_label && entry.key_addend & 2 != 0 {
             self.patch(original, Kind::Nop);
         }
-        if self.graph.kind(original) == Kind::Nop {
+        if self.insns.kind(original) == Kind::Nop {
             return Some(new);
         }
         Some(self.insns.next_in_section(original))

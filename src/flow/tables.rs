@@ -84,7 +84,7 @@ impl Builder<'_> {
     }
 
     fn dynamic_jump_owners(&self) -> FxHashSet<Option<SymbolId>> {
-        self.graph.branches(&[Kind::JumpDynamic]).map(|id| self.function(id)).collect()
+        self.graph.branches(&self.insns, &[Kind::JumpDynamic]).map(|id| self.function(id)).collect()
     }
 
     /// Most functions have no dynamic jump; their back links are of use to no search.
@@ -116,7 +116,7 @@ impl Builder<'_> {
         if is_stranger {
             search.strangers = search.strangers.saturating_sub(insns.len());
         }
-        if !insns.iter().any(|&id| self.graph.kind(id) == Kind::JumpDynamic) {
+        if !insns.iter().any(|&id| self.insns.kind(id) == Kind::JumpDynamic) {
             return;
         }
         for &id in &insns {
@@ -125,7 +125,7 @@ impl Builder<'_> {
             {
                 search.back.entry(target).or_insert(id);
             }
-            if self.graph.kind(id) == Kind::JumpDynamic
+            if self.insns.kind(id) == Kind::JumpDynamic
                 && let Some(table) = self.find_table(function, id, search)
             {
                 search.starts.insert(table);
@@ -165,10 +165,10 @@ impl Builder<'_> {
             if self.parent_of(id) != Some(function) || search.steps == 0 {
                 return None;
             }
-            if id != jump && self.graph.kind(id) == Kind::JumpDynamic {
+            if id != jump && self.insns.kind(id) == Kind::JumpDynamic {
                 return None;
             }
-            if self.graph.kind(id) == Kind::JumpUnconditional
+            if self.insns.kind(id) == Kind::JumpUnconditional
                 && let Some(target) = self.graph.jump_target(id)
             {
                 let target = self.insns.get(target).offset;

@@ -91,7 +91,7 @@ fn shorten(steps: &mut Vec<Step>) {
 
 fn last_of(input: &Input<'_>, way: &[Passed], kinds: &[Kind]) -> Vec<Step> {
     let before = way.split_last().map_or(way, |(_, before)| before);
-    let found = before.iter().rev().find(|passed| kinds.contains(&input.flow.kind(passed.insn)));
+    let found = before.iter().rev().find(|passed| kinds.contains(&input.insns.kind(passed.insn)));
     found.map(|passed| step(StepKind::Cause, passed.insn, None, 0)).into_iter().collect()
 }
 

@@ -9,6 +9,7 @@ use crate::findings::Fault;
 use crate::flow::{Flags, PV_OPS, calls};
 use crate::ids::{InsnId, SymbolId};
 
+use super::Input;
 use super::walk::{After, FrameView, Verdict, Walk, WalkState};
 
 impl Walk<'_, '_> {
@@ -20,7 +21,7 @@ impl Walk<'_, '_> {
         state: &mut WalkState,
         view: FrameView,
     ) -> After {
-        let kind = self.input.flow.kind(id);
+        let kind = self.input.insns.kind(id);
         if self.sls_checked && matches!(kind, Kind::Return | Kind::JumpDynamic) {
             self.check_trap(id, kind == Kind::Return);
         }
@@ -64,7 +65,7 @@ impl Walk<'_, '_> {
 
     /// `None` when the call is fine.
     fn judge_call(&mut self, id: InsnId, state: &WalkState, view: FrameView) -> Option<After> {
-        let callee = self.input.flow.direct_callee(id);
+        let callee = self.input.flow.direct_callee(self.input.insns, id);
         let fault = if state.noinstr && state.instr <= 0 && !self.noinstr_callee(id, callee) {
             Fault::CallLeavesNoinstr { callee: self.callee_name(id, callee) }
         } else if state.uaccess && !self.uaccess_safe(callee) {
@@ -144,8 +145,8 @@ impl Walk<'_, '_> {
 
     /// A call that is made before a frame is set up.
     fn is_special_call(&self, id: InsnId) -> bool {
-        let flow = self.input.flow;
-        flow.kind(id) == Kind::Call
+        let Input { flow, insns, .. } = self.input;
+        insns.kind(id) == Kind::Call
             && flow.callee(id).is_some_and(|callee| {
                 let traits = self.input.symbols.traits(callee);
                 traits.fentry || traits.embedded_insn
@@ -154,7 +155,13 @@ impl Walk<'_, '_> {
 
     fn check_jump(&mut self, id: InsnId, state: &WalkState, view: FrameView) -> After {
         let input = self.input;
-        if !calls::is_sibling_call(input.flow, input.symbols, input.rules.branches.sibling_needs_function, id) {
+        if !calls::is_sibling_call(
+            input.flow,
+            input.insns,
+            input.symbols,
+            input.rules.branches.sibling_needs_function,
+            id,
+        ) {
             return After::Go;
         }
         let owned = input.flow.function(input.symbols, id).is_some();
@@ -165,8 +172,8 @@ impl Walk<'_, '_> {
     }
 
     fn check_context_switch(&mut self, function: Option<SymbolId>, id: InsnId, view: FrameView) -> After {
-        let flow = self.input.flow;
-        let kind = flow.kind(id);
+        let Input { flow, insns, .. } = self.input;
+        let kind = insns.kind(id);
         if function.is_some() {
             let next = flow.next(self.input.insns, id);
             if !next.is_some_and(|next| flow.has(next, Flags::HINT)) {
@@ -191,7 +198,7 @@ impl Walk<'_, '_> {
         if !self.uaccess_checked {
             return After::Go;
         }
-        let opens = self.input.flow.kind(id) == Kind::Stac;
+        let opens = self.input.insns.kind(id) == Kind::Stac;
         let fault = if opens {
             state.uaccess.then_some(Fault::UaccessRecursive)
         } else if !state.uaccess && function.is_some() {
@@ -215,7 +222,7 @@ impl Walk<'_, '_> {
         state: &mut WalkState,
         view: FrameView,
     ) -> After {
-        let sets = self.input.flow.kind(id) == Kind::Std;
+        let sets = self.input.insns.kind(id) == Kind::Std;
         let fault = if sets {
             state.df.then_some(Fault::DirectionFlagRecursive)
         } else {

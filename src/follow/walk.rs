@@ -413,7 +413,7 @@ impl<'a, 'l> Walk<'a, 'l> {
         let mut facts = self.states.facts(frame.state.cfi);
         let mut at = start;
         // The last one is followed by something else.
-        while at.0 + 1 < end && !self.visited(at) && !flow.has(at, LOUD) && quiet >> flow.kind(at) as u32 & 1 != 0 {
+        while at.0 + 1 < end && !self.visited(at) && !flow.has(at, LOUD) && quiet >> insns.kind(at) as u32 & 1 != 0 {
             let mark = Mark(0).visit(frame.state.cfi, uaccess);
             let ops = insns.op_list(at);
             if !facts.meet(self.demands[ops as usize]) && !flow.has(at, Flags::NO_OPS) {
@@ -635,14 +635,14 @@ impl<'a, 'l> Walk<'a, 'l> {
     /// Whether the original code of an alternative is not followed: it is annotated so, or its first arm opens or
     /// closes user access, which a mix of patched and unpatched code must not be judged by.
     fn skips_group(&self, id: InsnId) -> bool {
-        let flow = self.input.flow;
+        let Input { flow, insns, .. } = self.input;
         let Some(group) = flow.group_of(id) else { return false };
         if flow.group(group).ignore {
             return true;
         }
         let Some(first) = flow.alternates(id).first().and_then(|alternate| alternate.to) else { return false };
         let ignored = flow.group_of(first).is_some_and(|group| flow.group(group).ignore);
-        !ignored && matches!(flow.kind(first), Kind::Clac | Kind::Stac)
+        !ignored && matches!(insns.kind(first), Kind::Clac | Kind::Stac)
     }
 
     /// What comes after its alternates: the stack operations, then what the instruction is.
@@ -660,13 +660,13 @@ impl<'a, 'l> Walk<'a, 'l> {
             After::Stop(Verdict::End) => return Step::Next(Next::End),
             After::Go => {}
         }
-        let flow = self.input.flow;
-        if matches!(flow.kind(frame.insn), Kind::JumpConditional | Kind::JumpUnconditional)
+        let Input { flow, insns, .. } = self.input;
+        if matches!(insns.kind(frame.insn), Kind::JumpConditional | Kind::JumpUnconditional)
             && let Some(target) = flow.jump_target(frame.insn)
             && !self.is_settled(target, frame)
         {
             frame.phase = Phase::Branched;
-            let conditional = flow.kind(frame.insn) == Kind::JumpConditional;
+            let conditional = insns.kind(frame.insn) == Kind::JumpConditional;
             let kind = if conditional { StepKind::Taken } else { StepKind::Jump };
             return Step::Next(Next::Enter(target, kind));
         }
@@ -685,8 +685,8 @@ impl<'a, 'l> Walk<'a, 'l> {
     }
 
     fn behind_branch(&mut self, frame: &mut Frame) -> Step {
-        let flow = self.input.flow;
-        if matches!(flow.kind(frame.insn), Kind::JumpUnconditional | Kind::JumpDynamic)
+        let Input { flow, insns, .. } = self.input;
+        if matches!(insns.kind(frame.insn), Kind::JumpUnconditional | Kind::JumpDynamic)
             || flow.has(frame.insn, Flags::DEAD_END)
         {
             return Step::Next(Next::End);
@@ -697,7 +697,7 @@ impl<'a, 'l> Walk<'a, 'l> {
     /// What stands behind a return or an indirect jump is asked on the way. Such findings count for nothing.
     pub(super) fn check_trap(&mut self, id: InsnId, ret: bool) {
         let Input { flow, insns, .. } = self.input;
-        let trapped = flow.next(insns, id).is_none_or(|next| flow.kind(next) == Kind::Trap);
+        let trapped = flow.next(insns, id).is_none_or(|next| insns.kind(next) == Kind::Trap);
         if trapped || flow.has(id, Flags::SAFE) {
             return;
         }

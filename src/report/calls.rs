@@ -61,7 +61,7 @@ impl Calls {
             // Entry code is in symbols that are no functions; what its stack holds is no frame of a caller's.
             let is_entry = owner.is_none();
             let Some(caller) = owner.or_else(|| entry_code(analysis, insn)) else { continue };
-            match analysis.flow.kind(insn) {
+            match analysis.insns.kind(insn) {
                 Kind::Stac => open_in = Some(caller),
                 Kind::Clac => open_in = None,
                 _ => {}
@@ -72,8 +72,8 @@ impl Calls {
                 let own = calls.own.entry(caller).or_insert(depth);
                 *own = (*own).max(depth);
             }
-            let is_call = matches!(analysis.flow.kind(insn), Kind::Call);
-            let Some(callee) = analysis.flow.direct_callee(insn) else { continue };
+            let is_call = matches!(analysis.insns.kind(insn), Kind::Call);
+            let Some(callee) = analysis.flow.direct_callee(&analysis.insns, insn) else { continue };
             if is_tracer(analysis.image.symbol_name(callee)) {
                 continue;
             }

@@ -154,7 +154,7 @@ fn orc(view: &View<'_>, at: CodeLoc) -> Option<String> {
 fn state_after<'a>(view: &View<'a>, insn: InsnId) -> Option<&'a CfiState> {
     let analysis = view.analysis;
     let ends = matches!(
-        analysis.flow.kind(insn),
+        analysis.insns.kind(insn),
         Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Bug | Kind::Sysret
     );
     if ends || analysis.flow.has(insn, Flags::DEAD_END) {

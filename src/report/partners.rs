@@ -45,7 +45,7 @@ enum Effect {
 }
 
 fn effect(analysis: &Analysis, insn: InsnId) -> Option<Effect> {
-    match analysis.flow.kind(insn) {
+    match analysis.insns.kind(insn) {
         Kind::Stac => return Some(Effect::Opens(What::Access)),
         Kind::Clac => return Some(Effect::Closes(What::Access)),
         _ => {}
@@ -69,7 +69,7 @@ fn depth(analysis: &Analysis, insn: InsnId) -> Option<i32> {
 }
 
 fn next_depth(analysis: &Analysis, insn: InsnId) -> Option<i32> {
-    if matches!(analysis.flow.kind(insn), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic) {
+    if matches!(analysis.insns.kind(insn), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic) {
         return None;
     }
     depth(analysis, analysis.flow.next(&analysis.insns, insn)?)
@@ -96,7 +96,7 @@ impl Search<'_> {
                 return Vec::new();
             }
             let ends = match what {
-                What::Access => self.analysis.flow.kind(insn) == Kind::Clac,
+                What::Access => self.analysis.insns.kind(insn) == Kind::Clac,
                 What::Stack => match (level, depth(self.analysis, insn)) {
                     (Some(level), Some(before)) => {
                         let ops = self.analysis.insns.ops(insn);
@@ -121,10 +121,10 @@ impl Search<'_> {
     }
 
     fn successors(&self, insn: InsnId) -> Vec<InsnId> {
-        let flow = &self.analysis.flow;
+        let (insns, flow) = (&self.analysis.insns, &self.analysis.flow);
         let mut all: Vec<InsnId> = flow.alternates(insn).iter().filter_map(|alternate| alternate.to).collect();
         all.extend(flow.jump_target(insn));
-        let ends = matches!(flow.kind(insn), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Bug);
+        let ends = matches!(insns.kind(insn), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic | Kind::Bug);
         if !ends && !flow.has(insn, crate::flow::Flags::DEAD_END) {
             all.extend(flow.next(&self.analysis.insns, insn));
         }

@@ -59,7 +59,7 @@ pub fn ways(view: &View<'_>, state: &StateAt) -> Vec<Step> {
             if at == until || !view.steps(1) {
                 break;
             }
-            if analysis.flow.kind(at) == Kind::JumpConditional {
+            if analysis.insns.kind(at) == Kind::JumpConditional {
                 ways.push(Step { kind: StepKind::NotTaken, insn: at, to: None, bytes: 0 });
             }
             match analysis.flow.next(&analysis.insns, at) {
@@ -297,7 +297,7 @@ impl Path<'_> {
             | Origin::PointsTo(_) => return,
         };
         // Functions are padded.
-        let is_code = |&insn: &InsnId| !matches!(analysis.flow.kind(insn), Kind::Nop | Kind::Trap);
+        let is_code = |&insn: &InsnId| !matches!(analysis.insns.kind(insn), Kind::Nop | Kind::Trap);
         let mut backwards = std::iter::successors(last, |&insn| analysis.insns.prev_in_section(insn));
         if let Some(last) = backwards.find(is_code) {
             self.push(PathKind::Cause, last, text.to_owned());
@@ -310,7 +310,7 @@ impl Path<'_> {
     }
 
     fn setting(&self, insn: InsnId, text: &str) -> String {
-        let what = match self.view.analysis.flow.kind(insn) {
+        let what = match self.view.analysis.insns.kind(insn) {
             Kind::Stac => "opens user access",
             Kind::Clac => "closes user access",
             Kind::Std => "sets the direction flag",

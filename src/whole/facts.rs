@@ -107,7 +107,7 @@ impl Facts {
 
 /// Takes down what others need to know of an object.
 pub(super) fn of(analysis: &Analysis) -> Facts {
-    let Analysis { image, flow, rules, .. } = analysis;
+    let Analysis { image, insns, flow, rules, .. } = analysis;
     let mut facts = Facts::default();
     let mut places: FxHashMap<CodeLoc, u32> = FxHashMap::default();
     let tables = &rules.walk.pv_ops_tables;
@@ -137,14 +137,14 @@ pub(super) fn of(analysis: &Analysis) -> Facts {
             kind: symbol.kind,
             weak: symbol.binding == STB_WEAK,
             noinstr: flow.section(at.section).noinstr,
-            endbr: first.is_some_and(|id| flow.kind(id) == Kind::Endbr || flow.has(id, Flags::NOENDBR)),
+            endbr: first.is_some_and(|id| insns.kind(id) == Kind::Endbr || flow.has(id, Flags::NOENDBR)),
             never: body_never_returns(flow, &analysis.symbols, &analysis.insns, image, rules, id),
             sized: analysis.symbols.size(id) != 0,
             place: *places.entry(at).or_insert(next),
         });
     }
-    facts.unret =
-        flow.declared(Flags::UNRET).next().is_some() || flow.declared(Flags::SAFE).any(|id| flow.kind(id) == Kind::Nop);
+    facts.unret = flow.declared(Flags::UNRET).next().is_some()
+        || flow.declared(Flags::SAFE).any(|id| insns.kind(id) == Kind::Nop);
     let mut used: FxHashMap<u32, Uses> = FxHashMap::default();
     for (section, header) in image.sections() {
         let of_interest = header.is_code() || !is_passed_over(&header.name);
@@ -216,7 +216,7 @@ fn use_of(analysis: &Analysis, section: SectionId, reloc: &Reloc) -> Uses {
     }
     let noinstr = flow.section(section).noinstr || header.name == REPLACEMENTS;
     let Some(id) = insns.containing(CodeLoc::new(section, reloc.offset)) else { return Uses::ADDRESS };
-    let kind = flow.kind(id);
+    let kind = insns.kind(id);
     if matches!(kind, Kind::Return | Kind::Nop) {
         return Uses::CALL;
     }

@@ -182,8 +182,8 @@ impl Verdict {
 
     /// What a call may lead to: the callee, or whatever may be in a slot of paravirt operations.
     fn called_at(&self, insn: InsnId) -> Vec<SymbolId> {
-        let flow = &self.analysis.flow;
-        match flow.kind(insn) {
+        let (insns, flow) = (&self.analysis.insns, &self.analysis.flow);
+        match insns.kind(insn) {
             Kind::CallDynamic | Kind::JumpDynamic => {
                 let slot = flow.paravirt(&self.analysis.image, &self.analysis.insns, insn);
                 slot.into_iter().flat_map(|(_, targets)| targets.to_vec()).collect()

@@ -109,7 +109,13 @@ fn static_calls(draft: &mut Draft<'_>) -> Step {
             step = ControlFlow::Break(());
             break;
         };
-        let tail = is_sibling_call(&analysis.flow, &analysis.symbols, rules.branches.sibling_needs_function, id);
+        let tail = is_sibling_call(
+            &analysis.flow,
+            &analysis.insns,
+            &analysis.symbols,
+            rules.branches.sibling_needs_function,
+            id,
+        );
         let addend = if tail { TAIL } else { 0 };
         relocs.push(NewReloc { offset: at + RELATIVE, symbol: key.into(), kind: RelocKind::PC32, addend });
     }

@@ -25,7 +25,7 @@ pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
         let section = analysis.image.section(section_id);
         let code = draft.overwritten.entry(section_id).or_insert_with(|| section.code.clone());
         let place = code.get_mut(start..end).ok_or(WriteError::Broken("an instruction outside its section"))?;
-        let nop = match analysis.flow.kind(id) {
+        let nop = match analysis.insns.kind(id) {
             Kind::Return => {
                 let (ret, rest) = place.split_at_mut(place.len().min(RETURN.len()));
                 ret.copy_from_slice(RETURN.get(..ret.len()).unwrap_or_default());

@@ -81,11 +81,11 @@ fn collect(view: &View<'_>, id: InsnId, effect: &mut Effect) {
         (cfa.base != crate::cfi::Base::UNDEFINED).then(|| format!("{}{:+}", cfa.base.name(), cfa.offset))
     };
     effect.before.get_or_insert_with(|| cfa_at(id));
-    let ends = matches!(analysis.flow.kind(id), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic);
+    let ends = matches!(analysis.insns.kind(id), Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic);
     if let Some(next) = analysis.flow.next(&analysis.insns, id).filter(|_| !ends) {
         effect.after = cfa_at(next);
     }
-    if matches!(analysis.flow.kind(id), Kind::Call | Kind::CallDynamic) {
+    if matches!(analysis.insns.kind(id), Kind::Call | Kind::CallDynamic) {
         // Tracing's call is the compiler's; entry code has no frame that could be deep.
         let is_traced = analysis.flow.callee(id).is_some_and(|callee| is_tracer(analysis.image.symbol_name(callee)));
         let state = analysis.states.state(id).filter(|state| {

@@ -86,7 +86,7 @@ impl Speaker<'_> {
     }
 
     fn act(&self, step: &Step) -> &'static str {
-        match self.view.analysis.flow.kind(step.insn) {
+        match self.view.analysis.insns.kind(step.insn) {
             Kind::Stac => return "opened",
             Kind::Clac => return "closed",
             Kind::Std => return "set",

@@ -45,8 +45,10 @@ pub(super) fn tell(
         return false;
     }
     let Some(end) = Ending::of(view, finding) else { return false };
-    let flow = &view.analysis.flow;
-    let Some(callee) = flow.direct_callee(end.call).filter(|_| flow.kind(end.call) == Kind::Call) else { return false };
+    let (insns, flow) = (&view.analysis.insns, &view.analysis.flow);
+    let Some(callee) = flow.direct_callee(insns, end.call).filter(|_| insns.kind(end.call) == Kind::Call) else {
+        return false;
+    };
     let name = view.analysis.image.symbol_name(callee);
     let said_by = said_by(view, end.call, name, known);
     let is_defined = !view.analysis.image.symbol(callee).is_undefined();
@@ -120,7 +122,7 @@ impl Ending {
 fn last_before(view: &View<'_>, at: InsnId) -> Option<InsnId> {
     let insns = &view.analysis.insns;
     let backwards = std::iter::successors(Some(at), |&insn| insns.prev_in_section(insn));
-    let is_padding = |insn: &InsnId| matches!(view.analysis.flow.kind(*insn), Kind::Nop | Kind::Trap);
+    let is_padding = |insn: &InsnId| matches!(view.analysis.insns.kind(*insn), Kind::Nop | Kind::Trap);
     backwards.take(MOST_PADDING).find(|insn| !is_padding(insn))
 }
 
@@ -140,10 +142,10 @@ fn others(view: &View<'_>, last: InsnId, callee: SymbolId, known: &Surroundings<
     let mut found: Vec<SymbolId> = Vec::new();
     let mut at = insns.prev_in_section(last);
     while let Some(insn) = at.filter(|&insn| flow.owner(insn) == flow.owner(last)) {
-        match flow.kind(insn) {
+        match insns.kind(insn) {
             Kind::Return | Kind::JumpUnconditional | Kind::JumpDynamic => break,
             Kind::Call if !flow.has(insn, crate::flow::Flags::DEAD_END) => {
-                let other = flow.direct_callee(insn).filter(|other| *other != callee && !found.contains(other));
+                let other = flow.direct_callee(insns, insn).filter(|other| *other != callee && !found.contains(other));
                 found.extend(other);
             }
             _ => {}
@@ -241,7 +243,8 @@ fn callers(view: &View<'_>, finding: &Finding, reported: &mut ReportedFinding) {
     let Some(function) = finding.function else { return };
     let (insns, flow) = (&view.analysis.insns, &view.analysis.flow);
     let name = view.name(function);
-    let calls = (0..insns.n_real()).map(InsnId::from_index).filter(|&insn| flow.direct_callee(insn) == Some(function));
+    let calls =
+        (0..insns.n_real()).map(InsnId::from_index).filter(|&insn| flow.direct_callee(insns, insn) == Some(function));
     for call in calls.take(MOST_CALLERS) {
         let Some(place) = Chain::of(view, call).crate_place else { continue };
         if reported.file.is_none() {

@@ -72,7 +72,7 @@ fn guarded(case: &Case<'_>, line: usize, statement: &str) -> Fix {
 /// Whether something on the way depends on the direction flag.
 fn uses_direction(case: &Case<'_>) -> bool {
     let Some(analysis) = case.analysis else { return true };
-    let set = case.way.iter().rposition(|&(insn, _)| analysis.flow.kind(insn) == Kind::Std);
+    let set = case.way.iter().rposition(|&(insn, _)| analysis.insns.kind(insn) == Kind::Std);
     let after = case.way.get(set.unwrap_or(0)..).unwrap_or_default();
     after.iter().any(|&(insn, _)| Usage::of(&analysis.image, &analysis.insns, insn).string)
 }

@@ -47,7 +47,7 @@ pub(super) fn balance(case: &Case<'_>) -> Vec<Fix> {
 /// missing and none is too many.
 fn is_about_something_else(case: &Case<'_>) -> bool {
     let Some(analysis) = case.analysis else { return false };
-    let is_call = |insn| matches!(analysis.flow.kind(insn), Kind::Call | Kind::CallDynamic);
+    let is_call = |insn| matches!(analysis.insns.kind(insn), Kind::Call | Kind::CallDynamic);
     let is_hint = |insn| analysis.flow.has(insn, Flags::HINT) && !analysis.flow.has(insn, Flags::RESTORE);
     case.causes.iter().filter_map(|cause| cause.insn).any(is_call) || case.way.iter().any(|&(insn, _)| is_hint(insn))
 }
@@ -163,7 +163,7 @@ fn needs(case: &Case<'_>, analysis: &Analysis, insn: InsnId, in_macro: bool) -> 
             let kept = KEPT.contains(&register);
             let written = until.clone().any(|&(other, _)| {
                 deed_of(other) != Some(Deed::Pop(Some(register))) && usage(other).writes(register)
-                    || (!kept && matches!(analysis.flow.kind(other), Kind::Call | Kind::CallDynamic))
+                    || (!kept && matches!(analysis.insns.kind(other), Kind::Call | Kind::CallDynamic))
             });
             (written && !saved_before) || is_read(case, insn, before, after)
         }
@@ -179,7 +179,7 @@ fn needs(case: &Case<'_>, analysis: &Analysis, insn: InsnId, in_macro: bool) -> 
             let written = before.iter().any(|&(other, _)| deed_of(other).is_none() && usage(other).writes(register));
             // Behind it, what was there at the start is brought back.
             let ends = after.iter().all(|&(other, _)| {
-                deed_of(other).is_some() || !matches!(analysis.flow.kind(other), Kind::Other | Kind::Call)
+                deed_of(other).is_some() || !matches!(analysis.insns.kind(other), Kind::Other | Kind::Call)
             });
             // A function's value is in rax.
             let is_restore = written && ends && register != Base::AX;
@@ -240,7 +240,7 @@ fn is_read(case: &Case<'_>, put: InsnId, before: &[(InsnId, usize)], after: &[(I
     let mut stored = false;
     after.iter().any(|&(insn, _)| {
         let ops = analysis.insns.ops(insn);
-        if Deed::of(ops).is_some() || matches!(analysis.flow.kind(insn), Kind::Call | Kind::CallDynamic | Kind::Return)
+        if Deed::of(ops).is_some() || matches!(analysis.insns.kind(insn), Kind::Call | Kind::CallDynamic | Kind::Return)
         {
             return false;
         }

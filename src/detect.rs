@@ -110,7 +110,7 @@ fn by_generic_annotations(store: &dyn Store, image: &ElfImage) -> (Kernel, Strin
 /// The size of the entries of alternatives, where the places of their relocations fit one only.
 fn entry_sizes(image: &ElfImage) -> Option<u64> {
     let section = image.section(image.section_by_name(".altinstructions")?);
-    let fields: Vec<u64> = section.relocs.as_slice().iter().map(|reloc| reloc.offset).collect();
+    let fields: Vec<u64> = section.relocs.iter().map(|reloc| reloc.offset).collect();
     let fits = |size: u64| {
         section.size != 0
             && section.size.is_multiple_of(size)

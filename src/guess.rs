@@ -150,7 +150,7 @@ fn lacks_key(image: &ElfImage) -> bool {
 /// How far before its function the first patchable entry lies.
 fn padding(image: &ElfImage) -> Option<u32> {
     let entries = image.section(image.section_by_name("__patchable_function_entries")?);
-    let first = entries.relocs.as_slice().first()?;
+    let first = entries.relocs.get(0)?;
     let symbol = image.symbol(first.symbol);
     let at = symbol.value.checked_add_signed(first.addend)?;
     let starts = |section: SectionId| {

@@ -19,6 +19,7 @@ use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::parallel;
 pub use digest::Digest;
 pub use reloc_kind::RelocKind;
+use relocs::Incoming;
 pub use relocs::{Cursor, Reloc, Relocs};
 pub use store::{FileStore, Store};
 
@@ -491,9 +492,8 @@ impl ElfImage {
                 wanted.push((i, base));
             }
         }
-        let read = |(i, base): (usize, usize)| {
-            self.relocs_of(store, SectionId::from_index(i)).map(|relocs| (base, Relocs::new(relocs)))
-        };
+        let read =
+            |(i, base): (usize, usize)| self.relocs_of(store, SectionId::from_index(i)).map(|relocs| (base, relocs));
         let total: u64 = wanted.iter().map(|&(i, _)| self.sections[i].size).sum();
         for relocs in parallel::each(total >= WORTH_READING_TOGETHER, wanted, read) {
             let (base, relocs) = relocs?;
@@ -502,16 +502,11 @@ impl ElfImage {
         missing.map_or(Ok(()), Err)
     }
 
-    /// Reads the relocation section `id`, in file order.
-    pub fn relocs_of(&self, store: &dyn Store, id: SectionId) -> Result<Vec<Reloc>, LoadError> {
-        let mut relocs = Vec::new();
-        self.each_reloc(store, id, |left, reloc| {
-            if relocs.is_empty() {
-                relocs.reserve_exact(left);
-            }
-            relocs.push(reloc);
-        })?;
-        Ok(relocs)
+    /// Reads the relocation section `id`.
+    pub fn relocs_of(&self, store: &dyn Store, id: SectionId) -> Result<Relocs, LoadError> {
+        let mut incoming = Incoming::default();
+        self.each_reloc(store, id, |left, reloc| incoming.take(left, reloc))?;
+        Ok(incoming.finish())
     }
 
     /// Hands out the relocations of section `id` in file order, each with the number of those left, itself counted.

@@ -108,8 +108,8 @@ fn by_patchable_entries(input: &Input<'_>, map: &mut CfiMap, size: u32, ledger: 
         if section.name != "__patchable_function_entries" || section.rela.is_none() {
             continue;
         }
-        let relocs = section.relocs.as_slice();
-        let entries = |part: Range<usize>| relocs[part].iter().filter_map(|reloc| entry(input, reloc, size)).collect();
+        let relocs = &section.relocs;
+        let entries = |part: Range<usize>| part.filter_map(|index| entry(input, &relocs.get(index)?, size)).collect();
         let entries: Vec<Vec<Entry>> = parallel::parts(relocs.len(), entries);
         for Entry { prefix, range } in entries.into_iter().flatten() {
             if !is_short_enough(input, prefix.function, ledger) {

@@ -165,8 +165,8 @@ fn contents(store: &dyn Store, image: &ElfImage) -> BTreeMap<(String, usize), (V
         *nth += 1;
         let bytes =
             if section.is_code() { section.code.clone() } else { image.read_section(store, id).unwrap_or_default() };
-        let led = |reloc: &Reloc| (reloc.offset, reloc.kind, image.symbol_name(reloc.symbol).to_owned(), reloc.addend);
-        let mut relocs: Vec<Led> = section.relocs.as_slice().iter().map(led).collect();
+        let led = |reloc: Reloc| (reloc.offset, reloc.kind, image.symbol_name(reloc.symbol).to_owned(), reloc.addend);
+        let mut relocs: Vec<Led> = section.relocs.iter().map(led).collect();
         relocs.sort();
         out.insert((name.to_owned(), *nth), (bytes.to_vec(), relocs));
     }

@@ -37,8 +37,8 @@ pub fn ibt(input: &Input<'_>, ledger: &mut Ledger) -> (usize, FxHashSet<InsnId>)
         if section.is_code() || section.rela.is_none() || is_exempt(&section.name, input.rules) {
             continue;
         }
-        for reloc in section.relocs.as_slice().iter().filter(|reloc| !input.is_of_other_part(reloc.symbol)) {
-            check.data(CodeLoc::new(id, reloc.offset), input.image.destination(reloc));
+        for reloc in section.relocs.iter().filter(|reloc| !input.is_of_other_part(reloc.symbol)) {
+            check.data(CodeLoc::new(id, reloc.offset), input.image.destination(&reloc));
         }
     }
     (check.counted, check.used)
@@ -81,7 +81,7 @@ impl Check<'_, '_> {
             computed.next_if_eq(&id);
             let kind = insns.kind(id);
             if !kind.leads_away() && !matches!(kind, Kind::Return | Kind::Nop) {
-                self.reloc(id, reloc, u64::from(insns.get(id).end()));
+                self.reloc(id, &reloc, u64::from(insns.get(id).end()));
             }
         }
         computed.for_each(|id| self.relative(id, section, header));
@@ -199,7 +199,7 @@ pub fn absolute_relocations(input: &Input<'_>, ledger: &mut Ledger) -> usize {
         if section.flags & SHF_ALLOC == 0 || section.rela.is_none() || section.name == "__patchable_function_entries" {
             continue;
         }
-        for reloc in section.relocs.as_slice().iter().filter(|reloc| ABSOLUTE.contains(&reloc.kind)) {
+        for reloc in section.relocs.iter().filter(|reloc| ABSOLUTE.contains(&reloc.kind)) {
             let fault = Fault::AbsoluteRelocation { section: id, offset: reloc.offset };
             ledger.plain(Weight::Warning, fault, None, None, None);
             counted += 1;

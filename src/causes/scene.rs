@@ -307,7 +307,7 @@ impl<'a> Suspect<'a> {
     }
 
     /// The relocation within an instruction.
-    pub(super) fn reloc(&self, insn: InsnId) -> Option<&'a Reloc> {
+    pub(super) fn reloc(&self, insn: InsnId) -> Option<Reloc> {
         let (at, code) = (self.insns().loc(insn), self.insns().get(insn));
         self.image().section(at.section).relocs.first_in(u64::from(code.offset), u64::from(code.end()))
     }

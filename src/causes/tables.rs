@@ -43,7 +43,7 @@ pub(super) fn writable(suspect: &Suspect<'_>) -> Option<Told> {
     };
     let symbol = suspect.image().symbol(reloc.symbol);
     let section = suspect.image().section(symbol.section);
-    let name = name(suspect, load, reloc);
+    let name = name(suspect, load, &reloc);
     let shown = name.as_ref().map_or_else(|| "the table".to_owned(), |name| format!("the table `{name}`"));
     let line = name.as_ref().and_then(|name| definition(suspect, name));
     let place = line.as_ref().map(|line| format!(" ({})", suspect.place(line))).unwrap_or_default();
@@ -80,7 +80,7 @@ pub(super) fn writable(suspect: &Suspect<'_>) -> Option<Told> {
 }
 
 /// The instruction that loads an entry of the table, and where the table is.
-fn table_load<'a>(suspect: &Suspect<'a>, jump: InsnId) -> Option<(InsnId, &'a Reloc)> {
+fn table_load(suspect: &Suspect<'_>, jump: InsnId) -> Option<(InsnId, Reloc)> {
     let near = std::iter::successors(Some(jump), |&insn| suspect.insns().prev_in_section(insn)).take(REACH);
     let mut same = near.take_while(|&insn| suspect.flow().owner(insn) == suspect.flow().owner(jump));
     same.find_map(|insn| {

@@ -57,7 +57,7 @@ impl<'i> Disassembler<'i> {
         let fields = decoder.get_constant_offsets(&insn);
         let named = |present: bool, field: usize| {
             let reloc = self.image.section(at.section).relocs.at(start + field as u64).filter(|_| present)?;
-            Some(self.relocated(reloc, insn.next_ip()))
+            Some(self.relocated(&reloc, insn.next_ip()))
         };
         let mut names = Names {
             displacement: named(fields.has_displacement(), fields.displacement_offset()),

@@ -38,9 +38,9 @@ enum Address {
 
 impl<'a> Builder<'a> {
     /// The relocations of the relocation section of this name.
-    pub(super) fn relocs_named(&self, name: &str) -> &'a [Reloc] {
+    pub(super) fn relocs_named(&self, name: &str) -> impl Iterator<Item = Reloc> + use<'a> {
         let base = |id| self.image.sections.get(self.image.section(id).info as usize);
-        self.image.section_by_name(name).and_then(base).map_or(&[], |base| base.relocs.as_slice())
+        self.image.section_by_name(name).and_then(base).into_iter().flat_map(|base| base.relocs.iter())
     }
 
     fn address(&mut self, reloc: &Reloc, rela: &str, address: Address) -> Option<CodeLoc> {
@@ -62,7 +62,7 @@ impl<'a> Builder<'a> {
     /// Calls `act` for each instruction that a label section names.
     fn labels(&mut self, rela: &str, said: &'static str, address: Address, act: impl Fn(&mut Self, InsnId)) {
         for reloc in self.relocs_named(rela) {
-            let Some(at) = self.address(reloc, rela, address) else { continue };
+            let Some(at) = self.address(&reloc, rela, address) else { continue };
             match self.insns.at(at) {
                 Some(id) => act(self, id),
                 None => self.plain_fault(Weight::Fatal, Fault::BadAnnotationEntry { section: said }, None),
@@ -124,7 +124,7 @@ impl<'a> Builder<'a> {
     fn dead_ends(&mut self, rela: &str, reachable: bool) {
         let address = if self.rules.tables.dead_ends_at_labels { Address::SectionOrLabel } else { Address::Section };
         for reloc in self.relocs_named(rela) {
-            let Some(at) = self.address(reloc, rela, address) else { continue };
+            let Some(at) = self.address(&reloc, rela, address) else { continue };
             let before = match self.insns.at(at) {
                 Some(id) if self.rules.tables.before_label_across_sections => id.0.checked_sub(1).map(InsnId),
                 Some(id) => self.insns.prev_in_section(id),
@@ -189,7 +189,7 @@ impl<'a> Builder<'a> {
         if section.rela.is_none() {
             return;
         }
-        let (entsize, size, relocs) = (section.entsize, section.size, section.relocs.as_slice());
+        let (entsize, size, relocs) = (section.entsize, section.size, &section.relocs);
         if entsize != 8 && self.options.verbose {
             self.plain_fault(Weight::Warning, Fault::DodgyEntsize { section: NAME.to_owned() }, None);
         }
@@ -198,9 +198,9 @@ impl<'a> Builder<'a> {
             return;
         }
         let Ok(bytes) = self.image.read_section(self.store, id) else { return };
-        for (index, (entry, reloc)) in bytes.chunks_exact(8).zip(relocs).enumerate() {
+        for (index, (entry, reloc)) in bytes.chunks_exact(8).zip(relocs.iter()).enumerate() {
             let what = entry.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes);
-            let Some(at) = self.address(reloc, NAME, Address::Any) else { continue };
+            let Some(at) = self.address(&reloc, NAME, Address::Any) else { continue };
             match self.insns.at(at) {
                 Some(id) => act(self, what, id),
                 None => {

@@ -103,7 +103,7 @@ impl Builder<'_> {
                     section = this.insns.section_of(id);
                     relocs = Some(this.image.section(section).relocs.cursor_from(start));
                 }
-                let reloc = relocs.as_mut().and_then(|relocs| relocs.first_in(start, end)).copied();
+                let reloc = relocs.as_mut().and_then(|relocs| relocs.first_in(start, end));
                 act(this, &Branch { id, section, reloc }, target, flags, &mut left);
             });
             left
@@ -116,7 +116,7 @@ impl Builder<'_> {
     pub(super) fn reloc(&self, id: InsnId) -> Option<Reloc> {
         let insn = self.insns.get(id);
         let relocs = &self.image.section(self.insns.section_of(id)).relocs;
-        relocs.first_in(u64::from(insn.offset), u64::from(insn.end())).copied()
+        relocs.first_in(u64::from(insn.offset), u64::from(insn.end()))
     }
 
     pub(super) fn is_section_symbol(&self, id: SymbolId) -> bool {

@@ -41,7 +41,7 @@ impl Builder<'_> {
         let mut working = CfiState::initial();
         for (index, raw) in bytes.chunks_exact(SIZE as usize).enumerate() {
             let index = index as u64;
-            let Some(reloc) = self.image.section(id).relocs.at(index * SIZE).copied() else {
+            let Some(reloc) = self.image.section(id).relocs.at(index * SIZE) else {
                 self.plain_fault(Weight::Fatal, Fault::HintWithoutReloc { index }, None);
                 continue;
             };

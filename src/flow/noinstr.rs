@@ -67,7 +67,7 @@ impl Builder<'_> {
         let symbol = *self.image.symbol(table);
         let end = symbol.value.saturating_add(self.symbols.size(table));
         let mut at = symbol.value;
-        while let Some(reloc) = self.image.section(symbol.section).relocs.first_in(at, end).copied() {
+        while let Some(reloc) = self.image.section(symbol.section).relocs.first_in(at, end) {
             let slot = ((reloc.offset - symbol.value) / 8) as i64;
             match self.pv_target(&reloc) {
                 Some(target) => self.add_pv_target(first_slot + slot, target, slots),
@@ -125,7 +125,7 @@ impl Builder<'_> {
     }
 
     fn read_pv_store(&mut self, section: &Section, start: u64, pv_ops: &mut PvTables) {
-        let (Some(&place), Some(&value)) = (section.relocs.at(start + 3), section.relocs.at(start + 7)) else { return };
+        let (Some(place), Some(value)) = (section.relocs.at(start + 3), section.relocs.at(start + 7)) else { return };
         let name = self.image.symbol_name(place.symbol);
         let shared = self.rules.walk.pv_ops_share_slots;
         let table = pv_ops.tables.iter().find(|(table, ..)| *table == name && (!shared || name == "pv_ops"));

@@ -53,10 +53,10 @@ impl Builder<'_> {
         let line = if places > without_file { NUMBER } else { 0 };
         let flags_at = places * PLACE + line;
         let size = (flags_at + NUMBER).next_multiple_of(PLACE);
-        for reloc in relocs.as_slice().iter().filter(|reloc| (reloc.offset as usize).is_multiple_of(size)) {
+        for reloc in relocs.iter().filter(|reloc| (reloc.offset as usize).is_multiple_of(size)) {
             let flags = bytes.get(reloc.offset as usize + flags_at).copied().unwrap_or(0);
             if flags & WARNING != 0
-                && let Some(bug) = self.insns.at(self.image.destination(reloc))
+                && let Some(bug) = self.insns.at(self.image.destination(&reloc))
             {
                 self.graph.clear(bug, Flags::DEAD_END);
             }
@@ -89,8 +89,8 @@ impl Builder<'_> {
             return Frames(Vec::new());
         };
         let Ok(bytes) = self.image.read_section(self.store, orc) else { return Frames(Vec::new()) };
-        let relocs = self.image.section(ip).relocs.as_slice().iter();
-        let places = relocs.map(|reloc| self.image.destination(reloc));
+        let relocs = self.image.section(ip).relocs.iter();
+        let places = relocs.map(|reloc| self.image.destination(&reloc));
         let entries = bytes.chunks_exact(size_of::<Frame>()).filter_map(|entry| entry.try_into().ok());
         let mut rows: Vec<(CodeLoc, Frame)> = places.zip(entries).collect();
         // Where one object's table ends another's may begin.

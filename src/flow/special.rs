@@ -114,7 +114,7 @@ impl Builder<'_> {
             self.place_fault(Weight::Fatal, fault, CodeLoc::new(section, at));
             return None;
         };
-        Some(self.image.destination(reloc))
+        Some(self.image.destination(&reloc))
     }
 
     fn add_entry(&mut self, entry: &Entry) {

@@ -177,7 +177,7 @@ impl Builder<'_> {
                 }
             }
             if let Some((section, first)) = self.table_at(id)
-                && let Some(reloc) = self.image.section(section).relocs.as_slice().get(first).copied()
+                && let Some(reloc) = self.image.section(section).relocs.get(first)
                 && let Some(target) = self.find(self.image.symbol(reloc.symbol).section, self.table_target(&reloc))
                 && self.parent_of(target) == Some(function)
             {
@@ -287,11 +287,11 @@ impl Builder<'_> {
         search: &mut Search,
     ) -> (Vec<Alternate>, bool) {
         let mut entries = Vec::new();
-        let relocs: &[Reloc] = self.image.section(section).relocs.as_slice();
+        let relocs = &self.image.section(section).relocs;
         let symbol = self.image.symbol(parent);
         let end = symbol.value.wrapping_add(self.symbols.size(parent));
         let mut previous = 0u64;
-        for (index, reloc) in relocs.iter().enumerate().skip(first) {
+        for (index, reloc) in (first..).map_while(|index| Some((index, relocs.get(index)?))) {
             let ends = if self.rules.tables.table_start_marks {
                 search.starts.contains(&(section, index))
             } else {
@@ -300,11 +300,11 @@ impl Builder<'_> {
             if index != first && ends {
                 break;
             }
-            if previous != 0 && reloc.offset != previous + self.entry_width(reloc) {
+            if previous != 0 && reloc.offset != previous + self.entry_width(&reloc) {
                 break;
             }
             let target_section = self.image.symbol(reloc.symbol).section;
-            let target = self.table_target(reloc);
+            let target = self.table_target(&reloc);
             if target_section == symbol.section && target == symbol.value {
                 break;
             }

@@ -50,7 +50,7 @@ pub fn stored(store: &dyn Store, image: &ElfImage, rules: &Rules) -> Result<Stor
     }
     let ips = image.read_section(store, ip)?;
     let section = image.section(ip);
-    let relocs = section.relocs.as_slice();
+    let relocs = &section.relocs;
     for (i, raw) in entries.chunks_exact(SIZE).enumerate() {
         let Ok(bytes) = raw.try_into() else { continue };
         let entry = OrcEntry::decode(bytes, rules);

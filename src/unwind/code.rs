@@ -243,7 +243,7 @@ impl Reading<'_> {
         }
     }
 
-    fn take(&mut self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>, fde: u32, row: u32) {
+    fn take(&mut self, insn: &Instruction, section: SectionId, reloc: Option<Reloc>, fde: u32, row: u32) {
         let flow = op::flow(insn);
         let direct = matches!(flow, Flow::Jump | Flow::JumpIf { .. } | Flow::Call);
         let target = if direct { self.target(insn, section, reloc) } else { Target::None };
@@ -267,7 +267,7 @@ impl Reading<'_> {
         });
     }
 
-    fn target(&self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>) -> Target {
+    fn target(&self, insn: &Instruction, section: SectionId, reloc: Option<Reloc>) -> Target {
         if !matches!(insn.op0_kind(), OpKind::NearBranch64 | OpKind::NearBranch32 | OpKind::NearBranch16) {
             return Target::None;
         }
@@ -277,7 +277,7 @@ impl Reading<'_> {
             Some(reloc) if self.image.symbol(reloc.symbol).is_undefined() => Target::Symbol(reloc.symbol),
             Some(reloc) => {
                 // Relative to the end of the instruction, which the field ends.
-                let at = self.image.destination(reloc);
+                let at = self.image.destination(&reloc);
                 let behind = insn.next_ip().wrapping_sub(reloc.offset);
                 Target::Place(CodeLoc::new(at.section, at.offset.wrapping_add(behind)))
             }
@@ -285,7 +285,7 @@ impl Reading<'_> {
     }
 
     /// What an instruction other than a branch refers to.
-    fn note_addresses(&mut self, insn: &Instruction, section: SectionId, reloc: Option<&Reloc>, fde: u32) {
+    fn note_addresses(&mut self, insn: &Instruction, section: SectionId, reloc: Option<Reloc>, fde: u32) {
         let Some(place) = referred(self.image, self.addresses, insn, section, reloc) else { return };
         let in_code = self.image.section(place.section).is_code();
         if in_code {
@@ -314,12 +314,12 @@ pub(super) fn referred(
     addresses: &Addresses,
     insn: &Instruction,
     section: SectionId,
-    reloc: Option<&Reloc>,
+    reloc: Option<Reloc>,
 ) -> Option<CodeLoc> {
     match reloc {
         Some(reloc) if image.symbol(reloc.symbol).is_undefined() => None,
         Some(reloc) => {
-            let at = image.destination(reloc);
+            let at = image.destination(&reloc);
             let behind = if reloc.kind.leads_to_code() { insn.next_ip().wrapping_sub(reloc.offset) } else { 0 };
             Some(CodeLoc::new(at.section, at.offset.wrapping_add(behind)))
         }

@@ -89,7 +89,7 @@ fn relocated_table(image: &ElfImage, code: &Code, table: Table) -> Vec<u32> {
         let Some(reloc) = relocs.at(at).filter(|reloc| !another && (reloc.kind == RelocKind::PC32) == relative) else {
             break;
         };
-        let to = image.destination(reloc);
+        let to = image.destination(&reloc);
         let back = if relative { at - start.offset } else { 0 };
         let target = code.at(CodeLoc::new(to.section, to.offset.wrapping_sub(back)));
         list.extend(target.filter(|&target| code.get(target).is_some_and(|target| target.row != NONE)));
@@ -146,8 +146,8 @@ impl Pointers {
             let anchors = code.anchors.partition_point(|at| at.section < id);
             let of_section = code.anchors.get(anchors..).unwrap_or(&[]);
             let of_section = &of_section[..of_section.partition_point(|at| at.section == id)];
-            for reloc in section.relocs.as_slice() {
-                let at = image.destination(reloc);
+            for reloc in section.relocs.iter() {
+                let at = image.destination(&reloc);
                 if !image.section(at.section).is_code() {
                     continue;
                 }

@@ -69,12 +69,12 @@ impl Addresses {
         }
         let section = image.section(id);
         let base = self.start(id);
-        if section.relocs.as_slice().is_empty() {
+        if section.relocs.is_empty() {
             if let Some(rela) = section.rela {
                 image.each_reloc(store, rela, |_, reloc| self.apply(image, &mut bytes, base, &reloc))?;
             }
         } else {
-            section.relocs.as_slice().iter().for_each(|reloc| self.apply(image, &mut bytes, base, reloc));
+            section.relocs.iter().for_each(|reloc| self.apply(image, &mut bytes, base, &reloc));
         }
         Ok(bytes)
     }

@@ -148,17 +148,17 @@ pub(super) fn of(analysis: &Analysis) -> Facts {
     let mut used: FxHashMap<u32, Uses> = FxHashMap::default();
     for (section, header) in image.sections() {
         let of_interest = header.is_code() || !is_passed_over(&header.name);
-        for reloc in header.relocs.as_slice().iter().filter(|_| of_interest) {
+        for reloc in header.relocs.iter().filter(|_| of_interest) {
             let is_table = header.is_code() && tables.contains(&image.symbol_name(reloc.symbol));
             if is_table && header.name.starts_with(BOOT) {
-                facts.slots.extend(stored(analysis, header, reloc));
+                facts.slots.extend(stored(analysis, header, &reloc));
             }
             if is_open(image, reloc.symbol) {
                 let uses = used.entry(reloc.symbol.0).or_default();
-                *uses = uses.with(use_of(analysis, section, reloc));
+                *uses = uses.with(use_of(analysis, section, &reloc));
             } else if is_table {
                 // Who defines the slots uses them as well.
-                let uses = use_of(analysis, section, reloc);
+                let uses = use_of(analysis, section, &reloc);
                 facts.calls_slots |= uses.has(Uses::NOINSTR);
             }
         }
@@ -178,16 +178,16 @@ pub(super) fn of(analysis: &Analysis) -> Facts {
 
 /// What a table of slots holds from the start.
 fn filled(analysis: &Analysis, table: &str, at: CodeLoc, size: u64) -> Vec<String> {
-    let relocs = analysis.image.section(at.section).relocs.as_slice().iter();
+    let relocs = analysis.image.section(at.section).relocs.iter();
     let own = relocs.filter(|reloc| reloc.offset.wrapping_sub(at.offset) < size);
-    own.map(|reloc| format!("{table}+{}: {}", reloc.offset - at.offset, target(analysis, reloc))).collect()
+    own.map(|reloc| format!("{table}+{}: {}", reloc.offset - at.offset, target(analysis, &reloc))).collect()
 }
 
 /// What code stores into a slot.
 fn stored(analysis: &Analysis, header: &Section, place: &Reloc) -> Option<String> {
     let value = header.relocs.at(place.offset.checked_add(FIELD)?)?;
     let table = analysis.image.symbol_name(place.symbol);
-    Some(format!("{table}{:+}: {}", place.addend, target(analysis, value)))
+    Some(format!("{table}{:+}: {}", place.addend, target(analysis, &value)))
 }
 
 /// What a slot is filled with, and whether it may not be instrumented, as far as the object itself says that.

@@ -46,7 +46,7 @@ pub(super) fn add(draft: &mut Draft, name: &str, image: &ElfImage, store: &dyn S
     let handles = symbols(draft, image, &places)?;
     for (id, section) in image.sections() {
         let Some((output, start)) = places[id.index()] else { continue };
-        for reloc in section.relocs.as_slice() {
+        for reloc in section.relocs.iter() {
             let symbol = image.symbol(reloc.symbol);
             // A section's symbol counts from where the piece now starts.
             let moved =

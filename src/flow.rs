@@ -22,6 +22,8 @@ mod runs;
 mod special;
 mod tables;
 
+use std::ops::Range;
+
 use rustc_hash::FxHashMap;
 
 use crate::cfi::CfiState;
@@ -31,6 +33,7 @@ use crate::image::ElfImage;
 use crate::parallel;
 use crate::symbols::Symbols;
 use branches::Branches;
+pub(crate) use runs::Run;
 use runs::Runs;
 
 pub(crate) use builder::adjusted_addend;
@@ -167,6 +170,8 @@ pub struct FlowGraph {
     pub(crate) flags: Vec<Flags>,
     pub(crate) owners: Runs,
     pub(crate) branches: Branches,
+    /// The instructions that compute an address relative to themselves, in order.
+    pub(crate) lea_rip: Vec<InsnId>,
     pub(crate) alternates: FxHashMap<InsnId, Vec<Alternate>>,
     /// The entries of jump tables. Jumps may share one.
     pub(crate) tables: Vec<Vec<Alternate>>,
@@ -203,6 +208,12 @@ impl FlowGraph {
         let of_kind = |id: &InsnId| wanted.contains(&insns.kind(*id));
         let found = |part| self.branches.within(part).filter(of_kind).collect::<Vec<_>>();
         parallel::parts(insns.len(), found).into_iter().flatten()
+    }
+
+    /// Those of a range that compute an address relative to themselves, in order.
+    pub(crate) fn lea_rip(&self, range: Range<usize>) -> &[InsnId] {
+        let behind = |end: usize| self.lea_rip.partition_point(|id| id.index() < end);
+        self.lea_rip.get(behind(range.start)..behind(range.end)).unwrap_or(&[])
     }
 
     /// The instructions that are declared to have the property, in order: a hint's or an annotation's.

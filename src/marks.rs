@@ -3,11 +3,11 @@
 //! In: marks.  Out: [`Marks`], 64 positions each, [`number`]ed.
 //! Holds afterwards: a position's number is found without a search.
 
-/// Which of 64 positions are marked.
+/// Which of 64 positions are marked. In halves, without which every third word of it would be padding.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Marks {
-    /// The first position is the lowest bit.
-    pub bits: u64,
+    /// The first position is the lowest bit of the first half.
+    halves: [u32; 2],
     /// How many positions are marked before all of these.
     before: u32,
 }
@@ -15,37 +15,48 @@ pub(crate) struct Marks {
 impl Marks {
     /// Marks that are not numbered yet.
     pub(crate) fn new(bits: u64) -> Marks {
-        Marks { bits, before: 0 }
+        Marks { halves: [bits as u32, (bits >> 32) as u32], before: 0 }
+    }
+
+    /// The positions, the first one as the lowest bit.
+    pub(crate) fn bits(self) -> u64 {
+        u64::from(self.halves[0]) | u64::from(self.halves[1]) << 32
+    }
+
+    /// Marks positions.
+    pub(crate) fn mark_all(&mut self, bits: u64) {
+        self.halves[0] |= bits as u32;
+        self.halves[1] |= (bits >> 32) as u32;
     }
 
     /// Marks a position, from 0 to 63.
     pub(crate) fn mark(&mut self, at: usize) {
-        self.bits |= 1 << at;
+        self.mark_all(1 << at);
     }
 
     /// How many are marked before a position, from 0 to 63.
     pub(crate) fn before(self, at: usize) -> u32 {
-        self.before + (self.bits & ((1 << at) - 1)).count_ones()
+        self.before + (self.bits() & ((1 << at) - 1)).count_ones()
     }
 
     /// The same with the position itself.
     pub(crate) fn through(self, at: usize) -> u32 {
-        self.before + (self.bits & (u64::MAX >> (63 - at))).count_ones()
+        self.before + (self.bits() & (u64::MAX >> (63 - at))).count_ones()
     }
 
     /// The number of a position among those that are marked, if it is.
     pub(crate) fn number_of(self, at: usize) -> Option<usize> {
-        (self.bits & (1 << at) != 0).then(|| self.before(at) as usize)
+        (self.bits() & (1 << at) != 0).then(|| self.before(at) as usize)
     }
 
     /// How many of these are marked.
     pub(crate) fn count(self) -> usize {
-        self.bits.count_ones() as usize
+        self.bits().count_ones() as usize
     }
 
     /// Those that are marked, in order.
     pub(crate) fn each(self) -> Ones {
-        Ones(self.bits)
+        Ones(self.bits())
     }
 }
 
@@ -54,7 +65,7 @@ pub(crate) fn number(marks: &mut [Marks], first: u32) -> u32 {
     let mut next = first;
     for word in marks {
         word.before = next;
-        next += word.bits.count_ones();
+        next += word.bits().count_ones();
     }
     next
 }

@@ -6,6 +6,7 @@
 
 mod lookup;
 mod names;
+mod offsets;
 
 use crate::findings::Fault;
 use crate::ids::{SectionId, SymbolId};

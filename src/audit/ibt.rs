@@ -71,8 +71,8 @@ fn is_exempt(name: &str, rules: &Rules) -> bool {
 impl Check<'_, '_> {
     /// What the section's instructions refer to, unless they branch there.
     fn section(&mut self, section: SectionId, header: &Section) {
-        let Input { insns, .. } = *self.input;
-        let mut computed = insns.of_kind(insns.between(section, 0, header.size), Kind::LeaRip).peekable();
+        let Input { flow, insns, .. } = *self.input;
+        let mut computed = flow.lea_rip(insns.between(section, 0, header.size)).iter().copied().peekable();
         for reloc in header.relocs.ascending() {
             let Some(id) = insns.containing(CodeLoc::new(section, reloc.offset)) else { continue };
             while let Some(other) = computed.next_if(|&other| other < id) {

@@ -3,8 +3,6 @@
 //! In: the instructions of one section after another.  Out: [`InsnTable`].
 //! Holds afterwards: which instruction starts at an address is told by one word of a bitmap, and costs no search.
 
-use std::ops::Range as Numbers;
-
 use rustc_hash::FxHashMap;
 
 use super::Kind;
@@ -154,7 +152,7 @@ impl InsnTable {
         if self.starts.len() < behind {
             self.starts.resize(behind, Marks::default());
         }
-        self.starts[first..].iter_mut().zip(&piece.starts).for_each(|(word, more)| word.bits |= more.bits);
+        self.starts[first..].iter_mut().zip(&piece.starts).for_each(|(word, more)| word.mark_all(more.bits()));
     }
 
     /// Makes sections of what was appended, up to `section`: what comes next belongs to it.
@@ -243,12 +241,6 @@ impl InsnTable {
         self.insns[id.index()].kind = kind;
     }
 
-    /// Those of a range that are of a kind, in order.
-    pub(crate) fn of_kind(&self, range: Numbers<usize>, kind: Kind) -> impl Iterator<Item = InsnId> {
-        let insns = self.insns.get(range.clone()).unwrap_or(&[]).iter().enumerate();
-        insns.filter(move |(_, insn)| insn.kind == kind).map(move |(at, _)| InsnId::from_index(range.start + at))
-    }
-
     /// How many instructions there are, padding included.
     pub fn len(&self) -> usize {
         self.insns.len()
@@ -323,10 +315,10 @@ fn mark_starts(insns: &[Insn], before: usize, words: &mut [Marks]) {
     for insn in insns {
         let next = insn.offset as usize / 64 - before;
         if next != word {
-            words[word].bits = bits;
+            words[word] = Marks::new(bits);
             (word, bits) = (next, 0);
         }
         bits |= 1 << (insn.offset % 64);
     }
-    words[word].bits = bits;
+    words[word] = Marks::new(bits);
 }

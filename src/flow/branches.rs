@@ -1,6 +1,7 @@
 //! Where branches lead, kept for the instructions that branch or return and for no others.
 //!
-//! In: all instructions.  Out: [`Branches`], a target for each that branches, and a way through them.
+//! In: all instructions.  Out: [`Branches`], a target for each that branches, and a way through them; [`Census`], what else one
+//! pass over all tells.
 //! Holds afterwards: an instruction that is made another kind of branch keeps its place.
 
 use std::ops::Range;
@@ -46,22 +47,62 @@ impl Part<'_> {
     }
 }
 
-fn branches(kind: Kind) -> bool {
-    kind.leads_away() || kind == Kind::Return
+/// What one pass over all instructions tells of them.
+#[derive(Default)]
+pub(super) struct Census {
+    /// Without targets.
+    pub branches: Branches,
+    /// Those that compute an address relative to themselves, in order.
+    pub lea_rip: Vec<InsnId>,
+    /// Those that the processor refuses, in order.
+    pub bugs: Vec<InsnId>,
+}
+
+/// By number of kind: those that branch or return.
+const BRANCHES: u32 = 1 << Kind::JumpConditional as u32
+    | 1 << Kind::JumpUnconditional as u32
+    | 1 << Kind::JumpDynamic as u32
+    | 1 << Kind::JumpDynamicConditional as u32
+    | 1 << Kind::Call as u32
+    | 1 << Kind::CallDynamic as u32
+    | 1 << Kind::Return as u32;
+/// Those that are listed.
+const LISTED: u32 = 1 << Kind::LeaRip as u32 | 1 << Kind::Bug as u32;
+
+impl Census {
+    pub(super) fn of(insns: &[Insn]) -> Census {
+        let parts = parallel::parts(insns.len(), |part| {
+            let mut words = Vec::with_capacity(part.len() / 64 + 1);
+            let (mut lea_rip, mut bugs) = (Vec::new(), Vec::new());
+            for first in part.clone().step_by(64) {
+                let mut bits = 0;
+                for (at, insn) in insns[first..part.end.min(first + 64)].iter().enumerate() {
+                    let kind = 1 << insn.kind as u32;
+                    bits |= u64::from(BRANCHES & kind != 0) << at;
+                    if LISTED & kind != 0 {
+                        let list = if insn.kind == Kind::Bug { &mut bugs } else { &mut lea_rip };
+                        list.push(InsnId::from_index(first + at));
+                    }
+                }
+                words.push(Marks::new(bits));
+            }
+            (words, lea_rip, bugs)
+        });
+        let mut census = Census::default();
+        let words = &mut census.branches.words;
+        words.reserve_exact(insns.len() / 64 + 1);
+        for (own, lea_rip, bugs) in parts {
+            words.extend(own);
+            census.lea_rip.extend(lea_rip);
+            census.bugs.extend(bugs);
+        }
+        let n_branches = marks::number(words, 0);
+        census.branches.targets = parallel::filled(n_branches as usize, 0, |_| 0);
+        census
+    }
 }
 
 impl Branches {
-    /// Without targets.
-    pub(super) fn of(insns: &[Insn]) -> Branches {
-        let word = |insns: &[Insn]| {
-            let bits = insns.iter().rev().fold(0, |bits, insn| bits << 1 | u64::from(branches(insn.kind)));
-            Marks::new(bits)
-        };
-        let part = |part: Range<usize>| insns[part].chunks(64).map(word).collect::<Vec<_>>();
-        let mut words = parallel::parts(insns.len(), part).concat();
-        let n_branches = marks::number(&mut words, 0);
-        Branches { words, targets: parallel::filled(n_branches as usize, 0, |_| 0) }
-    }
 
     fn place(&self, id: InsnId) -> Option<usize> {
         self.words.get(id.index() / 64)?.number_of(id.index() % 64)
@@ -71,7 +112,7 @@ impl Branches {
     pub(super) fn within(&self, range: Range<usize>) -> impl Iterator<Item = InsnId> {
         let words = range.start / 64..range.end.div_ceil(64);
         let bits = words.flat_map(move |index| {
-            let word = self.words.get(index).map_or(0, |word| word.bits);
+            let word = self.words.get(index).map_or(0, |word| word.bits());
             let first = range.start.saturating_sub(index * 64);
             let last = (range.end - 1 - index * 64).min(63);
             Ones(word & (u64::MAX << first) & (u64::MAX >> (63 - last))).map(move |bit| index * 64 + bit)
@@ -118,7 +159,7 @@ mod tests {
     fn branches_are_found_within_any_range() {
         let at = [0, 1, 63, 64, 127, 130, 199];
         let insn = |id: u32| Insn::new(id, 1, if at.contains(&(id as usize)) { Kind::Call } else { Kind::Other });
-        let branches = Branches::of(&(0..200).map(insn).collect::<Vec<_>>());
+        let branches = Census::of(&(0..200).map(insn).collect::<Vec<_>>()).branches;
         for start in 0..=200 {
             for end in start..=200 {
                 let expected: Vec<InsnId> =

@@ -311,7 +311,7 @@ impl Builder<'_> {
     /// known, an indirect jump counts as leaving.
     fn leaves(&self, start: InsnId) -> bool {
         let owned = match self.function(start) {
-            Some(_) => start.0..self.graph.owners.run(start).1,
+            Some(_) => start.0..self.graph.owners.run(start).end,
             None => start.0..start.0 + 1,
         };
         self.graph.branches.within(owned.start as usize..owned.end as usize).any(|id| match self.insns.kind(id) {
@@ -351,7 +351,7 @@ pub(crate) fn body_never_returns(
         _ => false,
     };
     let body_leaves = |start: InsnId| match graph.function(symbols, start) {
-        Some(_) => (start.0..graph.owners.run(start).1).map(InsnId).any(leaves),
+        Some(_) => (start.0..graph.owners.run(start).end).map(InsnId).any(leaves),
         None => leaves(start),
     };
     let cold = symbols.child(owner).filter(|&child| child != owner).and_then(at);

@@ -75,9 +75,10 @@ impl Builder<'_> {
     }
 
     fn judge_place(&self, branch: &Branch, target: InsnId, symbol: Option<SymbolId>) -> Verdict {
-        let owner = self.graph.owner(branch.id);
+        let run = self.graph.owners.run(branch.id);
+        let owner = (run.owner != 0).then_some(SymbolId(run.owner));
         // Most jumps have no relocation, stay in their function and do not lead to its start.
-        let inside = owner.filter(|_| branch.reloc.is_none() && self.graph.owner(target) == owner);
+        let inside = owner.filter(|_| branch.reloc.is_none() && (run.has(target) || self.graph.owner(target) == owner));
         if inside.is_some_and(|owner| u64::from(self.insns.get(target).offset) != self.image.symbol(owner).value) {
             return Verdict::Inner(target);
         }

@@ -4,7 +4,7 @@
 //! Holds afterwards: see [`super`].
 
 use crate::cancel::{CancelToken, Cancelled};
-use crate::decode::{DecodeNote, InsnTable, Kind};
+use crate::decode::{DecodeNote, InsnTable};
 use crate::image::{ElfImage, Store};
 use crate::kernel::rules::{Annotations, Rules};
 use crate::ledger::Ledger;
@@ -12,7 +12,7 @@ use crate::options::Options;
 use crate::parallel;
 use crate::symbols::Symbols;
 
-use super::branches::Branches;
+use super::branches::Census;
 use super::builder::Builder;
 use super::names::Noreturn;
 use super::{Flags, FlowGraph};
@@ -46,9 +46,9 @@ pub fn resolve(
     let n = insns.len();
     // Room for the padding of alternatives. Room that is not needed costs no memory; moving everything would.
     let room = n / 16 + 16;
-    let code = insns.as_slice();
-    let flags = |index: usize| if code[index].kind == Kind::Bug { Flags::DEAD_END } else { Flags::default() };
-    let flags = parallel::filled(n, room, flags);
+    let Census { branches, lea_rip, bugs } = Census::of(insns.as_slice());
+    let mut flags = parallel::filled(n, room, |_| Flags::default());
+    bugs.into_iter().for_each(|bug| flags[bug.index()] = Flags::DEAD_END);
     let mut builder = Builder {
         image: input.image,
         store: input.store,
@@ -61,7 +61,8 @@ pub fn resolve(
         dead_end_functions: vec![None; input.image.symbols.len()],
         symbols,
         graph: FlowGraph {
-            branches: Branches::of(code),
+            branches,
+            lea_rip,
             flags,
             sections: super::owners::section_traits(input.image, input.options, input.rules),
             unreachables_ignored: input.options.no_unreachable,

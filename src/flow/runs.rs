@@ -10,6 +10,23 @@ use rustc_hash::FxHashMap;
 use crate::ids::InsnId;
 use crate::marks::{self, Marks};
 
+/// Instructions of a section that follow each other and have the same owner.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Run {
+    first: u32,
+    /// Behind the last one.
+    pub(crate) end: u32,
+    /// 0 is no owner.
+    pub(crate) owner: u32,
+}
+
+impl Run {
+    /// Whether the instruction is one of these.
+    pub(crate) fn has(&self, id: InsnId) -> bool {
+        (self.first..self.end).contains(&id.0)
+    }
+}
+
 /// The owners of all instructions; 0 is no owner.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Runs {
@@ -55,10 +72,12 @@ impl Runs {
         self.position(id).map_or(0, |run| self.runs[run].1)
     }
 
-    /// Who owns the instruction, and the instruction behind those of its section that follow it and have the same owner.
-    pub(crate) fn run(&self, id: InsnId) -> (u32, u32) {
-        let Some(run) = self.position(id) else { return (0, id.0) };
-        (self.runs[run].1, self.runs.get(run + 1).map_or(self.len, |&(next, _)| next))
+    /// The run of the instruction; one without any where there is none.
+    pub(crate) fn run(&self, id: InsnId) -> Run {
+        debug_assert!(self.later.is_empty(), "settled");
+        let Some(run) = self.position(id) else { return Run { first: id.0, end: id.0, owner: 0 } };
+        let (first, owner) = self.runs[run];
+        Run { first, end: self.runs.get(run + 1).map_or(self.len, |&(next, _)| next), owner }
     }
 
     /// The instructions that nobody owns, in order.
@@ -143,7 +162,7 @@ mod tests {
     }
 
     fn ends(runs: &Runs) -> Vec<u32> {
-        (0..runs.len).map(|id| runs.run(InsnId(id)).1).collect()
+        (0..runs.len).map(|id| runs.run(InsnId(id)).end).collect()
     }
 
     #[test]
@@ -167,8 +186,8 @@ mod tests {
         assert_eq!(owners(&runs), before);
         assert_eq!(before.iter().map(|&owner| owner.to_string()).collect::<String>()[..6], *"111221");
         assert_eq!(before[65..], [1, 0, 0, 0, 1, 1, 1]);
-        assert_eq!([0, 3, 5].map(|id| runs.run(InsnId(id)).1), [3, 5, 66]);
-        assert_eq!([69, 70].map(|id| runs.run(InsnId(id)).1), [70, 71]);
+        assert_eq!([0, 3, 5].map(|id| runs.run(InsnId(id)).end), [3, 5, 66]);
+        assert_eq!([69, 70].map(|id| runs.run(InsnId(id)).end), [70, 71]);
         runs.settle();
         assert_eq!(owners(&runs), before);
     }
@@ -176,7 +195,7 @@ mod tests {
     #[test]
     fn nothing_has_no_owner() {
         let runs = Runs::default();
-        assert_eq!((runs.get(InsnId(0)), runs.run(InsnId(0))), (0, (0, 0)));
+        assert_eq!((runs.get(InsnId(0)), runs.run(InsnId(0))), (0, Run::default()));
     }
 
     proptest::proptest! {
@@ -212,7 +231,9 @@ mod tests {
             runs.settle();
             proptest::prop_assert_eq!(&owners(&runs), &plain);
             for (id, &end) in ends(&runs).iter().enumerate() {
-                proptest::prop_assert!(plain[id..end as usize].iter().all(|owner| *owner == plain[id]));
+                let run = runs.run(InsnId(id as u32));
+                proptest::prop_assert!(run.has(InsnId(id as u32)) && run.owner == plain[id]);
+                proptest::prop_assert!(plain[run.first as usize..end as usize].iter().all(|owner| *owner == plain[id]));
             }
         }
     }

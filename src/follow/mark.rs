@@ -4,6 +4,9 @@
 
 use crate::ids::CfiId;
 
+/// A mark has room for the numbers of so many states, from 0 on.
+pub(super) const MOST_NUMBERED: u32 = (1 << 30) - 1;
+
 /// What the walk knows of an instruction.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark(pub u32);
@@ -26,11 +29,13 @@ impl Mark {
 
     /// The same mark with the number of another state.
     pub(super) fn with(self, state: CfiId) -> Mark {
+        debug_assert!(state.0 < MOST_NUMBERED);
         Mark((state.0 + 1) << 2 | self.0 & 3)
     }
 
     /// The mark behind one more visit, which brings a state.
     pub(super) fn visit(self, state: CfiId, uaccess: bool) -> Mark {
+        debug_assert!(state.0 < MOST_NUMBERED);
         Mark((state.0 + 1) << 2 | self.0 & 3 | bit(uaccess))
     }
 }

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::limits::Finished;
+use super::mark::MOST_NUMBERED;
 use super::walk::{Ground, Outcome, Walk};
 use super::{Input, function};
 use crate::cancel::{CancelToken, Cancelled};
@@ -26,6 +27,7 @@ const WORTH_SPLITTING: usize = 1 << 17;
 const BLOCKS: usize = 16;
 /// The most states of a block. No object that is split has as many instructions.
 const BLOCK_STATES: u32 = 1 << 25;
+const _: () = assert!((BLOCKS as u32 + 1) * BLOCK_STATES <= MOST_NUMBERED, "the states of all blocks have numbers");
 
 /// How many blocks an object of `n_insns` instructions is worth.
 pub(super) fn blocks_for(n_insns: usize) -> usize {
@@ -36,12 +38,11 @@ pub(super) fn blocks_for(n_insns: usize) -> usize {
 #[derive(Clone, Copy)]
 struct Task {
     /// Its place in the list.
-    rank: usize,
+    rank: u32,
     section: SectionId,
     symbol: SymbolId,
     /// The function that its first instruction belongs to: the walk keeps to that one.
     owner: Option<SymbolId>,
-    weight: u64,
 }
 
 /// What the walks over a block came to.
@@ -61,7 +62,7 @@ struct Found {
     /// How many findings objtool counts.
     counted: usize,
     /// With the rank of the function.
-    ledgers: Vec<(usize, Ledger)>,
+    ledgers: Vec<(u32, Ledger)>,
 }
 
 /// What was done side by side, and what is left.
@@ -115,7 +116,7 @@ pub(super) fn follow(
     if tasks.is_empty() {
         return Ok(Together { left, ..Together::default() });
     }
-    let blocks = split(tasks, n_blocks);
+    let blocks = split(tasks, n_blocks, |task| input.symbols.size(task.symbol));
     let waiting = blocks.iter().map(|_| None).collect();
     let gathering = Mutex::new(Gathering { together: Together::default(), waiting });
     let gather = |index, block| gathering.lock().unwrap_or_else(PoisonError::into_inner).take(index, block);
@@ -149,7 +150,7 @@ fn tasks(input: &Input<'_>) -> Vec<Task> {
         let (section, symbol) = functions[rank];
         let first = input.insns.at(CodeLoc::new(section, input.image.symbol(symbol).value));
         let owner = first.and_then(|first| input.flow.function(input.symbols, first));
-        Task { rank, section, symbol, owner, weight: input.symbols.size(symbol) }
+        Task { rank: rank as u32, section, symbol, owner }
     };
     parallel::filled(functions.len(), 0, task)
 }
@@ -161,15 +162,15 @@ fn wanders(input: &Input<'_>, task: &Task) -> bool {
 }
 
 /// Blocks of about the same weight, each owner in one of them.
-fn split(tasks: Vec<Task>, n_blocks: usize) -> Vec<Vec<Task>> {
-    let total = tasks.iter().fold(1u64, |sum, task| sum.saturating_add(task.weight));
+fn split(tasks: Vec<Task>, n_blocks: usize, weight: impl Fn(&Task) -> u64) -> Vec<Vec<Task>> {
+    let total = tasks.iter().fold(1u64, |sum, task| sum.saturating_add(weight(task)));
     let mut block_of: FxHashMap<SymbolId, usize> = FxHashMap::default();
     let mut blocks = vec![Vec::new(); n_blocks];
     let mut before = 0u64;
     for task in tasks {
         let share = u128::from(before) * n_blocks as u128 / u128::from(total);
         let here = (share as usize).min(n_blocks - 1);
-        before = before.saturating_add(task.weight);
+        before = before.saturating_add(weight(&task));
         let block = task.owner.map_or(here, |owner| *block_of.entry(owner).or_insert(here));
         blocks[block].push(task);
     }

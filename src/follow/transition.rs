@@ -17,7 +17,7 @@ impl Walk<'_, '_> {
         if self.uaccess_checked && flow.has(id, Flags::GROUP) {
             return self.apply_tracked(id, walk);
         }
-        let in_function = flow.function(self.input.symbols, id).is_some();
+        let in_function = self.function_of(id).is_some();
         let hint_follows = self.hint_follows(id);
         let ops = ops << 2 | u32::from(in_function) << 1 | u32::from(hint_follows);
         let &mut [from, by, to] = self.transitions.slot(walk.cfi, ops);
@@ -41,7 +41,7 @@ impl Walk<'_, '_> {
 
     /// In alternatives, PUSHF and POPF also save and restore whether user access is open.
     fn apply_tracked(&mut self, id: InsnId, walk: &mut WalkState) -> Result<(), Stopped> {
-        let in_function = self.input.flow.function(self.input.symbols, id).is_some();
+        let in_function = self.function_of(id).is_some();
         let context = self.context(in_function, self.hint_follows(id));
         let mut state = self.states.get(walk.cfi).clone();
         for op in self.input.insns.ops(id) {

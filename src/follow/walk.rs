@@ -12,7 +12,7 @@ use crate::cfi::{CfiState, Demands, Interner};
 use crate::decode::Kind;
 use crate::findings::{Fault, StateAt, StepKind};
 use crate::flatten::FlatCfi;
-use crate::flow::{AlternateKind, Flags};
+use crate::flow::{AlternateKind, Flags, Run};
 use crate::ids::{CfiId, CodeLoc, InsnId, SectionId, SymbolId};
 use crate::kernel::rules::IgnoreAlternatives;
 use crate::ledger::{Ledger, Weight};
@@ -116,6 +116,8 @@ pub(super) struct Walk<'a, 'l> {
     /// Kept where walks may go no further than their functions.
     journal: Option<Journal>,
     hints: FxHashMap<InsnId, CfiId>,
+    /// The instructions around the one that was asked about last.
+    run: Run,
     pub segments: Segments,
     /// Whether user access is followed.
     pub uaccess_checked: bool,
@@ -227,6 +229,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             demands: &ground.demands,
             journal: None,
             hints,
+            run: Run::default(),
             segments: Segments::new(if conduct.keeps_paths { n } else { 0 }),
             uaccess_checked: input.options.uaccess || input.rules.walk.uaccess_always,
             sls_checked: input.options.sls && input.rules.walk.sls_in_walk,
@@ -255,6 +258,20 @@ impl<'a, 'l> Walk<'a, 'l> {
 
     pub(super) fn visited(&self, id: InsnId) -> bool {
         self.mark(id).is_visited()
+    }
+
+    /// Whose the instruction is, and which of those around it are as well. Mostly the same as those before it.
+    fn run_of(&mut self, id: InsnId) -> Run {
+        if !self.run.has(id) {
+            self.run = self.input.flow.owners.run(id);
+        }
+        self.run
+    }
+
+    /// The function that the instruction belongs to.
+    pub(super) fn function_of(&mut self, id: InsnId) -> Option<SymbolId> {
+        let owner = SymbolId(self.run_of(id).owner);
+        (owner.0 != 0 && self.input.symbols.is_function(owner)).then_some(owner)
     }
 
     fn mark(&self, id: InsnId) -> Mark {
@@ -403,8 +420,10 @@ impl<'a, 'l> Walk<'a, 'l> {
     fn stroll(&mut self, frame: &mut Frame) {
         let Input { flow, insns, options, .. } = self.input;
         let start = frame.insn;
-        let (owner, end) = flow.owners.run(start);
-        if frame.previous.is_none_or(|previous| flow.owners.get(previous) != owner) {
+        let Some(previous) = frame.previous else { return };
+        let before = self.run_of(previous);
+        let Run { end, owner, .. } = self.run_of(start);
+        if before.owner != owner {
             return;
         }
         let WalkState { uaccess, df, noinstr, .. } = frame.state;
@@ -441,7 +460,7 @@ impl<'a, 'l> Walk<'a, 'l> {
             if frame.previous.is_none() && symbols.traits(function).ignore {
                 return Step::Next(Next::End);
             }
-            match flow.function(symbols, id) {
+            match self.function_of(id) {
                 Some(owner) if symbols.parent(owner) != Some(function) => {
                     if self.falls_through_told {
                         return Step::Next(self.left_function(function, owner, frame));
@@ -674,13 +693,13 @@ impl<'a, 'l> Walk<'a, 'l> {
     }
 
     /// Whether another path came to a jump's target in the same state, so that this one would end there.
-    fn is_settled(&self, target: InsnId, frame: &Frame) -> bool {
+    fn is_settled(&mut self, target: InsnId, frame: &Frame) -> bool {
         let flow = self.input.flow;
         let mark = self.mark(target);
         self.conduct.skips_visited_targets
             && mark.is_visited_with(frame.state.uaccess)
             && mark.state() == Some(frame.state.cfi)
-            && flow.owners.get(target) == flow.owners.get(frame.insn)
+            && self.run_of(target).owner == self.run_of(frame.insn).owner
             && !flow.has(target, Flags::IGNORE)
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::OnceLock;
 
 use super::Symbols;
+use super::offsets::Offsets;
 use crate::ids::SymbolId;
 use crate::image::{ElfImage, STT_SECTION};
 use crate::kernel::rules::Rules;
@@ -30,8 +31,9 @@ pub(super) fn by_address(image: &ElfImage, rules: &Rules) -> Vec<Vec<(u64, Symbo
 /// The symbols of one section by address.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AddressMap {
-    /// By start, ties as [`by_address`] has them.
-    tree: Vec<(u64, SymbolId)>,
+    /// By start, ties as [`by_address`] has them: the starts, and the symbols.
+    starts: Offsets,
+    ids: Vec<SymbolId>,
     /// Made for the first question: most sections are never asked about.
     functions: OnceLock<Answers>,
     symbols: OnceLock<Answers>,
@@ -45,12 +47,28 @@ type Firsts = (Option<SymbolId>, Option<SymbolId>);
 /// So many symbols of one place are gone through for each question.
 const FEW: usize = 16;
 
-/// Where the answer to a question changes, and to what.
-type Answers = Vec<(u64, Option<SymbolId>)>;
+/// Where the answer to a question changes, and to what; the null symbol is none.
+#[derive(Clone, Debug, Default)]
+struct Answers {
+    starts: Offsets,
+    answers: Vec<SymbolId>,
+}
 
-fn answer(answers: &Answers, offset: u64) -> Option<SymbolId> {
-    let behind = answers.partition_point(|&(start, _)| start <= offset);
-    answers[..behind].last()?.1
+impl Answers {
+    /// What holds at an offset.
+    fn at(&self, offset: u64) -> Option<SymbolId> {
+        let last = self.starts.n_through(offset).checked_sub(1)?;
+        self.answers.get(last).copied().filter(|&answer| answer != SymbolId(0))
+    }
+
+    /// From `start` on this holds.
+    fn change(&mut self, start: u64, answer: Option<SymbolId>) {
+        let answer = answer.unwrap_or(SymbolId(0));
+        if self.answers.last() != Some(&answer) {
+            self.starts.push(start);
+            self.answers.push(answer);
+        }
+    }
 }
 
 impl AddressMap {
@@ -61,21 +79,32 @@ impl AddressMap {
             // Undefined symbols share section 0, where no address means anything.
             symbol.size != 0 || (rules.symbols.zero_size_found && !symbol.is_undefined())
         };
-        let tree = symbols.iter().filter(found).copied().collect();
-        AddressMap { tree, ..AddressMap::default() }
+        let mut map = AddressMap::default();
+        for &(start, id) in symbols.iter().filter(found) {
+            map.starts.push(start);
+            map.ids.push(id);
+        }
+        map.starts.shrink();
+        map.ids.shrink_to_fit();
+        map
+    }
+
+    /// The symbols with their starts.
+    fn each(&self) -> impl Iterator<Item = (u64, SymbolId)> {
+        self.ids.iter().enumerate().map(|(at, &id)| (self.starts.get(at).unwrap_or(0), id))
     }
 
     /// The first function that starts at the offset, and the first symbol that is no section's.
     pub(super) fn first_at(&self, offset: u64, symbols: &Symbols) -> Firsts {
-        let first = self.tree.partition_point(|&(start, _)| start < offset);
-        let rest = &self.tree[first..];
-        if rest.get(FEW).is_none_or(|&(start, _)| start != offset) {
-            let few = rest.iter().take_while(|&&(start, _)| start == offset);
-            return firsts(few, symbols);
+        let first = self.starts.n_below(offset);
+        if self.starts.get(first + FEW) != Some(offset) {
+            let few = (first..).take_while(|&at| self.starts.get(at) == Some(offset));
+            return firsts(few.map(|at| self.ids[at]), symbols);
         }
         let crowds = self.crowds.get_or_init(|| {
-            let crowds = self.tree.chunk_by(|a, b| a.0 == b.0).filter(|crowd| crowd.len() > FEW);
-            crowds.map(|crowd| (crowd[0].0, firsts(crowd.iter(), symbols))).collect()
+            let all: Vec<(u64, SymbolId)> = self.each().collect();
+            let crowds = all.chunk_by(|a, b| a.0 == b.0).filter(|crowd| crowd.len() > FEW);
+            crowds.map(|crowd| (crowd[0].0, firsts(crowd.iter().map(|&(_, id)| id), symbols))).collect()
         });
         let at = crowds.partition_point(|&(start, _)| start < offset);
         crowds.get(at).filter(|&&(start, _)| start == offset).map_or((None, None), |&(_, firsts)| firsts)
@@ -85,45 +114,40 @@ impl AddressMap {
     pub(super) fn function_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
         let answers = self.functions.get_or_init(|| {
             let minimum = u64::from(symbols.zero_size_found);
-            let ranges = self.tree.iter().enumerate().filter(|(_, (_, id))| symbols.is_function(*id));
-            answers(ranges.map(|(order, &(start, id))| (start, symbols.size(id).max(minimum), (0, order), id)))
+            let ranges = self.each().enumerate().filter(|&(_, (_, id))| symbols.is_function(id));
+            answers(ranges.map(|(order, (start, id))| (start, symbols.size(id).max(minimum), (0, order), id)))
         });
-        answer(answers, offset)
+        answers.at(offset)
     }
 
     /// The symbol whose range has the offset, the release's choice of several.
     pub(super) fn symbol_containing(&self, offset: u64, symbols: &Symbols) -> Option<SymbolId> {
         let answers = self.symbols.get_or_init(|| {
-            let ranges = self.tree.iter().enumerate().filter(|(_, (_, id))| symbols.kind(*id) != STT_SECTION);
-            answers(ranges.map(|(order, &(start, id))| {
+            let ranges = self.each().enumerate().filter(|&(_, (_, id))| symbols.kind(id) != STT_SECTION);
+            answers(ranges.map(|(order, (start, id))| {
                 let size = symbols.size(id);
                 (start, size, (if symbols.resolve_alias { size } else { 0 }, order), id)
             }))
         });
-        answer(answers, offset)
+        answers.at(offset)
     }
 
     /// See [`super::Symbols::hole`].
     pub(super) fn hole(&self, offset: u64, sizes: &[u64], before_first: bool) -> Option<u64> {
-        let behind = self.tree.partition_point(|&(start, _)| start <= offset);
-        let Some(&(start, id)) = self.tree[..behind].last() else {
-            return match self.tree.first() {
-                _ if !before_first => Some(0),
-                Some(&(first, _)) => Some(first - offset),
-                None => None,
-            };
+        let behind = self.starts.n_through(offset);
+        let distance = |at: usize| self.starts.get(at).map(|next| next - offset);
+        let Some(last) = behind.checked_sub(1) else {
+            return if before_first { distance(0) } else { Some(0) };
         };
-        if offset < start.saturating_add(sizes[id.index()]) {
-            return Some(0);
-        }
-        self.tree.get(behind).map(|&(next, _)| next - offset)
+        let end = self.starts.get(last)?.saturating_add(sizes[self.ids[last].index()]);
+        if offset < end { Some(0) } else { distance(behind) }
     }
 }
 
-fn firsts<'s>(mut of: impl Iterator<Item = &'s (u64, SymbolId)>, symbols: &Symbols) -> Firsts {
+fn firsts(mut of: impl Iterator<Item = SymbolId>, symbols: &Symbols) -> Firsts {
     let mut firsts = (None, None);
     while (firsts.0.is_none() || firsts.1.is_none())
-        && let Some(&(_, id)) = of.next()
+        && let Some(id) = of.next()
     {
         firsts.0 = firsts.0.or(symbols.is_function(id).then_some(id));
         firsts.1 = firsts.1.or((symbols.kind(id) != STT_SECTION).then_some(id));
@@ -136,7 +160,7 @@ fn firsts<'s>(mut of: impl Iterator<Item = &'s (u64, SymbolId)>, symbols: &Symbo
 fn answers(ranges: impl Iterator<Item = (u64, u64, (u64, usize), SymbolId)>) -> Answers {
     let mut ranges = ranges.filter(|&(_, size, _, _)| size != 0).peekable();
     let mut open = BinaryHeap::new();
-    let mut out: Answers = Vec::new();
+    let mut out = Answers::default();
     let mut at = 0;
     loop {
         while let Some((start, size, rank, id)) = ranges.next_if(|&(start, ..)| start <= at) {
@@ -146,17 +170,17 @@ fn answers(ranges: impl Iterator<Item = (u64, u64, (u64, usize), SymbolId)>) -> 
             open.pop();
         }
         let best = open.peek().map(|&Reverse((_, id, end))| (id, end));
-        let holder = best.map(|(id, _)| id);
-        if out.last().is_none_or(|&(_, before)| before != holder) {
-            out.push((at, holder));
-        }
+        out.change(at, best.map(|(id, _)| id));
         let next = ranges.peek().map(|&(start, ..)| start);
         at = match (best, next) {
             (Some((_, end)), next) => next.map_or(end, |next| next.min(end)),
             (None, Some(next)) => next,
-            (None, None) => return out,
+            (None, None) => break,
         };
     }
+    out.starts.shrink();
+    out.answers.shrink_to_fit();
+    out
 }
 
 /// The order of objtool's per-section symbol list: each symbol goes behind the last one that starts at or before it in

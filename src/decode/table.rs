@@ -302,6 +302,17 @@ impl InsnTable {
         self.ranges.get(section.index()).is_some_and(|range| (range.first..range.end).contains(&id.0))
     }
 
+    /// Where instructions are of which most are in the same section as the one before.
+    pub(crate) fn locs(&self, ids: impl Iterator<Item = InsnId>) -> impl Iterator<Item = CodeLoc> {
+        let mut section = SectionId(0);
+        ids.map(move |id| {
+            if !self.contains(section, id) {
+                section = self.section_of(id);
+            }
+            CodeLoc::new(section, u64::from(self.get(id).offset))
+        })
+    }
+
     /// Where an instruction is.
     pub fn loc(&self, id: InsnId) -> CodeLoc {
         CodeLoc::new(self.section_of(id), u64::from(self.get(id).offset))

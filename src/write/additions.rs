@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 
 use super::WriteError;
-use super::draft::{Draft, NewReloc, Shape};
+use super::draft::{Content, Draft, NewReloc, PlacesOf, Shape};
 use super::symtab::NewSymbol;
 use crate::flow::calls::is_sibling_call;
 use crate::ids::{CodeLoc, InsnId, SymbolId};
@@ -64,29 +64,34 @@ fn add_one(draft: &mut Draft<'_>, addition: Addition) -> Step {
 /// A list of instructions.
 fn listed(draft: &mut Draft<'_>, name: &'static str, sites: &[InsnId]) -> Step {
     let insns = &draft.analysis.insns;
-    let places: Vec<CodeLoc> = sites.iter().map(|&id| insns.loc(id)).collect();
+    let places: Vec<CodeLoc> = insns.locs(sites.iter().copied()).collect();
     if !places.is_empty() {
-        places_table(draft, &Shape::new(name, RELATIVE), RelocKind::PC32, &places)?;
+        places_table(draft, &Shape::new(name, RELATIVE), RelocKind::PC32, PlacesOf::Listed(places))?;
     }
     ON
 }
 
 /// A list of places in code, each by a relocation of the kind. None where the object has such a list.
-fn places_table(draft: &mut Draft<'_>, shape: &Shape, kind: RelocKind, places: &[CodeLoc]) -> Result<(), WriteError> {
+fn places_table<'a>(
+    draft: &mut Draft<'a>,
+    shape: &Shape,
+    kind: RelocKind,
+    places: PlacesOf<'a>,
+) -> Result<(), WriteError> {
     if draft.has(shape.name) {
         return Ok(());
     }
-    let numbered = places.iter().zip(0u64..);
-    let relocs = numbered.map(|(&at, i)| draft.reloc_to(at, i * shape.entsize, kind)).collect::<Result<_, _>>()?;
-    draft.add_table(shape, places.len(), relocs)
+    let n = places.len();
+    let places = draft.places(places, shape.entsize, kind)?;
+    draft.add_table(shape, n, Content::Places(places))
 }
 
 fn mcount(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
-    let places: Vec<CodeLoc> = analysis.flow.sites.mcount.iter().map(|&id| analysis.insns.loc(id)).collect();
+    let places: Vec<CodeLoc> = analysis.insns.locs(analysis.flow.sites.mcount.iter().copied()).collect();
     if !places.is_empty() {
         let shape = Shape { align: analysis.rules.write.mcount_loc_align, ..Shape::new("__mcount_loc", ADDRESS) };
-        places_table(draft, &shape, RelocKind::ABS64, &places)?;
+        places_table(draft, &shape, RelocKind::ABS64, PlacesOf::Listed(places))?;
     }
     ON
 }
@@ -122,7 +127,7 @@ fn static_calls(draft: &mut Draft<'_>) -> Step {
     if rules.write.relocs_reserved {
         relocs.resize(2 * sites.len(), NewReloc::EMPTY);
     }
-    draft.add_table(&shape, sites.len(), relocs)?;
+    draft.add_table(&shape, sites.len(), Content::Relocs(relocs))?;
     Ok(step)
 }
 
@@ -184,17 +189,14 @@ fn cfi_sites(draft: &mut Draft<'_>) -> Step {
     };
     let places = preambles.iter().map(|&id| CodeLoc::new(image.symbol(id).section, image.symbol(id).value));
     let places: Vec<CodeLoc> = places.filter(|at| image.section(at.section).is_code()).collect();
-    places_table(draft, &Shape::new(".cfi_sites", RELATIVE), RelocKind::PC32, &places)?;
+    places_table(draft, &Shape::new(".cfi_sites", RELATIVE), RelocKind::PC32, PlacesOf::Listed(places))?;
     ON
 }
 
 fn orc_table(draft: &mut Draft<'_>) -> Step {
     let analysis = draft.analysis;
     let Some(table) = analysis.orc().filter(|table| !table.rows.is_empty()) else { return ON };
-    let rules = &analysis.rules;
-    let entries = table.rows.iter().flat_map(|(_, entry)| entry.encode(rules)).collect();
-    draft.add_section(&Shape::new(".orc_unwind", orc::SIZE as u64), entries)?;
-    let places: Vec<CodeLoc> = table.rows.iter().map(|(at, _)| *at).collect();
-    places_table(draft, &Shape::new(".orc_unwind_ip", RELATIVE), RelocKind::PC32, &places)?;
+    draft.add_section(&Shape::new(".orc_unwind", orc::SIZE as u64), Content::Orc(table))?;
+    places_table(draft, &Shape::new(".orc_unwind_ip", RELATIVE), RelocKind::PC32, PlacesOf::Rows(table))?;
     ON
 }

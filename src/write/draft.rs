@@ -13,6 +13,7 @@ use super::symtab::{Handle, NewSymbol, SymbolTable};
 use crate::analysis::Analysis;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::image::{RelocKind, SHF_ALLOC, SHT_RELA, STB_LOCAL, STT_SECTION, Store};
+use crate::orc::OrcTable;
 
 /// `SHT_PROGBITS` (gABI, "Sections").
 const SHT_PROGBITS: u32 = 1;
@@ -37,6 +38,98 @@ impl NewReloc {
     pub(super) const EMPTY: NewReloc = NewReloc { offset: 0, symbol: Handle::NULL, kind: RelocKind::NONE, addend: 0 };
 }
 
+/// A table of places in code: a relocation in each entry leads to one. They are made when they are written: of a whole kernel
+/// there are a million.
+pub(super) struct Places<'a> {
+    at: PlacesOf<'a>,
+    /// Size of an entry.
+    entsize: u64,
+    kind: RelocKind,
+    /// What the places in a section count from.
+    symbols: FxHashMap<SectionId, Handle>,
+}
+
+/// Whose places they are.
+pub(super) enum PlacesOf<'a> {
+    Listed(Vec<CodeLoc>),
+    Rows(&'a OrcTable),
+}
+
+impl PlacesOf<'_> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        match self {
+            PlacesOf::Listed(places) => places.len(),
+            PlacesOf::Rows(table) => table.rows.len(),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = CodeLoc> {
+        let (places, rows) = match self {
+            PlacesOf::Listed(places) => (places.as_slice(), &[][..]),
+            PlacesOf::Rows(table) => (&[][..], table.rows.as_slice()),
+        };
+        places.iter().copied().chain(rows.iter().map(|&(at, _)| at))
+    }
+}
+
+impl Places<'_> {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.at.len()
+    }
+
+    /// The relocations, in order.
+    pub(super) fn relocs(&self) -> impl Iterator<Item = NewReloc> {
+        // Places of a section follow each other, mostly.
+        let mut last = (SectionId(0), Handle::NULL);
+        self.at.each().zip(0..).map(move |(at, index)| {
+            if last.0 != at.section {
+                last = (at.section, self.symbols.get(&at.section).copied().unwrap_or(Handle::NULL));
+            }
+            NewReloc { offset: index * self.entsize, symbol: last.1, kind: self.kind, addend: at.offset as i64 }
+        })
+    }
+}
+
+/// Bytes of an instruction, in the place of those that a section has.
+#[derive(Clone, Copy)]
+pub(super) struct Patch {
+    at: u64,
+    bytes: [u8; Patch::MOST],
+    len: u8,
+}
+
+impl Patch {
+    /// No instruction has more bytes.
+    const MOST: usize = 15;
+
+    /// These bytes from `at` on; none where they are too many.
+    pub(super) fn new(at: u64, with: &[u8]) -> Option<Patch> {
+        let mut bytes = [0; Patch::MOST];
+        bytes.get_mut(..with.len())?.copy_from_slice(with);
+        Some(Patch { at, bytes, len: with.len() as u8 })
+    }
+
+    /// Puts its bytes where they belong in a part of the section that starts at `start`.
+    pub(super) fn apply(&self, part: &mut [u8], start: u64) {
+        for (at, &byte) in (self.at..).zip(self.bytes.iter().take(usize::from(self.len))) {
+            let place = at.checked_sub(start).and_then(|at| part.get_mut(usize::try_from(at).ok()?));
+            place.into_iter().for_each(|place| *place = byte);
+        }
+    }
+
+    /// Where it ends.
+    pub(super) fn end(&self) -> u64 {
+        self.at + u64::from(self.len)
+    }
+
+    /// Where it begins.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+}
+
 /// What a table added to the object looks like.
 pub(super) struct Shape {
     pub name: &'static str,
@@ -54,7 +147,7 @@ impl Shape {
 }
 
 /// A section added to the object.
-pub(super) struct Added {
+pub(super) struct Added<'a> {
     pub name: u32,
     pub kind: u32,
     pub flags: u64,
@@ -62,13 +155,17 @@ pub(super) struct Added {
     pub info: u32,
     pub align: u64,
     pub entsize: u64,
-    pub content: Content,
+    pub content: Content<'a>,
 }
 
 /// What a section added to the object holds.
-pub(super) enum Content {
-    Bytes(Vec<u8>),
+pub(super) enum Content<'a> {
+    /// So many zeros.
+    Zeros(u64),
+    /// The entries of the ORC table.
+    Orc(&'a OrcTable),
     Relocs(Vec<NewReloc>),
+    Places(Places<'a>),
 }
 
 /// See the file's head.
@@ -79,9 +176,9 @@ pub(super) struct Draft<'a> {
     section_symbols: FxHashMap<SectionId, Handle>,
     /// What goes behind the contents of a section: names.
     pub tails: BTreeMap<SectionId, Vec<u8>>,
-    pub added: Vec<Added>,
-    /// Contents of sections in which something was overwritten.
-    pub overwritten: BTreeMap<SectionId, Vec<u8>>,
+    pub added: Vec<Added<'a>>,
+    /// What is overwritten in a section, in the order of the places.
+    pub patches: BTreeMap<SectionId, Vec<Patch>>,
     /// Positions of relocations that become [`RelocKind::NONE`], by the section that they stand in.
     pub unrelocated: BTreeMap<SectionId, BTreeSet<usize>>,
 }
@@ -96,7 +193,7 @@ impl<'a> Draft<'a> {
             section_symbols: FxHashMap::default(),
             tails: BTreeMap::new(),
             added: Vec::new(),
-            overwritten: BTreeMap::new(),
+            patches: BTreeMap::new(),
             unrelocated: BTreeMap::new(),
         })
     }
@@ -104,7 +201,7 @@ impl<'a> Draft<'a> {
     /// Whether nothing was changed.
     pub(super) fn is_unchanged(&self) -> bool {
         let same_symbols = self.symbols.as_ref().is_none_or(|symbols| !symbols.is_changed());
-        self.added.is_empty() && self.overwritten.is_empty() && same_symbols
+        self.added.is_empty() && self.patches.is_empty() && same_symbols
     }
 
     /// Whether the object has a section of this name.
@@ -140,6 +237,23 @@ impl<'a> Draft<'a> {
         Ok(NewReloc { offset, symbol: self.section_symbol(at.section)?, kind, addend: at.offset as i64 })
     }
 
+    /// The table of these places. Their sections get the symbols that they need, in the order of the places.
+    pub(super) fn places(
+        &mut self,
+        at: PlacesOf<'a>,
+        entsize: u64,
+        kind: RelocKind,
+    ) -> Result<Places<'a>, WriteError> {
+        let mut symbols = FxHashMap::default();
+        let mut last = None;
+        for CodeLoc { section, .. } in at.each() {
+            if last.replace(section) != Some(section) && !symbols.contains_key(&section) {
+                symbols.insert(section, self.section_symbol(section)?);
+            }
+        }
+        Ok(Places { at, entsize, kind, symbols })
+    }
+
     /// Gives a symbol of the object another size.
     pub(super) fn resize(&mut self, symbol: SymbolId, size: u64) {
         if let Some(symbols) = &mut self.symbols {
@@ -147,8 +261,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Adds a section with these bytes.
-    pub(super) fn add_section(&mut self, shape: &Shape, bytes: Vec<u8>) -> Result<SectionId, WriteError> {
+    /// Adds a section with this content.
+    pub(super) fn add_section(&mut self, shape: &Shape, content: Content<'a>) -> Result<SectionId, WriteError> {
         let name = self.add_name(&NAMES_OF_SECTIONS, shape.name)?;
         Ok(self.push(Added {
             name,
@@ -158,13 +272,13 @@ impl<'a> Draft<'a> {
             info: 0,
             align: shape.align,
             entsize: shape.entsize,
-            content: Content::Bytes(bytes),
+            content,
         }))
     }
 
     /// Adds a section of `n` zeroed entries, and one with its relocations.
-    pub(super) fn add_table(&mut self, shape: &Shape, n: usize, relocs: Vec<NewReloc>) -> Result<(), WriteError> {
-        let base = self.add_section(shape, vec![0; n * shape.entsize as usize])?;
+    pub(super) fn add_table(&mut self, shape: &Shape, n: usize, relocs: Content<'a>) -> Result<(), WriteError> {
+        let base = self.add_section(shape, Content::Zeros(n as u64 * shape.entsize))?;
         let name = self.add_name(&NAMES_OF_SECTIONS, &format!(".rela{}", shape.name))?;
         let symtab = self.symbols.as_ref().ok_or(WriteError::NoSection(".symtab"))?.section;
         self.push(Added {
@@ -175,12 +289,12 @@ impl<'a> Draft<'a> {
             info: base.0,
             align: 8,
             entsize: RELA_SIZE,
-            content: Content::Relocs(relocs),
+            content: relocs,
         });
         Ok(())
     }
 
-    fn push(&mut self, added: Added) -> SectionId {
+    fn push(&mut self, added: Added<'a>) -> SectionId {
         let id = SectionId::from_index(self.analysis.image.sections.len() + self.added.len());
         self.added.push(added);
         id

@@ -11,7 +11,7 @@ use object::LittleEndian as LE;
 use object::{elf, pod};
 
 use super::WriteError;
-use super::draft::{Added, Content, Draft, NewReloc};
+use super::draft::{Added, Content, Draft, NewReloc, Patch};
 use super::symtab::{Handle, SymbolTable};
 use crate::ids::{SectionId, SymbolId};
 use crate::image::{LoadError, RelocKind, SHN_LORESERVE, SHT_NOBITS, SHT_RELA, Section, Store};
@@ -28,8 +28,10 @@ const CHUNK: u64 = 48 << 14;
 const MAX_ALIGN: u64 = 1 << 25;
 
 /// What a section holds.
-enum Source {
+enum Source<'a> {
     Bytes(Vec<u8>),
+    /// As it stands in the object, but for some bytes.
+    Patched(Vec<Patch>),
     /// As it stands in the object, with more behind it.
     Copy {
         tail: Vec<u8>,
@@ -38,18 +40,18 @@ enum Source {
     Relocs {
         unrelocated: BTreeSet<usize>,
     },
-    Added(Vec<NewReloc>),
+    Added(Content<'a>),
     /// No bytes in the file.
     Nothing,
 }
 
 /// A section with its place in the file.
-struct Placed {
+struct Placed<'a> {
     header: elf::SectionHeader64<LE>,
     offset: u64,
     /// Where it stands in the object, if it does.
     original: Option<SectionId>,
-    source: Source,
+    source: Source<'a>,
 }
 
 /// Writes the object. One that was not changed is copied byte by byte.
@@ -66,13 +68,13 @@ pub(super) fn emit(mut draft: Draft<'_>, store: &dyn Store, out: &mut dyn io::Wr
     write_all(&draft, &mut sections, end, store, out)
 }
 
-fn original(draft: &mut Draft<'_>, id: SectionId, section: &Section) -> Placed {
+fn original<'a>(draft: &mut Draft<'a>, id: SectionId, section: &Section) -> Placed<'a> {
     let symbols = draft.symbols.as_ref();
     let is_symtab = symbols.is_some_and(|symbols| symbols.section == id);
     let is_wide = symbols.is_some_and(|symbols| symbols.wide_section == Some(id));
     let (mut size, mut info) = (section.size, section.info);
-    let source = if let Some(bytes) = draft.overwritten.remove(&id) {
-        Source::Bytes(bytes)
+    let source = if let Some(patches) = draft.patches.remove(&id) {
+        Source::Patched(patches)
     } else if let Some(symbols) = symbols.filter(|symbols| is_symtab && symbols.is_changed()) {
         info = symbols.n_locals();
         Source::Bytes(symbols.bytes())
@@ -116,10 +118,12 @@ fn original(draft: &mut Draft<'_>, id: SectionId, section: &Section) -> Placed {
     Placed { header, offset: 0, original: Some(id), source }
 }
 
-fn added(section: Added) -> Placed {
-    let (size, source) = match section.content {
-        Content::Bytes(bytes) => (bytes.len() as u64, Source::Bytes(bytes)),
-        Content::Relocs(relocs) => (relocs.len() as u64 * section.entsize, Source::Added(relocs)),
+fn added(section: Added<'_>) -> Placed<'_> {
+    let size = match &section.content {
+        &Content::Zeros(n) => n,
+        Content::Orc(table) => table.rows.len() as u64 * section.entsize,
+        Content::Relocs(relocs) => relocs.len() as u64 * section.entsize,
+        Content::Places(places) => places.len() as u64 * section.entsize,
     };
     let header = elf::SectionHeader64 {
         sh_name: object::U32::new(LE, section.name),
@@ -133,11 +137,11 @@ fn added(section: Added) -> Placed {
         sh_addralign: object::U64::new(LE, section.align),
         sh_entsize: object::U64::new(LE, section.entsize),
     };
-    Placed { header, offset: 0, original: None, source }
+    Placed { header, offset: 0, original: None, source: Source::Added(section.content) }
 }
 
 /// Gives every section its place behind the one before. Where the section headers go is returned.
-fn place(sections: &mut [Placed], object_size: u64) -> Result<u64, WriteError> {
+fn place(sections: &mut [Placed<'_>], object_size: u64) -> Result<u64, WriteError> {
     let (mut end, mut copied) = (HEADER, 0u64);
     for section in sections.iter_mut().skip(1) {
         let align = section.header.sh_addralign.get(LE).max(1);
@@ -165,7 +169,7 @@ fn place(sections: &mut [Placed], object_size: u64) -> Result<u64, WriteError> {
 
 fn write_all(
     draft: &Draft<'_>,
-    sections: &mut [Placed],
+    sections: &mut [Placed<'_>],
     end: u64,
     store: &dyn Store,
     out: &mut dyn io::Write,
@@ -189,12 +193,9 @@ fn write_all(
             (Source::Relocs { unrelocated }, Some(original)) => {
                 copy_relocs(original, unrelocated, draft.symbols.as_ref(), store, out)?;
             }
-            (Source::Added(relocs), _) => {
-                for reloc in relocs {
-                    put(out, &added_reloc(reloc, draft.symbols.as_ref()))?;
-                }
-            }
-            (Source::Copy { .. } | Source::Relocs { .. }, None) | (Source::Nothing, _) => {}
+            (Source::Patched(patches), Some(original)) => copy_patched(original, patches, store, out)?,
+            (Source::Added(content), _) => add(content, draft, out)?,
+            (Source::Patched(_) | Source::Copy { .. } | Source::Relocs { .. }, None) | (Source::Nothing, _) => {}
         }
     }
     pad(end - at, out)?;
@@ -203,7 +204,7 @@ fn write_all(
 
 /// The object's own header. More sections than 16 bits count are counted in the first section header.
 fn write_header(
-    sections: &mut [Placed],
+    sections: &mut [Placed<'_>],
     end: u64,
     store: &dyn Store,
     out: &mut dyn io::Write,
@@ -247,10 +248,66 @@ fn copy_relocs(
     })
 }
 
-fn added_reloc(reloc: &NewReloc, symbols: Option<&SymbolTable>) -> Vec<u8> {
+/// Copies a section with other bytes in the places of the patches, which are in order.
+fn copy_patched(
+    section: &Section,
+    patches: &[Patch],
+    store: &dyn Store,
+    out: &mut dyn io::Write,
+) -> Result<(), WriteError> {
+    let (mut start, mut left) = (0, patches);
+    each_chunk(store, section.file_offset, section.size, |mut bytes| {
+        let end = start + bytes.len() as u64;
+        let here = left.iter().take_while(|patch| patch.at() < end).count();
+        left.iter().take(here).for_each(|patch| patch.apply(&mut bytes, start));
+        // One may go on in the next part.
+        let done = left.iter().take(here).take_while(|patch| patch.end() <= end).count();
+        left = left.get(done..).unwrap_or(&[]);
+        start = end;
+        put(out, &bytes)
+    })
+}
+
+/// Writes what was added, some of it at a time.
+fn add(content: &Content<'_>, draft: &Draft<'_>, out: &mut dyn io::Write) -> Result<(), WriteError> {
+    let symbols = draft.symbols.as_ref();
+    match content {
+        &Content::Zeros(n) => pad(n, out),
+        Content::Orc(table) => {
+            let rules = &draft.analysis.rules;
+            put_all(table.rows.iter().map(|(_, entry)| entry.encode(rules)), out)
+        }
+        Content::Relocs(relocs) => put_all(relocs.iter().map(|&reloc| rela(reloc, symbols)), out),
+        Content::Places(places) => put_all(places.relocs().map(|reloc| rela(reloc, symbols)), out),
+    }
+}
+
+/// The entry of a relocation.
+fn rela(reloc: NewReloc, symbols: Option<&SymbolTable>) -> [u8; size_of::<elf::Rela64<LE>>()] {
     let symbol = symbols.map_or(0, |symbols| symbols.index(reloc.symbol));
-    let info = u64::from(symbol) << 32 | u64::from(reloc.kind.0);
-    [reloc.offset.to_le_bytes(), info.to_le_bytes(), reloc.addend.to_le_bytes()].concat()
+    let entry = elf::Rela64 {
+        r_offset: object::U64::new(LE, reloc.offset),
+        r_info: object::U64::new(LE, u64::from(symbol) << 32 | u64::from(reloc.kind.0)),
+        r_addend: object::I64::new(LE, reloc.addend),
+    };
+    let mut bytes = [0; size_of::<elf::Rela64<LE>>()];
+    bytes.copy_from_slice(pod::bytes_of(&entry));
+    bytes
+}
+
+fn put_all<const N: usize>(
+    entries: impl Iterator<Item = [u8; N]>,
+    out: &mut dyn io::Write,
+) -> Result<(), WriteError> {
+    let mut bytes = Vec::with_capacity(CHUNK as usize + N);
+    for entry in entries {
+        bytes.extend_from_slice(&entry);
+        if bytes.len() >= CHUNK as usize {
+            put(out, &bytes)?;
+            bytes.clear();
+        }
+    }
+    put(out, &bytes)
 }
 
 fn copy(store: &dyn Store, offset: u64, size: u64, out: &mut dyn io::Write) -> Result<(), WriteError> {

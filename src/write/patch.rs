@@ -5,7 +5,7 @@
 //! `tools/objtool/arch/x86/decode.c`.
 
 use super::WriteError;
-use super::draft::Draft;
+use super::draft::{Draft, Patch};
 use crate::decode::Kind;
 use crate::image::Store;
 
@@ -23,8 +23,8 @@ pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
         let (start, end) = (insn.offset as usize, insn.end() as usize);
         let section_id = analysis.insns.section_of(id);
         let section = analysis.image.section(section_id);
-        let code = draft.overwritten.entry(section_id).or_insert_with(|| section.code.clone());
-        let place = code.get_mut(start..end).ok_or(WriteError::Broken("an instruction outside its section"))?;
+        let mut code = section.code.get(start..end).map(<[u8]>::to_vec);
+        let place = code.as_deref_mut().ok_or(WriteError::Broken("an instruction outside its section"))?;
         let nop = match analysis.insns.kind(id) {
             Kind::Return => {
                 let (ret, rest) = place.split_at_mut(place.len().min(RETURN.len()));
@@ -37,12 +37,15 @@ pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
             let bytes = NOPS.get(n).ok_or(WriteError::Broken("a patched instruction of more than five bytes"))?;
             nop.copy_from_slice(bytes);
         }
+        let patch = Patch::new(start as u64, place).ok_or(WriteError::Broken("an instruction of more than 15 bytes"))?;
+        draft.patches.entry(section_id).or_default().push(patch);
         if let Some(rela) = section.rela
             && let Some(position) = section.relocs.first_index_in(start as u64, end as u64)
         {
             draft.unrelocated.entry(rela).or_default().insert(position);
         }
     }
+    draft.patches.values_mut().for_each(|patches| patches.sort_by_key(Patch::at));
     Ok(())
 }
 
@@ -57,10 +60,10 @@ pub(super) fn settle_hints(draft: &mut Draft<'_>, store: &dyn Store) -> Result<(
     let Some(entry) = hints.entry.filter(|_| image.section(id).rela.is_some() && !draft.is_unchanged()) else {
         return Ok(());
     };
-    let mut bytes = image.read_section(store, id)?;
+    let bytes = image.read_section(store, id)?;
     let (size, kind) = HINT;
-    let kinds = bytes.chunks_exact_mut(size).filter_map(|hint| hint.get_mut(kind));
-    kinds.filter(|kind| **kind == entry.0).for_each(|kind| *kind = hints.call.0);
-    draft.overwritten.insert(id, bytes);
+    let kinds = bytes.chunks_exact(size).zip(0u64..).filter(|(hint, _)| hint.get(kind) == Some(&entry.0));
+    let patches = kinds.filter_map(|(_, hint)| Patch::new(hint * size as u64 + kind as u64, &[hints.call.0]));
+    draft.patches.insert(id, patches.collect());
     Ok(())
 }

@@ -171,7 +171,9 @@ impl SymbolTable {
     /// The table's contents.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let entries = self.order.iter().filter_map(|handle| self.entries.get(handle.0 as usize));
-        entries.flat_map(pod::bytes_of).copied().collect()
+        let mut bytes = Vec::with_capacity(self.order.len() * SIZE);
+        entries.for_each(|entry| bytes.extend_from_slice(pod::bytes_of(entry)));
+        bytes
     }
 
     /// The contents of the wide table, if there is one.

@@ -7,11 +7,12 @@
 //! own objtool, if there is one, else refused.
 //! Reads like: `tools/objtool/builtin-check.c`, `objtool.c`; behaviour only.
 
+mod behind;
 mod words;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -263,10 +264,8 @@ enum PutError {
 /// Puts the written object into `target`'s place, at once and as a whole. One that would stay as it is, is left alone.
 fn put(object: &Object, target: &Path) -> Result<(), PutError> {
     let replacement = Replacement::of(target)?;
-    let mut out = BufWriter::with_capacity(1 << 16, replacement.file());
-    write(&object.analysis, object.store.as_ref(), &mut out)?;
-    out.flush()?;
-    drop(out);
+    let (analysis, store) = (&object.analysis, object.store.as_ref());
+    behind::written(replacement.file(), store.size(), |out| Ok::<_, PutError>(write(analysis, store, out)?))?;
     if replacement.target().exists() && same_bytes(replacement.file(), replacement.target())? {
         return Ok(());
     }

@@ -103,7 +103,6 @@ impl Census {
 }
 
 impl Branches {
-
     fn place(&self, id: InsnId) -> Option<usize> {
         self.words.get(id.index() / 64)?.number_of(id.index() % 64)
     }

@@ -238,12 +238,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The table of these places. Their sections get the symbols that they need, in the order of the places.
-    pub(super) fn places(
-        &mut self,
-        at: PlacesOf<'a>,
-        entsize: u64,
-        kind: RelocKind,
-    ) -> Result<Places<'a>, WriteError> {
+    pub(super) fn places(&mut self, at: PlacesOf<'a>, entsize: u64, kind: RelocKind) -> Result<Places<'a>, WriteError> {
         let mut symbols = FxHashMap::default();
         let mut last = None;
         for CodeLoc { section, .. } in at.each() {

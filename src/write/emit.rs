@@ -295,10 +295,7 @@ fn rela(reloc: NewReloc, symbols: Option<&SymbolTable>) -> [u8; size_of::<elf::R
     bytes
 }
 
-fn put_all<const N: usize>(
-    entries: impl Iterator<Item = [u8; N]>,
-    out: &mut dyn io::Write,
-) -> Result<(), WriteError> {
+fn put_all<const N: usize>(entries: impl Iterator<Item = [u8; N]>, out: &mut dyn io::Write) -> Result<(), WriteError> {
     let mut bytes = Vec::with_capacity(CHUNK as usize + N);
     for entry in entries {
         bytes.extend_from_slice(&entry);

@@ -37,7 +37,8 @@ pub(super) fn overwrite(draft: &mut Draft<'_>) -> Result<(), WriteError> {
             let bytes = NOPS.get(n).ok_or(WriteError::Broken("a patched instruction of more than five bytes"))?;
             nop.copy_from_slice(bytes);
         }
-        let patch = Patch::new(start as u64, place).ok_or(WriteError::Broken("an instruction of more than 15 bytes"))?;
+        let patch =
+            Patch::new(start as u64, place).ok_or(WriteError::Broken("an instruction of more than 15 bytes"))?;
         draft.patches.entry(section_id).or_default().push(patch);
         if let Some(rela) = section.rela
             && let Some(position) = section.relocs.first_index_in(start as u64, end as u64)

@@ -119,3 +119,66 @@ fn hangs_on_immediate(encoding: &Encoding) -> bool {
 fn place(head: Head) -> usize {
     (head.0.wrapping_mul(0x9e37_79b9) >> (u32::BITS - SIZE_BITS)) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::effect::{effect, is_iret};
+    use crate::decode::interning::Interner;
+    use crate::kernel::Kernel;
+
+    /// Bytes like those of a hash: the same in each run.
+    struct Random(u64);
+
+    impl Random {
+        fn bytes(&mut self) -> [u8; 8] {
+            self.0 = self.0.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+            (self.0 ^ self.0 >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9).to_be_bytes()
+        }
+    }
+
+    /// What `code` is if it is taken apart: length, kind and operations.
+    fn apart(code: &[u8], profile: &Profile<'_>, interner: &mut Interner) -> Option<(Encoding, Kind, u32, bool)> {
+        let mut encoding = Encoding::default();
+        encoding.read(code, profile)?;
+        let effect = effect(&encoding, profile);
+        let is_odd = effect.oddity.is_some() || is_iret(&encoding);
+        Some((encoding, effect.kind, interner.position(effect.ops), is_odd))
+    }
+
+    /// Each opcode with each ModRM, some REX and SIB, and what follows them different each time.
+    #[test]
+    fn what_is_remembered_is_what_would_be_found() {
+        let mut random = Random(1);
+        for kernel in [Kernel::V5_15, Kernel::V6_1, Kernel::V6_12, Kernel::V7_3] {
+            let profile = Profile::of(kernel.rules());
+            let heads = Heads::of(&profile);
+            let (mut interner, mut memory, mut n_told) = (Interner::new(), Memory::new(), 0);
+            for (opcode, modrm) in (0..512u32).flat_map(|opcode| (0..=u8::MAX).map(move |modrm| (opcode, modrm))) {
+                let [rex, sib, ..] = random.bytes();
+                let rex = [0x40 | rex & 15].into_iter().filter(|_| rex & 0x30 != 0);
+                let escape = (opcode >= 256).then_some(0x0f);
+                let head: Vec<u8> = rex.chain(escape).chain([opcode as u8, modrm, sib]).collect();
+                let mut with_tail = || [&head[..], &random.bytes(), &random.bytes()].concat();
+                let (first, second) = (with_tail(), with_tail());
+                let Some(key) = first.first_chunk().and_then(|bytes| heads.head(bytes)) else { continue };
+                // Where SIB is none, it is part of the tail.
+                let same = second.first_chunk().and_then(|bytes| heads.head(bytes));
+                assert_eq!(same, Some(key), "{first:02x?} {second:02x?}");
+                let Some((encoding, kind, ops, is_odd)) = apart(&first, &profile, &mut interner) else { continue };
+                if !is_odd {
+                    memory.note(key, &encoding, kind, ops);
+                }
+                let Some(known) = memory.get(key) else { continue };
+                n_told += 1;
+                let (encoding, kind, ops, is_odd) = apart(&second, &profile, &mut interner).expect("as the first one");
+                assert_eq!(
+                    (known.len, known.kind, u32::from(known.ops), false),
+                    (encoding.len, kind, ops, is_odd),
+                    "{kernel:?}: {first:02x?} {second:02x?}"
+                );
+            }
+            assert!(n_told > 100_000, "{n_told}");
+        }
+    }
+}

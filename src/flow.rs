@@ -204,10 +204,10 @@ impl FlowGraph {
     }
 
     /// The branches and returns of these kinds, in order.
-    pub(crate) fn branches(&self, insns: &InsnTable, wanted: &[Kind]) -> impl Iterator<Item = InsnId> + use<> {
-        let of_kind = |id: &InsnId| wanted.contains(&insns.kind(*id));
-        let found = |part| self.branches.within(part).filter(of_kind).collect::<Vec<_>>();
-        parallel::parts(insns.len(), found).into_iter().flatten()
+    pub(crate) fn branches(&self, wanted: &[Kind]) -> impl Iterator<Item = InsnId> + use<> {
+        let of_kind = |(id, kind): (InsnId, Kind)| wanted.contains(&kind).then_some(id);
+        let found = |part| self.branches.kinds_within(part).filter_map(of_kind).collect::<Vec<_>>();
+        parallel::parts(self.flags.len(), found).into_iter().flatten()
     }
 
     /// Those of a range that compute an address relative to themselves, in order.

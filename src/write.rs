@@ -16,6 +16,8 @@ use std::io;
 
 use crate::analysis::{Analysis, GaveUp};
 use crate::image::{ET_REL, LoadError, Store};
+use crate::kernel::rules::Addition;
+use crate::parallel;
 use draft::Draft;
 
 /// Why there is nothing to write.
@@ -57,11 +59,34 @@ pub fn write(analysis: &Analysis, store: &dyn Store, out: &mut dyn io::Write) ->
             analysis.lines.last().map_or_else(|| "the object kills it".to_owned(), |line| line.line.text.clone());
         return Err(WriteError::GivenUp(line));
     }
-    let mut draft = Draft::new(analysis, store)?;
-    patch::overwrite(&mut draft)?;
-    if analysis.gave_up != Some(GaveUp::Checking) && !analysis.insns.is_empty() {
-        additions::add(&mut draft)?;
+    emit::emit(drafted(analysis, store)?, store, out)
+}
+
+/// The object with what is added. Beside what does not need it, the ORC table is built.
+fn drafted<'a>(analysis: &'a Analysis, store: &dyn Store) -> Result<Draft<'a>, WriteError> {
+    let adds = analysis.gave_up != Some(GaveUp::Checking) && !analysis.insns.is_empty();
+    let additions = if adds { analysis.rules.write.additions } else { &[] };
+    let adds_orc =
+        |addition: &Addition| *addition == Addition::Orc && analysis.options.adds(*addition, &analysis.rules);
+    let (before, with_orc) = additions.split_at(additions.iter().position(adds_orc).unwrap_or(additions.len()));
+    let begun = || -> Result<_, WriteError> {
+        let mut draft = Draft::new(analysis, store)?;
+        patch::overwrite(&mut draft)?;
+        let step = additions::add(&mut draft, before)?;
+        Ok((draft, step))
+    };
+    let build = || {
+        if !with_orc.is_empty() {
+            analysis.orc();
+        }
+    };
+    let ((), begun) = parallel::both(analysis.insns.len(), build, begun);
+    let (mut draft, step) = begun?;
+    if step.is_continue() {
+        additions::add(&mut draft, with_orc).map(drop)?;
+    }
+    if adds {
         patch::settle_hints(&mut draft, store)?;
     }
-    emit::emit(draft, store, out)
+    Ok(draft)
 }

@@ -11,10 +11,14 @@ use crate::ids::CodeLoc;
 use crate::ledger::{Ledger, Weight};
 use crate::mangled;
 
+/// No instruction is longer, in bytes.
+const LONGEST_INSN: u64 = 15;
+
 /// What is left of them is found in the order of the symbols.
 pub fn removed_bodies(input: &Input<'_>, ledger: &mut Ledger) {
     for (id, symbol) in input.image.symbols() {
-        if !symbol.is_function() || symbol.is_undefined() || symbol.size == 0 {
+        // Nearly all are too large, which is told without a look at their code.
+        if !symbol.is_function() || symbol.is_undefined() || !(1..=LONGEST_INSN).contains(&symbol.size) {
             continue;
         }
         let first = input.insns.at(CodeLoc::new(symbol.section, symbol.value));

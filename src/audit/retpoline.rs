@@ -18,7 +18,7 @@ fn report(input: &Input<'_>, ledger: &mut Ledger, fault: Fault, id: InsnId) {
 /// `--retpoline`, `--rethunk`. How many findings objtool counts.
 pub fn retpoline(input: &Input<'_>, ledger: &mut Ledger) -> usize {
     let mut counted = 0;
-    for id in input.flow.branches(input.insns, &[Kind::Return, Kind::JumpDynamic, Kind::CallDynamic]) {
+    for id in input.flow.branches(&[Kind::Return, Kind::JumpDynamic, Kind::CallDynamic]) {
         let fault = match input.insns.kind(id) {
             Kind::Return if input.options.rethunk => Fault::NakedReturn,
             Kind::JumpDynamic => Fault::IndirectBranch { call: false },
@@ -58,7 +58,7 @@ fn kernel_cfi(input: &Input<'_>, ledger: &mut Ledger) -> usize {
 /// `--sls`. How many findings objtool counts.
 pub fn sls(input: &Input<'_>, ledger: &mut Ledger) -> usize {
     let mut counted = 0;
-    for id in input.flow.branches(input.insns, &[Kind::Return, Kind::JumpDynamic]) {
+    for id in input.flow.branches(&[Kind::Return, Kind::JumpDynamic]) {
         let ret = match input.insns.kind(id) {
             Kind::Return => true,
             Kind::JumpDynamic => false,

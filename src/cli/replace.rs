@@ -12,7 +12,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags, flock};
 use rustix::io::Errno;
 use tempfile::TempPath;
 
@@ -62,10 +62,21 @@ impl Replacement {
         match self.draft {
             Draft::Named(file) => file.into_temp_path().persist(&self.target),
             // A link takes no other file's place, so the file has a name of its own for a moment, and is locked until it is gone.
-            Draft::Nameless(file) => named(&file, &self.target)?.persist(&self.target),
+            Draft::Nameless(file) => return exchanged(named(&file, &self.target)?, &self.target),
         }
         .map_err(|error| error.error)
     }
+}
+
+/// Gives the file of one name the other, and removes the one that had it: as renaming does, which in ext4 waits until the
+/// file is on its way to the disk (`auto_da_alloc`, fs/ext4/namei.c). While it has our name, the old file is locked like the new one.
+fn exchanged(own: TempPath, target: &Path) -> io::Result<()> {
+    if let Some(_old) = held(target)
+        && rustix::fs::renameat_with(CWD, own.as_os_str(), CWD, target, RenameFlags::EXCHANGE).is_ok()
+    {
+        return own.close();
+    }
+    own.persist(target).map_err(|error| error.error)
 }
 
 fn folder(target: &Path) -> &Path {
@@ -98,16 +109,19 @@ fn named(file: &File, target: &Path) -> io::Result<TempPath> {
 
 /// Removes what a killed process of this user has left.
 fn removed(path: &Path) -> bool {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let Ok(left) = rustix::fs::open(path, flags, Mode::empty()).map(File::from) else { return false };
-    if flock(&left, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return false;
-    }
     // While the lock is held, nobody else gives the name to another file.
-    let (Ok(held), Ok(there)) = (left.metadata(), fs::symlink_metadata(path)) else { return false };
-    let same = (held.dev(), held.ino()) == (there.dev(), there.ino());
-    let own = held.uid() == rustix::process::geteuid().as_raw();
-    same && own && held.is_file() && fs::remove_file(path).is_ok()
+    let is_own = |left: &File| left.metadata().is_ok_and(|left| left.uid() == rustix::process::geteuid().as_raw());
+    held(path).is_some_and(|left| is_own(&left) && fs::remove_file(path).is_ok())
+}
+
+/// The file that has this name, locked; `None` where there is none, or somebody else has the lock.
+fn held(path: &Path) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty()).map(File::from).ok()?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive).ok()?;
+    // It may have lost its name before the lock was there.
+    let (held, there) = (file.metadata().ok()?, fs::symlink_metadata(path).ok()?);
+    ((held.dev(), held.ino()) == (there.dev(), there.ino()) && held.is_file()).then_some(file)
 }
 
 #[cfg(test)]
@@ -130,6 +144,21 @@ mod tests {
         replacement.file().write_all(text.as_bytes()).expect("room");
         replacement.publish().expect("it takes the place");
         assert_eq!(fs::read_to_string(target).expect("a file"), text);
+    }
+
+    #[test]
+    fn a_file_takes_the_place_of_another_and_nothing_else_is_left() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = folder.path().join("a.o");
+        for text in ["first", "second", "third"] {
+            replaced(&target, text);
+            assert_eq!(names(folder.path()), ["a.o"]);
+        }
+        // Somebody else is exchanging it: it is renamed over.
+        let lock = held(&target).expect("it is there");
+        replaced(&target, "fourth");
+        assert_eq!(names(folder.path()), ["a.o"]);
+        drop(lock);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! In: the first bytes of an instruction.  Out: [`Known`], what [`super::effect`] said of an earlier one with the same head.
 //! Holds afterwards: an instruction that is remembered is what it would be if it were taken apart. Its head, which is REX,
-//! opcode, ModRM and SIB, decides its length; and what it does, unless that hangs on its displacement or immediate.
+//! opcode, ModRM and SIB, decides its length; and what it does, unless that depends on its displacement or immediate.
 //! Instructions with legacy prefixes, VEX and the like have no head, and neither has what objtool tells by other bytes.
 
 use super::Kind;
@@ -103,7 +103,7 @@ impl Memory {
 
     /// Takes down what an instruction was whose operations have this position, if all with its head are the same.
     pub(super) fn note(&mut self, head: Head, encoding: &Encoding, kind: Kind, ops: u32) {
-        let same = ops == 0 || !encoding.has_displacement && !hangs_on_immediate(encoding);
+        let same = ops == 0 || !encoding.has_displacement && !depends_on_immediate(encoding);
         if same && let Ok(ops) = u16::try_from(ops) {
             self.0[place(head)] = Known { head, ops, len: encoding.len, kind };
         }
@@ -111,7 +111,7 @@ impl Memory {
 }
 
 /// Arithmetic on the stack pointer: of all that change it by an immediate the only one.
-fn hangs_on_immediate(encoding: &Encoding) -> bool {
+fn depends_on_immediate(encoding: &Encoding) -> bool {
     matches!(encoding.opcode[0], 0x80..=0x83)
 }
 

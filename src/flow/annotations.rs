@@ -216,7 +216,7 @@ impl<'a> Builder<'a> {
             self.insn_fault(Weight::Fatal, Fault::IntraCallNotCall, id);
             return;
         }
-        self.insns.set_kind(id, Kind::JumpUnconditional);
+        self.set_kind(id, Kind::JumpUnconditional);
         let section = self.insns.section_of(id);
         let offset = self.encoded_target(section, id);
         match self.find(section, offset) {

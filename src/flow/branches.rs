@@ -2,7 +2,8 @@
 //!
 //! In: all instructions.  Out: [`Branches`], a target for each that branches, and a way through them; [`Census`], what else one
 //! pass over all tells.
-//! Holds afterwards: an instruction that is made another kind of branch keeps its place.
+//! Holds afterwards: an instruction that is made another kind of branch keeps its place. What each of them is, is kept here
+//! once more: passes over all branches need not look at the instructions between them.
 
 use std::ops::Range;
 
@@ -19,6 +20,8 @@ pub(crate) struct Branches {
     /// Which instructions branch.
     words: Vec<Marks>,
     targets: Vec<u32>,
+    /// What they are, as in the table of instructions.
+    kinds: Vec<Kind>,
 }
 
 /// Words of a part: the branches of some 200 kB of code.
@@ -30,16 +33,19 @@ pub(super) struct Part<'b> {
     first: usize,
     words: &'b [Marks],
     targets: &'b mut [u32],
+    kinds: &'b [Kind],
     flags: &'b mut [Flags],
 }
 
 impl Part<'_> {
-    /// The branches in order, with their targets and flags.
-    pub(super) fn each(self, mut act: impl FnMut(InsnId, &mut u32, &mut Flags)) {
-        let mut targets = self.targets.iter_mut();
+    /// The branches of some kinds in order, with their targets and flags.
+    pub(super) fn each(self, wanted: impl Fn(Kind) -> bool, mut act: impl FnMut(InsnId, &mut u32, &mut Flags)) {
+        let mut targets = self.targets.iter_mut().zip(self.kinds);
         for (index, word) in self.words.iter().enumerate() {
             for within in word.each().map(|bit| index * 64 + bit) {
-                if let Some((target, flags)) = targets.next().zip(self.flags.get_mut(within)) {
+                if let Some(((target, &kind), flags)) = targets.next().zip(self.flags.get_mut(within))
+                    && wanted(kind)
+                {
                     act(InsnId::from_index(self.first + within), target, flags);
                 }
             }
@@ -73,26 +79,34 @@ impl Census {
     pub(super) fn of(insns: &[Insn]) -> Census {
         let parts = parallel::parts(insns.len(), |part| {
             let mut words = Vec::with_capacity(part.len() / 64 + 1);
-            let (mut lea_rip, mut bugs) = (Vec::new(), Vec::new());
+            let (mut kinds, mut lea_rip, mut bugs) = (Vec::new(), Vec::new(), Vec::new());
             for first in part.clone().step_by(64) {
                 let mut bits = 0;
+                let (mut found, mut n_found) = ([Kind::Other; 64], 0);
                 for (at, insn) in insns[first..part.end.min(first + 64)].iter().enumerate() {
                     let kind = 1 << insn.kind as u32;
-                    bits |= u64::from(BRANCHES & kind != 0) << at;
+                    let branches = BRANCHES & kind != 0;
+                    bits |= u64::from(branches) << at;
+                    // Written in any case: whether it branches is hard to foresee.
+                    found[n_found & 63] = insn.kind;
+                    n_found += usize::from(branches);
                     if LISTED & kind != 0 {
                         let list = if insn.kind == Kind::Bug { &mut bugs } else { &mut lea_rip };
                         list.push(InsnId::from_index(first + at));
                     }
                 }
                 words.push(Marks::new(bits));
+                kinds.extend_from_slice(&found[..n_found]);
             }
-            (words, lea_rip, bugs)
+            (words, kinds, lea_rip, bugs)
         });
         let mut census = Census::default();
-        let words = &mut census.branches.words;
+        let Branches { words, kinds, .. } = &mut census.branches;
         words.reserve_exact(insns.len() / 64 + 1);
-        for (own, lea_rip, bugs) in parts {
+        kinds.reserve_exact(parts.iter().map(|(_, kinds, ..)| kinds.len()).sum());
+        for (own, of_branches, lea_rip, bugs) in parts {
             words.extend(own);
+            kinds.extend(of_branches);
             census.lea_rip.extend(lea_rip);
             census.bugs.extend(bugs);
         }
@@ -119,6 +133,19 @@ impl Branches {
         bits.map(InsnId::from_index)
     }
 
+    /// Those among the instructions of a range with what they are, in order.
+    pub(super) fn kinds_within(&self, range: Range<usize>) -> impl Iterator<Item = (InsnId, Kind)> {
+        let first = self.words.get(range.start / 64).map_or(0, |word| word.before(range.start % 64));
+        self.within(range).zip(self.kinds.get(first as usize..).unwrap_or(&[]).iter().copied())
+    }
+
+    /// Makes a branch one of another kind.
+    pub(super) fn set_kind(&mut self, id: InsnId, kind: Kind) {
+        if let Some(slot) = self.place(id).and_then(|place| self.kinds.get_mut(place)) {
+            *slot = kind;
+        }
+    }
+
     /// The target of an instruction.
     pub(crate) fn get(&self, id: InsnId) -> u32 {
         self.place(id).and_then(|place| self.targets.get(place).copied()).unwrap_or(0)
@@ -139,12 +166,13 @@ impl Branches {
         work: impl Fn(Part<'_>) -> T + Send + Sync,
     ) -> Vec<T> {
         let mut parts = Vec::with_capacity(self.words.len() / PART + 1);
-        let mut targets = self.targets.as_mut_slice();
+        let (mut targets, mut kinds) = (self.targets.as_mut_slice(), self.kinds.as_slice());
         for ((index, words), flags) in self.words.chunks(PART).enumerate().zip(flags.chunks_mut(PART * 64)) {
             let n_targets = words.iter().map(|word| word.count()).sum();
             let (own, rest) = targets.split_at_mut(n_targets);
-            parts.push(Part { first: index * PART * 64, words, targets: own, flags });
-            targets = rest;
+            let (of_part, behind) = kinds.split_at(n_targets);
+            parts.push(Part { first: index * PART * 64, words, targets: own, kinds: of_part, flags });
+            (targets, kinds) = (rest, behind);
         }
         parallel::each(parts.len() > 1, parts, work)
     }
@@ -164,6 +192,8 @@ mod tests {
                 let expected: Vec<InsnId> =
                     at.into_iter().filter(|id| (start..end).contains(id)).map(InsnId::from_index).collect();
                 assert_eq!(branches.within(start..end).collect::<Vec<_>>(), expected, "{start}..{end}");
+                let kinds = branches.kinds_within(start..end);
+                assert!(kinds.eq(expected.into_iter().map(|id| (id, Kind::Call))), "{start}..{end}");
             }
         }
     }

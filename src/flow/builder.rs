@@ -51,6 +51,12 @@ impl Builder<'_> {
         self.graph.declared.push(id);
     }
 
+    /// Makes an instruction one of another kind.
+    pub(super) fn set_kind(&mut self, id: InsnId, kind: Kind) {
+        self.insns.set_kind(id, kind);
+        self.graph.branches.set_kind(id, kind);
+    }
+
     pub(super) fn insn_fault(&mut self, weight: Weight, fault: Fault, id: InsnId) {
         let owner = self.graph.owner(id);
         self.ledger.at_insn(weight, fault, (id, self.insns.loc(id)), owner, None);
@@ -93,10 +99,7 @@ impl Builder<'_> {
             let mut left = T::default();
             let mut section = SectionId(0);
             let mut relocs = None;
-            part.each(|id, target, flags| {
-                if !wanted(this.insns.kind(id)) {
-                    return;
-                }
+            part.each(&wanted, |id, target, flags| {
                 let insn = this.insns.get(id);
                 let (start, end) = (u64::from(insn.offset), u64::from(insn.end()));
                 if relocs.is_none() || !this.insns.contains(section, id) {

@@ -202,7 +202,7 @@ impl Builder<'_> {
 
     /// objtool overwrites the instruction, and sees it as what it then is.
     pub(super) fn patch(&mut self, id: InsnId, kind: Kind) {
-        self.insns.set_kind(id, kind);
+        self.set_kind(id, kind);
         if !self.ledger.stopped() {
             self.graph.sites.patched.push(id);
         }
@@ -236,7 +236,7 @@ impl Builder<'_> {
     /// Makes dead ends of calls that do not return, in a release that finds out when a path reaches them.
     pub(super) fn mark_dead_calls(&mut self) {
         self.dead_end_functions.fill(None);
-        let calls: Vec<InsnId> = self.graph.branches(&self.insns, &[Kind::Call, Kind::JumpUnconditional]).collect();
+        let calls: Vec<InsnId> = self.graph.branches(&[Kind::Call, Kind::JumpUnconditional]).collect();
         for id in calls {
             if let Some(callee) = self.graph.callee(id).filter(|_| self.graph.has(id, Flags::CALLS))
                 && self.never_returns_here(callee)
@@ -314,7 +314,8 @@ impl Builder<'_> {
             Some(_) => start.0..self.graph.owners.run(start).end,
             None => start.0..start.0 + 1,
         };
-        self.graph.branches.within(owned.start as usize..owned.end as usize).any(|id| match self.insns.kind(id) {
+        let mut branches = self.graph.branches.kinds_within(owned.start as usize..owned.end as usize);
+        branches.any(|(id, kind)| match kind {
             Kind::Return => true,
             Kind::JumpDynamic | Kind::JumpConditional | Kind::JumpUnconditional => self.is_sibling_call(id),
             _ => false,

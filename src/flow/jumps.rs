@@ -292,7 +292,7 @@ impl Builder<'_> {
             Kind::JumpConditional => Kind::JumpDynamicConditional,
             _ => return,
         };
-        self.insns.set_kind(id, kind);
+        self.set_kind(id, kind);
         self.graph.set(id, Flags::SAFE);
         self.graph.set(id, Flags::NO_OPS);
         if let Some(reloc) = branch.reloc {
@@ -302,7 +302,7 @@ impl Builder<'_> {
 
     /// A jump to the return thunk is a return.
     fn make_return(&mut self, id: InsnId, listed: bool) {
-        self.insns.set_kind(id, Kind::Return);
+        self.set_kind(id, Kind::Return);
         self.graph.set(id, Flags::SAFE);
         if listed {
             self.graph.sites.ret.push(id);

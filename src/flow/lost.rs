@@ -82,7 +82,7 @@ impl Builder<'_> {
     /// Where branches lead.
     fn reached(&self) -> FxHashSet<InsnId> {
         let jumps = [Kind::JumpConditional, Kind::JumpUnconditional, Kind::JumpDynamicConditional];
-        let targets = self.graph.branches(&self.insns, &jumps).filter_map(|id| self.graph.jump_target(id));
+        let targets = self.graph.branches(&jumps).filter_map(|id| self.graph.jump_target(id));
         let alternates =
             self.graph.alternates.values().chain(&self.graph.tables).flatten().filter_map(|alternate| alternate.to);
         targets.chain(alternates).collect()

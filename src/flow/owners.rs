@@ -14,6 +14,7 @@ use crate::image::{ElfImage, STT_FUNC, STT_NOTYPE, STT_SECTION};
 use crate::kernel::rules::Rules;
 use crate::ledger::Weight;
 use crate::options::Options;
+use crate::parallel;
 
 use super::builder::Builder;
 use super::noinstr::PvTables;
@@ -77,7 +78,13 @@ impl Builder<'_> {
     fn claims(&mut self, section: SectionId) -> Vec<Claim> {
         let size = self.image.section(section).size;
         let mut claims = Vec::new();
-        for symbol in self.symbols.of_section(section).to_vec() {
+        let symbols = self.symbols.of_section(section).to_vec();
+        // Where they start, and whether with `endbr`: far apart in memory, so that all processors look.
+        let firsts = parallel::filled(symbols.len(), 0, |at| {
+            let first = self.find(section, self.image.symbol(symbols[at]).value)?;
+            Some((first, self.insns.kind(first) == Kind::Endbr))
+        });
+        for (symbol, first) in symbols.into_iter().zip(firsts) {
             let kind = self.symbols.kind(symbol);
             if kind != STT_FUNC && !(kind == STT_NOTYPE && self.rules.symbols.notype_owns) {
                 continue;
@@ -94,12 +101,12 @@ impl Builder<'_> {
             {
                 continue;
             }
-            let Some(first) = self.find(section, start) else {
+            let Some((first, is_endbr)) = first else {
                 self.plain_fault(Weight::Fatal, Fault::NoStartingInsn { symbol }, Some(symbol));
                 continue;
             };
             let owned = self.insns.between(section, start, start.saturating_add(self.symbols.size(symbol)));
-            if kind == STT_FUNC && !owned.is_empty() && self.insns.kind(first) == Kind::Endbr {
+            if kind == STT_FUNC && !owned.is_empty() && is_endbr {
                 self.graph.sites.endbr.push(first);
             }
             claims.push(Claim { first: owned.start, rank: claims.len(), end: owned.end, symbol });
@@ -158,8 +165,12 @@ impl Builder<'_> {
         }
         let mut in_hole = false;
         let mut before = None;
-        let unowned: Vec<InsnId> = self.graph.owners.unowned().collect();
-        for id in unowned {
+        // Nearly all of it is padding between functions.
+        let runs: Vec<Range<u32>> = self.graph.owners.unowned().collect();
+        let is_nop = |id: u32| self.insns.kind(InsnId(id)) == Kind::Nop;
+        let goes_on = |at: usize| at.checked_sub(1).is_some_and(|before| runs[before].end == runs[at].start);
+        let with_code = parallel::numbers(runs.len(), |at| goes_on(at) || !runs[at].clone().all(is_nop));
+        for id in with_code.into_iter().flat_map(|at| runs[at].clone()).map(InsnId) {
             in_hole &= before == id.0.checked_sub(1);
             before = Some(id.0);
             if !in_hole && self.insns.kind(id) == Kind::Nop {

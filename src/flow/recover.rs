@@ -100,7 +100,7 @@ impl Builder<'_> {
 
     /// A call into its own function pushes an address and jumps.
     pub(super) fn recover_intra_call(&mut self, id: InsnId, target: InsnId) {
-        self.insns.set_kind(id, Kind::JumpUnconditional);
+        self.set_kind(id, Kind::JumpUnconditional);
         self.graph.branches.set(id, target.0 + 1);
     }
 }

@@ -126,6 +126,10 @@ impl Builder<'_> {
         self.add_tables();
         self.order_alternates();
         self.read_hints();
+        debug_assert!(
+            self.graph.branches.kinds_within(0..self.insns.n_real()).all(|(id, kind)| kind == self.insns.kind(id)),
+            "branches are what the table has them for"
+        );
         if generic {
             self.mark_holes();
             self.annotate_late();

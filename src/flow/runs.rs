@@ -80,11 +80,11 @@ impl Runs {
         Run { first, end: self.runs.get(run + 1).map_or(self.len, |&(next, _)| next), owner }
     }
 
-    /// The instructions that nobody owns, in order.
-    pub(super) fn unowned(&self) -> impl Iterator<Item = InsnId> {
+    /// The runs of instructions that nobody owns, in order.
+    pub(super) fn unowned(&self) -> impl Iterator<Item = Range<u32>> {
         let ends = self.runs.iter().skip(1).map(|&(start, _)| start).chain([self.len]);
         let ranges = self.runs.iter().zip(ends).filter(|((_, owner), _)| *owner == 0);
-        ranges.flat_map(|(&(start, _), end)| start..end).map(InsnId)
+        ranges.map(|(&(start, _), end)| start..end)
     }
 
     /// Gives an instruction another owner.
@@ -170,7 +170,7 @@ mod tests {
         let runs = Runs::new(7, [(1..3, 5), (3..4, 5), (4..6, 9)].into_iter(), vec![2]);
         assert_eq!(owners(&runs), [0, 5, 5, 5, 9, 9, 0]);
         assert_eq!(ends(&runs), [1, 2, 4, 4, 6, 6, 7]);
-        assert_eq!(runs.unowned().collect::<Vec<_>>(), [InsnId(0), InsnId(6)]);
+        assert_eq!(runs.unowned().collect::<Vec<_>>(), [0..1, 6..7]);
     }
 
     #[test]

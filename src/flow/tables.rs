@@ -84,7 +84,7 @@ impl Builder<'_> {
     }
 
     fn dynamic_jump_owners(&self) -> FxHashSet<Option<SymbolId>> {
-        self.graph.branches(&self.insns, &[Kind::JumpDynamic]).map(|id| self.function(id)).collect()
+        self.graph.branches(&[Kind::JumpDynamic]).map(|id| self.function(id)).collect()
     }
 
     /// Most functions have no dynamic jump; their back links are of use to no search.

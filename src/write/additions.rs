@@ -28,18 +28,18 @@ const ADDRESS: u64 = 8;
 const CFI_PREAMBLE: u64 = 5;
 
 /// Whether objtool goes on.
-type Step = Result<ControlFlow<()>, WriteError>;
+pub(super) type Step = Result<ControlFlow<()>, WriteError>;
 
 const ON: Step = Ok(ControlFlow::Continue(()));
 
-/// Adds all that the flags ask for.
-pub(super) fn add(draft: &mut Draft<'_>) -> Result<(), WriteError> {
-    for &addition in draft.analysis.rules.write.additions {
+/// Adds what the flags ask for of some additions.
+pub(super) fn add(draft: &mut Draft<'_>, additions: &[Addition]) -> Step {
+    for &addition in additions {
         if add_one(draft, addition)?.is_break() {
-            break;
+            return Ok(ControlFlow::Break(()));
         }
     }
-    Ok(())
+    ON
 }
 
 fn add_one(draft: &mut Draft<'_>, addition: Addition) -> Step {

@@ -9,6 +9,7 @@
 mod additions;
 mod draft;
 mod emit;
+mod out;
 mod patch;
 mod symtab;
 
@@ -19,6 +20,7 @@ use crate::image::{ET_REL, LoadError, Store};
 use crate::kernel::rules::Addition;
 use crate::parallel;
 use draft::Draft;
+pub use out::Out;
 
 /// Why there is nothing to write.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +44,7 @@ pub enum WriteError {
 
 /// Writes the object of `analysis`, whose bytes are in `store`, with what objtool adds to it. Where objtool gives up but
 /// keeps what it has done (see [`Analysis::gave_up`]), that much is written.
-pub fn write(analysis: &Analysis, store: &dyn Store, out: &mut dyn io::Write) -> Result<(), WriteError> {
+pub fn write(analysis: &Analysis, store: &dyn Store, out: &mut dyn Out) -> Result<(), WriteError> {
     if analysis.image.kind != ET_REL {
         return Err(WriteError::NotRelocatable);
     }

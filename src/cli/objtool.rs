@@ -265,7 +265,7 @@ enum PutError {
 fn put(object: &Object, target: &Path) -> Result<(), PutError> {
     let replacement = Replacement::of(target)?;
     let (analysis, store) = (&object.analysis, object.store.as_ref());
-    behind::written(replacement.file(), store.size(), |out| Ok::<_, PutError>(write(analysis, store, out)?))?;
+    behind::written(replacement.file(), store, |out| Ok::<_, PutError>(write(analysis, store, out)?))?;
     if replacement.target().exists() && same_bytes(replacement.file(), replacement.target())? {
         return Ok(());
     }

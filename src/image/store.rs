@@ -20,6 +20,11 @@ pub trait Store: Send + Sync {
 
     /// A copy of `size` bytes from `offset`. An error when the range is not inside.
     fn read(&self, offset: u64, size: u64) -> io::Result<Vec<u8>>;
+
+    /// The file that has the bytes, for who copies them to another one.
+    fn file(&self) -> Option<&File> {
+        None
+    }
 }
 
 fn outside() -> io::Error {
@@ -63,6 +68,10 @@ impl FileStore {
 impl Store for FileStore {
     fn size(&self) -> u64 {
         self.size
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(&self.file)
     }
 
     fn read(&self, offset: u64, size: u64) -> io::Result<Vec<u8>> {

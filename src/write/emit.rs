@@ -5,13 +5,13 @@
 //! copied piece by piece, so that memory holds little of a large object.
 
 use std::collections::BTreeSet;
-use std::io;
 
 use object::LittleEndian as LE;
 use object::{elf, pod};
 
 use super::WriteError;
 use super::draft::{Added, Content, Draft, NewReloc, Patch};
+use super::out::{self, CHUNK, Out};
 use super::symtab::{Handle, SymbolTable};
 use crate::ids::{SectionId, SymbolId};
 use crate::image::{LoadError, RelocKind, SHN_LORESERVE, SHT_NOBITS, SHT_RELA, Section, Store};
@@ -22,8 +22,6 @@ const SHT_REL: u32 = 9;
 const SHT_GROUP: u32 = 17;
 /// Size of the ELF header.
 const HEADER: u64 = size_of::<elf::FileHeader64<LE>>() as u64;
-/// How much is copied at once: a multiple of the sizes of relocations.
-const CHUNK: u64 = 48 << 14;
 /// Largest alignment of a section that is believed: 16 times a huge page.
 const MAX_ALIGN: u64 = 1 << 25;
 
@@ -55,7 +53,7 @@ struct Placed<'a> {
 }
 
 /// Writes the object. One that was not changed is copied byte by byte.
-pub(super) fn emit(mut draft: Draft<'_>, store: &dyn Store, out: &mut dyn io::Write) -> Result<(), WriteError> {
+pub(super) fn emit(mut draft: Draft<'_>, store: &dyn Store, out: &mut dyn Out) -> Result<(), WriteError> {
     if draft.is_unchanged() {
         return copy(store, 0, store.size(), out);
     }
@@ -172,7 +170,7 @@ fn write_all(
     sections: &mut [Placed<'_>],
     end: u64,
     store: &dyn Store,
-    out: &mut dyn io::Write,
+    out: &mut dyn Out,
 ) -> Result<(), WriteError> {
     write_header(sections, end, store, out)?;
     let mut at = HEADER;
@@ -203,12 +201,7 @@ fn write_all(
 }
 
 /// The object's own header. More sections than 16 bits count are counted in the first section header.
-fn write_header(
-    sections: &mut [Placed<'_>],
-    end: u64,
-    store: &dyn Store,
-    out: &mut dyn io::Write,
-) -> Result<(), WriteError> {
+fn write_header(sections: &mut [Placed<'_>], end: u64, store: &dyn Store, out: &mut dyn Out) -> Result<(), WriteError> {
     let bytes = store.read(0, HEADER).map_err(LoadError::Io)?;
     let (header, _) = pod::from_bytes::<elf::FileHeader64<LE>>(&bytes).map_err(|()| LoadError::NotElf)?;
     let mut header = *header;
@@ -228,7 +221,7 @@ fn copy_relocs(
     unrelocated: &BTreeSet<usize>,
     symbols: Option<&SymbolTable>,
     store: &dyn Store,
-    out: &mut dyn io::Write,
+    out: &mut dyn Out,
 ) -> Result<(), WriteError> {
     // `r_info` is the second field of both `Elf64_Rel` and `Elf64_Rela`: the type, then the symbol.
     let size = if section.kind == SHT_RELA { 24 } else { 16 };
@@ -249,12 +242,7 @@ fn copy_relocs(
 }
 
 /// Copies a section with other bytes in the places of the patches, which are in order.
-fn copy_patched(
-    section: &Section,
-    patches: &[Patch],
-    store: &dyn Store,
-    out: &mut dyn io::Write,
-) -> Result<(), WriteError> {
+fn copy_patched(section: &Section, patches: &[Patch], store: &dyn Store, out: &mut dyn Out) -> Result<(), WriteError> {
     let (mut start, mut left) = (0, patches);
     each_chunk(store, section.file_offset, section.size, |mut bytes| {
         let end = start + bytes.len() as u64;
@@ -269,7 +257,7 @@ fn copy_patched(
 }
 
 /// Writes what was added, some of it at a time.
-fn add(content: &Content<'_>, draft: &Draft<'_>, out: &mut dyn io::Write) -> Result<(), WriteError> {
+fn add(content: &Content<'_>, draft: &Draft<'_>, out: &mut dyn Out) -> Result<(), WriteError> {
     let symbols = draft.symbols.as_ref();
     match content {
         &Content::Zeros(n) => pad(n, out),
@@ -295,7 +283,7 @@ fn rela(reloc: NewReloc, symbols: Option<&SymbolTable>) -> [u8; size_of::<elf::R
     bytes
 }
 
-fn put_all<const N: usize>(entries: impl Iterator<Item = [u8; N]>, out: &mut dyn io::Write) -> Result<(), WriteError> {
+fn put_all<const N: usize>(entries: impl Iterator<Item = [u8; N]>, out: &mut dyn Out) -> Result<(), WriteError> {
     let mut bytes = Vec::with_capacity(CHUNK as usize + N);
     for entry in entries {
         bytes.extend_from_slice(&entry);
@@ -307,8 +295,8 @@ fn put_all<const N: usize>(entries: impl Iterator<Item = [u8; N]>, out: &mut dyn
     put(out, &bytes)
 }
 
-fn copy(store: &dyn Store, offset: u64, size: u64, out: &mut dyn io::Write) -> Result<(), WriteError> {
-    each_chunk(store, offset, size, |bytes| put(out, &bytes))
+fn copy(store: &dyn Store, offset: u64, size: u64, out: &mut dyn Out) -> Result<(), WriteError> {
+    out.copy(store, offset, size).map_err(WriteError::Io)
 }
 
 fn each_chunk(
@@ -317,21 +305,22 @@ fn each_chunk(
     size: u64,
     mut take: impl FnMut(Vec<u8>) -> Result<(), WriteError>,
 ) -> Result<(), WriteError> {
-    let mut done = 0;
-    while done < size {
-        let n = (size - done).min(CHUNK);
-        let at = offset.checked_add(done).ok_or(WriteError::Broken("a section outside the file"))?;
+    for (at, n) in out::parts(offset, size) {
         take(store.read(at, n).map_err(LoadError::Io)?)?;
-        done += n;
     }
     Ok(())
 }
 
-fn pad(n: u64, out: &mut dyn io::Write) -> Result<(), WriteError> {
-    io::copy(&mut io::Read::take(io::repeat(0), n), out).map_err(WriteError::Io)?;
+fn pad(mut n: u64, out: &mut dyn Out) -> Result<(), WriteError> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    while n > 0 {
+        let part = ZEROS.get(..n as usize).unwrap_or(&ZEROS);
+        put(out, part)?;
+        n -= part.len() as u64;
+    }
     Ok(())
 }
 
-fn put(out: &mut dyn io::Write, bytes: &[u8]) -> Result<(), WriteError> {
-    out.write_all(bytes).map_err(WriteError::Io)
+fn put(out: &mut dyn Out, bytes: &[u8]) -> Result<(), WriteError> {
+    out.put(bytes).map_err(WriteError::Io)
 }

@@ -162,9 +162,10 @@ mod tests {
                 let mut with_tail = || [&head[..], &random.bytes(), &random.bytes()].concat();
                 let (first, second) = (with_tail(), with_tail());
                 let Some(key) = first.first_chunk().and_then(|bytes| heads.head(bytes)) else { continue };
-                // Where SIB is none, it is part of the tail.
-                let same = second.first_chunk().and_then(|bytes| heads.head(bytes));
-                assert_eq!(same, Some(key), "{first:02x?} {second:02x?}");
+                // What was to be the opcode may be REX, and the head go on in the tail.
+                if second.first_chunk().and_then(|bytes| heads.head(bytes)) != Some(key) {
+                    continue;
+                }
                 let Some((encoding, kind, ops, is_odd)) = apart(&first, &profile, &mut interner) else { continue };
                 if !is_odd {
                     memory.note(key, &encoding, kind, ops);

@@ -176,6 +176,11 @@ impl Symbol {
         self.section.0 == 0
     }
 
+    /// How many bytes the name has in the string table.
+    pub fn name_len(&self) -> usize {
+        self.name_len as usize
+    }
+
     /// Where it is; `None` where no section of the object defines it.
     pub fn place(&self) -> Option<CodeLoc> {
         (!self.is_undefined()).then(|| CodeLoc::new(self.section, self.value))

@@ -51,10 +51,10 @@ fn is_plain(input: &Input<'_>, function: SymbolId) -> bool {
 
 /// Whether a prefix symbol can be named after the function. What can not is told.
 fn is_short_enough(input: &Input<'_>, function: SymbolId, ledger: &mut Ledger) -> bool {
-    let name = input.image.symbol_name(function);
-    let short = !input.rules.write.prefix_name_limited || name.len() + NAME_PREFIX.len() < NAME_LIMIT;
+    let len = input.image.symbol(function).name_len();
+    let short = !input.rules.write.prefix_name_limited || len + NAME_PREFIX.len() < NAME_LIMIT;
     if !short {
-        let fault = Fault::PrefixNameTooLong { name: name.to_owned() };
+        let fault = Fault::PrefixNameTooLong { name: input.image.symbol_name(function).to_owned() };
         let at = input.image.symbol(function).place();
         ledger.plain(Weight::Warning, fault, at, None, Some(function));
     }

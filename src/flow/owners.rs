@@ -79,12 +79,14 @@ impl Builder<'_> {
         let size = self.image.section(section).size;
         let mut claims = Vec::new();
         let symbols = self.symbols.of_section(section).to_vec();
-        // Where they start, and whether with `endbr`: far apart in memory, so that all processors look.
-        let firsts = parallel::filled(symbols.len(), 0, |at| {
-            let first = self.find(section, self.image.symbol(symbols[at]).value)?;
-            Some((first, self.insns.kind(first) == Kind::Endbr))
+        // Where they start, whether with `endbr`, and what they cover: far apart in memory, so that all processors look.
+        let extents = parallel::filled(symbols.len(), 0, |at| {
+            let start = self.image.symbol(symbols[at]).value;
+            let first = self.find(section, start)?;
+            let owned = self.insns.between(section, start, start.saturating_add(self.symbols.size(symbols[at])));
+            Some((first, self.insns.kind(first) == Kind::Endbr, owned))
         });
-        for (symbol, first) in symbols.into_iter().zip(firsts) {
+        for (symbol, extent) in symbols.into_iter().zip(extents) {
             let kind = self.symbols.kind(symbol);
             if kind != STT_FUNC && !(kind == STT_NOTYPE && self.rules.symbols.notype_owns) {
                 continue;
@@ -101,11 +103,10 @@ impl Builder<'_> {
             {
                 continue;
             }
-            let Some((first, is_endbr)) = first else {
+            let Some((first, is_endbr, owned)) = extent else {
                 self.plain_fault(Weight::Fatal, Fault::NoStartingInsn { symbol }, Some(symbol));
                 continue;
             };
-            let owned = self.insns.between(section, start, start.saturating_add(self.symbols.size(symbol)));
             if kind == STT_FUNC && !owned.is_empty() && is_endbr {
                 self.graph.sites.endbr.push(first);
             }

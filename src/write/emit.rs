@@ -237,7 +237,7 @@ fn copy_relocs(
             }
             position += 1;
         }
-        put(out, &bytes)
+        put_owned(out, bytes)
     })
 }
 
@@ -252,7 +252,7 @@ fn copy_patched(section: &Section, patches: &[Patch], store: &dyn Store, out: &m
         let done = left.iter().take(here).take_while(|patch| patch.end() <= end).count();
         left = left.get(done..).unwrap_or(&[]);
         start = end;
-        put(out, &bytes)
+        put_owned(out, bytes)
     })
 }
 
@@ -284,15 +284,15 @@ fn rela(reloc: NewReloc, symbols: Option<&SymbolTable>) -> [u8; size_of::<elf::R
 }
 
 fn put_all<const N: usize>(entries: impl Iterator<Item = [u8; N]>, out: &mut dyn Out) -> Result<(), WriteError> {
-    let mut bytes = Vec::with_capacity(CHUNK as usize + N);
+    let room = || Vec::with_capacity(CHUNK as usize + N);
+    let mut bytes = room();
     for entry in entries {
         bytes.extend_from_slice(&entry);
         if bytes.len() >= CHUNK as usize {
-            put(out, &bytes)?;
-            bytes.clear();
+            put_owned(out, std::mem::replace(&mut bytes, room()))?;
         }
     }
-    put(out, &bytes)
+    put_owned(out, bytes)
 }
 
 fn copy(store: &dyn Store, offset: u64, size: u64, out: &mut dyn Out) -> Result<(), WriteError> {
@@ -323,4 +323,8 @@ fn pad(mut n: u64, out: &mut dyn Out) -> Result<(), WriteError> {
 
 fn put(out: &mut dyn Out, bytes: &[u8]) -> Result<(), WriteError> {
     out.put(bytes).map_err(WriteError::Io)
+}
+
+fn put_owned(out: &mut dyn Out, bytes: Vec<u8>) -> Result<(), WriteError> {
+    out.put_owned(bytes).map_err(WriteError::Io)
 }

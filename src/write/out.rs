@@ -15,6 +15,11 @@ pub trait Out {
     /// Takes bytes.
     fn put(&mut self, bytes: &[u8]) -> io::Result<()>;
 
+    /// Takes bytes that nobody else needs.
+    fn put_owned(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        self.put(&bytes)
+    }
+
     /// Takes a range of the object that is read.
     fn copy(&mut self, store: &dyn Store, offset: u64, size: u64) -> io::Result<()> {
         self.copy_through_memory(store, offset, size)
@@ -22,7 +27,7 @@ pub trait Out {
 
     /// The same, some of it at a time.
     fn copy_through_memory(&mut self, store: &dyn Store, offset: u64, size: u64) -> io::Result<()> {
-        parts(offset, size).try_for_each(|(at, n)| self.put(&store.read(at, n)?))
+        parts(offset, size).try_for_each(|(at, n)| self.put_owned(store.read(at, n)?))
     }
 }
 

@@ -50,6 +50,14 @@ impl Out for Sender {
         if self.bytes.len() < PART { Ok(()) } else { self.flush() }
     }
 
+    fn put_owned(&mut self, bytes: Vec<u8>) -> io::Result<()> {
+        if bytes.len() < PART / 2 {
+            return self.put(&bytes);
+        }
+        self.flush()?;
+        self.send(Part::Bytes(bytes))
+    }
+
     fn copy(&mut self, store: &dyn Store, offset: u64, size: u64) -> io::Result<()> {
         if store.file().is_some() && size >= PART as u64 {
             self.flush()?;

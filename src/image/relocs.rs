@@ -249,11 +249,6 @@ impl Relocs {
     pub fn cursor_from(&self, start: u64) -> Cursor<'_> {
         Cursor { relocs: self, next: self.n_before(start) }
     }
-
-    /// For a pass over the section.
-    pub fn cursor(&self) -> Cursor<'_> {
-        Cursor { relocs: self, next: 0 }
-    }
 }
 
 /// Finds the relocations of ranges that ascend, without a search for each.

@@ -26,6 +26,7 @@ use crate::kernel::rules::Rules;
 use crate::symbols::Symbols;
 use effect::Effect;
 use encoding::Encoding;
+pub(crate) use encoding::MAX_LEN;
 use heads::Heads;
 use interning::OpList;
 use pieces::Decoder;

@@ -4,21 +4,18 @@
 //! Holds afterwards: only names that a Rust compiler makes are looked at: in C and assembly a lone `ud2` is meant.
 //! Reads like: LLVM LangRef, "Undefined Values" and the instruction `unreachable`, which becomes `ud2`.
 
-use crate::decode::Kind;
+use crate::decode::{Kind, MAX_LEN};
 use crate::findings::Fault;
 use crate::follow::Input;
 use crate::ids::CodeLoc;
 use crate::ledger::{Ledger, Weight};
 use crate::mangled;
 
-/// No instruction is longer, in bytes.
-const LONGEST_INSN: u64 = 15;
-
 /// What is left of them is found in the order of the symbols.
 pub fn removed_bodies(input: &Input<'_>, ledger: &mut Ledger) {
     for (id, symbol) in input.image.symbols() {
         // Nearly all are too large, which is told without a look at their code.
-        if !symbol.is_function() || symbol.is_undefined() || !(1..=LONGEST_INSN).contains(&symbol.size) {
+        if !symbol.is_function() || symbol.is_undefined() || !(1..=MAX_LEN as u64).contains(&symbol.size) {
             continue;
         }
         let first = input.insns.at(CodeLoc::new(symbol.section, symbol.value));

@@ -9,8 +9,8 @@
 use super::profile::Profile;
 use crate::kernel::opcodes::{Cell, Immediate};
 
-/// No instruction is longer; bytes behind are not looked at.
-pub(super) const MAX_LEN: usize = 15;
+/// No instruction is longer, in bytes; those behind are not looked at.
+pub(crate) const MAX_LEN: usize = 15;
 
 /// A hypervisor's own prefixes: `ud2` with a name behind it, part of the instruction that follows
 /// (arch/x86/include/asm/emulate_prefix.h).

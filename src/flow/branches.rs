@@ -64,16 +64,9 @@ pub(super) struct Census {
     pub bugs: Vec<InsnId>,
 }
 
-/// By number of kind: those that branch or return.
-const BRANCHES: u32 = 1 << Kind::JumpConditional as u32
-    | 1 << Kind::JumpUnconditional as u32
-    | 1 << Kind::JumpDynamic as u32
-    | 1 << Kind::JumpDynamicConditional as u32
-    | 1 << Kind::Call as u32
-    | 1 << Kind::CallDynamic as u32
-    | 1 << Kind::Return as u32;
-/// Those that are listed.
-const LISTED: u32 = 1 << Kind::LeaRip as u32 | 1 << Kind::Bug as u32;
+fn branches(kind: Kind) -> bool {
+    kind.leads_away() || kind == Kind::Return
+}
 
 impl Census {
     pub(super) fn of(insns: &[Insn]) -> Census {
@@ -84,15 +77,15 @@ impl Census {
                 let mut bits = 0;
                 let (mut found, mut n_found) = ([Kind::Other; 64], 0);
                 for (at, insn) in insns[first..part.end.min(first + 64)].iter().enumerate() {
-                    let kind = 1 << insn.kind as u32;
-                    let branches = BRANCHES & kind != 0;
+                    let branches = branches(insn.kind);
                     bits |= u64::from(branches) << at;
                     // Written in any case: whether it branches is hard to foresee.
                     found[n_found & 63] = insn.kind;
                     n_found += usize::from(branches);
-                    if LISTED & kind != 0 {
-                        let list = if insn.kind == Kind::Bug { &mut bugs } else { &mut lea_rip };
-                        list.push(InsnId::from_index(first + at));
+                    match insn.kind {
+                        Kind::LeaRip => lea_rip.push(InsnId::from_index(first + at)),
+                        Kind::Bug => bugs.push(InsnId::from_index(first + at)),
+                        _ => {}
                     }
                 }
                 words.push(Marks::new(bits));

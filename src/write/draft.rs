@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 use super::WriteError;
 use super::symtab::{Handle, NewSymbol, SymbolTable};
 use crate::analysis::Analysis;
+use crate::decode::MAX_LEN;
 use crate::ids::{CodeLoc, SectionId, SymbolId};
 use crate::image::{RelocKind, SHF_ALLOC, SHT_RELA, STB_LOCAL, STT_SECTION, Store};
 use crate::orc::OrcTable;
@@ -96,17 +97,14 @@ impl Places<'_> {
 #[derive(Clone, Copy)]
 pub(super) struct Patch {
     at: u64,
-    bytes: [u8; Patch::MOST],
+    bytes: [u8; MAX_LEN],
     len: u8,
 }
 
 impl Patch {
-    /// No instruction has more bytes.
-    const MOST: usize = 15;
-
     /// These bytes from `at` on; none where they are too many.
     pub(super) fn new(at: u64, with: &[u8]) -> Option<Patch> {
-        let mut bytes = [0; Patch::MOST];
+        let mut bytes = [0; MAX_LEN];
         bytes.get_mut(..with.len())?.copy_from_slice(with);
         Some(Patch { at, bytes, len: with.len() as u8 })
     }

@@ -284,12 +284,12 @@ fn rela(reloc: NewReloc, symbols: Option<&SymbolTable>) -> [u8; size_of::<elf::R
 }
 
 fn put_all<const N: usize>(entries: impl Iterator<Item = [u8; N]>, out: &mut dyn Out) -> Result<(), WriteError> {
-    let room = || Vec::with_capacity(CHUNK as usize + N);
-    let mut bytes = room();
+    // Most lists are short: only behind a whole chunk another one is expected.
+    let mut bytes = Vec::new();
     for entry in entries {
         bytes.extend_from_slice(&entry);
         if bytes.len() >= CHUNK as usize {
-            put_owned(out, std::mem::replace(&mut bytes, room()))?;
+            put_owned(out, std::mem::replace(&mut bytes, Vec::with_capacity(CHUNK as usize + N)))?;
         }
     }
     put_owned(out, bytes)
